@@ -1,0 +1,1 @@
+//! CF time and calendars.

@@ -1,0 +1,1 @@
+//! CMIP6 names. SPEC §10.

@@ -1,0 +1,1 @@
+//! Kerchunk references: JSON version 1 with Zarr v2 metadata. SPEC §5.
