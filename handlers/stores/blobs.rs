@@ -2,8 +2,10 @@
 
 mod local;
 mod path;
+mod pinned;
 
 pub use local::LocalBlobs;
+pub use pinned::{LocalFile, PinnedBlob, RangeSource};
 pub use path::{BlobPath, ParseBlobPathError};
 
 use async_trait::async_trait;
@@ -101,6 +103,9 @@ pub trait Blobs: Send + Sync + std::fmt::Debug {
 
     /// Writes a whole blob at once and returns its version; readers see the old or the new one.
     async fn put(&self, path: &BlobPath, bytes: Bytes, condition: PutCondition) -> Result<String, BlobError>;
+
+    /// The address under which references name a blob of this store: `az://container/blob`, or `file:///…`.
+    fn reference_url(&self, path: &BlobPath) -> String;
 
     /// Blobs whose name starts with the path's, sorted by name.
     async fn list(&self, prefix: &BlobPath) -> Result<Vec<BlobInfo>, BlobError>;

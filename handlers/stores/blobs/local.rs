@@ -226,6 +226,11 @@ impl Blobs for LocalBlobs {
         .await
     }
 
+    fn reference_url(&self, path: &BlobPath) -> String {
+        let file = self.file(path).map(|file| std::path::absolute(&file).unwrap_or(file));
+        file.map_or_else(|_| path.to_string(), |file| format!("file://{}", file.display()))
+    }
+
     async fn list(&self, prefix: &BlobPath) -> Result<Vec<BlobInfo>, BlobError> {
         let root = self.container(prefix)?.folder.clone();
         let prefix = prefix.clone();
