@@ -2,7 +2,7 @@
 //!
 //! | module | what it does |
 //! | --- | --- |
-//! | [`calendar`] | the calendars; dates to exact instants and back |
+//! | [`calendar`], [`instant`] | the calendars; dates to exact instants and back |
 //! | [`units`] | `<unit> since <date>`; stored values to instants |
 //! | [`join`] | expresses the times of several files on one encoding |
 //! | [`step`] | the step of a series, its gaps and its order |
@@ -15,13 +15,15 @@
 pub mod axis;
 pub mod calendar;
 pub mod extent;
+pub mod instant;
 pub mod join;
 pub mod step;
 pub mod units;
 
 pub use axis::{Axis, Geographic, axis_of, geographic_of};
-pub use calendar::{Calendar, DateTime, Instant};
+pub use calendar::Calendar;
 pub use extent::{lat_extent, lon_extent};
+pub use instant::{DateTime, Instant};
 pub use join::{JoinedTime, TimePart, TimeValues, join_times, join_times_with_bounds};
 pub use step::{Gap, Order, OrderFault, Step, check_increasing, gaps, step_of};
 pub use units::TimeUnits;

@@ -3,18 +3,16 @@
 //! Every calendar but the one of 360 days is counted in years that begin in March, so that the leap day is
 //! the last of its year and one formula gives the day of the year in all of them.
 
-use std::cmp::Ordering;
-use std::fmt;
-
 use crate::cf::CfError;
+use crate::cf::instant::{DateTime, Instant};
+
+mod year_rule;
+
+use year_rule::YearRule;
 
 /// Microseconds in a day; no calendar has leap seconds.
 pub(crate) const MICROS_PER_DAY: i64 = 86_400_000_000;
 
-/// Julian day number of 0000-03-01 in the proleptic Gregorian calendar.
-const GREGORIAN_MARCH_0: i64 = 1_721_120;
-/// Julian day number of 0000-03-01 in the Julian calendar.
-const JULIAN_MARCH_0: i64 = 1_721_118;
 /// Julian day number of 1582-10-15, the first Gregorian day of the mixed calendar.
 const REFORM: i64 = 2_299_161;
 /// Beyond this year 64 bits of microseconds overflow in any case.
@@ -35,142 +33,6 @@ pub enum Calendar {
     Day360,
     /// Julian throughout.
     Julian,
-}
-
-/// A date and time of day in some calendar, in UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct DateTime {
-    /// Year; in the standard and the Julian calendar year 1 follows year -1.
-    pub year: i64,
-    /// Month, 1 to 12.
-    pub month: u8,
-    /// Day of the month, from 1.
-    pub day: u8,
-    /// Hour, 0 to 23.
-    pub hour: u8,
-    /// Minute, 0 to 59.
-    pub minute: u8,
-    /// Second, 0 to 59.
-    pub second: u8,
-    /// Microsecond, 0 to 999 999.
-    pub microsecond: u32,
-}
-
-/// An exact point of time of one calendar; those of different calendars have no order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Instant {
-    calendar: Calendar,
-    micros: i64,
-}
-
-impl PartialOrd for Instant {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        (self.calendar == other.calendar).then(|| self.micros.cmp(&other.micros))
-    }
-}
-
-impl Instant {
-    /// The calendar that this instant belongs to.
-    #[must_use]
-    pub fn calendar(self) -> Calendar {
-        self.calendar
-    }
-
-    /// Microseconds from `earlier` to this instant; `None` across calendars or when 64 bits do not hold them.
-    #[must_use]
-    pub fn micros_since(self, earlier: Self) -> Option<i64> {
-        if self.calendar == earlier.calendar {
-            self.micros.checked_sub(earlier.micros)
-        } else {
-            None
-        }
-    }
-
-    /// This instant moved by some microseconds; `None` when 64 bits do not hold it.
-    #[must_use]
-    pub fn checked_add_micros(self, micros: i64) -> Option<Self> {
-        self.micros
-            .checked_add(micros)
-            .map(|micros| Self { micros, ..self })
-    }
-
-    /// The date and time of day.
-    #[must_use]
-    pub fn date_time(self) -> DateTime {
-        let (year, month, day) = self
-            .calendar
-            .date_from_days(self.micros.div_euclid(MICROS_PER_DAY));
-        let of_day = self.micros.rem_euclid(MICROS_PER_DAY);
-        let (seconds, microsecond) = (of_day / 1_000_000, of_day % 1_000_000);
-        DateTime {
-            year,
-            month,
-            day,
-            hour: small(seconds / 3600),
-            minute: small(seconds / 60 % 60),
-            second: small(seconds % 60),
-            microsecond: u32::try_from(microsecond).unwrap_or(0),
-        }
-    }
-}
-
-impl DateTime {
-    /// Midnight at the start of a day.
-    #[must_use]
-    pub fn midnight(year: i64, month: u8, day: u8) -> Self {
-        Self {
-            year,
-            month,
-            day,
-            hour: 0,
-            minute: 0,
-            second: 0,
-            microsecond: 0,
-        }
-    }
-
-    /// `YYYY-MM-DDTHH:MM:SSZ`, with six decimals of a second only when they are not zero.
-    #[must_use]
-    pub fn to_iso(&self) -> String {
-        format!("{self}Z")
-    }
-
-    /// The same date where it exists in the proleptic Gregorian calendar, else the last day of that month.
-    ///
-    /// This is for catalogues, which know no other calendar: a 30 February of 360 days becomes the 28th or 29th.
-    #[must_use]
-    pub fn clamped(&self) -> Self {
-        let last = Calendar::ProlepticGregorian.days_in_month(self.year, self.month);
-        Self {
-            day: self.day.min(last),
-            ..*self
-        }
-    }
-}
-
-impl fmt::Display for DateTime {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.year < 0 {
-            f.write_str("-")?;
-        }
-        let Self {
-            month,
-            day,
-            hour,
-            minute,
-            second,
-            ..
-        } = self;
-        write!(
-            f,
-            "{:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}",
-            self.year.unsigned_abs()
-        )?;
-        if self.microsecond != 0 {
-            write!(f, ".{:06}", self.microsecond)?;
-        }
-        Ok(())
-    }
 }
 
 impl Calendar {
@@ -229,10 +91,7 @@ impl Calendar {
             .days_from_date(date.year, date.month, date.day)?
             .checked_mul(MICROS_PER_DAY)?
             .checked_add(seconds * 1_000_000 + i64::from(date.microsecond))?;
-        Some(Instant {
-            calendar: self,
-            micros,
-        })
+        Some(Instant::new(self, micros))
     }
 
     /// Days in a month, 0 for a month that is none of the twelve.
@@ -244,17 +103,6 @@ impl Calendar {
             (_, 4 | 6 | 9 | 11) => 30,
             (_, 2) => 28 + u8::from(self.is_leap(self.astronomical(year).unwrap_or(1))),
             _ => 31,
-        }
-    }
-
-    /// Days in a year when every year has as many.
-    #[must_use]
-    pub(crate) fn fixed_year_length(self) -> Option<i64> {
-        match self {
-            Self::NoLeap => Some(365),
-            Self::AllLeap => Some(366),
-            Self::Day360 => Some(360),
-            Self::Standard | Self::ProlepticGregorian | Self::Julian => None,
         }
     }
 
@@ -302,7 +150,8 @@ impl Calendar {
         }
     }
 
-    fn date_from_days(self, days: i64) -> (i64, u8, u8) {
+    /// The date of a day as this calendar counts them.
+    pub(super) fn date_from_days(self, days: i64) -> (i64, u8, u8) {
         let rule = match self {
             Self::Day360 => {
                 let of_year = days.rem_euclid(360);
@@ -332,56 +181,6 @@ impl Calendar {
     }
 }
 
-/// How the lengths of the years follow each other, for calendars with twelve usual months.
-#[derive(Clone, Copy)]
-enum YearRule {
-    Gregorian,
-    Julian,
-    Always365,
-    Always366,
-}
-
-impl YearRule {
-    fn of(calendar: Calendar) -> Option<Self> {
-        match calendar {
-            Calendar::ProlepticGregorian => Some(Self::Gregorian),
-            Calendar::Julian => Some(Self::Julian),
-            Calendar::NoLeap => Some(Self::Always365),
-            Calendar::AllLeap => Some(Self::Always366),
-            Calendar::Standard | Calendar::Day360 => None,
-        }
-    }
-
-    /// Day number of 1 March of a year: the Julian day number where there is one.
-    fn days_before(self, march_year: i64) -> i64 {
-        let leaps = |every: i64| march_year.div_euclid(every);
-        match self {
-            Self::Gregorian => {
-                GREGORIAN_MARCH_0 + 365 * march_year + leaps(4) - leaps(100) + leaps(400)
-            }
-            Self::Julian => JULIAN_MARCH_0 + 365 * march_year + leaps(4),
-            Self::Always365 => 365 * march_year,
-            Self::Always366 => 366 * march_year,
-        }
-    }
-
-    /// The year that begins in March and the day of it, from 0.
-    fn split(self, days: i64) -> (i64, i64) {
-        let year = match self {
-            Self::Gregorian => {
-                let days = days - GREGORIAN_MARCH_0;
-                let of_era = days.rem_euclid(146_097);
-                let of_leap_days = of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096;
-                days.div_euclid(146_097) * 400 + of_leap_days / 365
-            }
-            Self::Julian => (4 * (days - JULIAN_MARCH_0) + 3).div_euclid(1_461),
-            Self::Always365 => days.div_euclid(365),
-            Self::Always366 => days.div_euclid(366),
-        };
-        (year, days - self.days_before(year))
-    }
-}
-
 /// The mixed calendar's count: Gregorian from the reform on, else Julian, and nothing for the ten days between.
 fn mixed_days(gregorian: i64, julian: i64) -> Option<i64> {
     if gregorian >= REFORM {
@@ -392,7 +191,7 @@ fn mixed_days(gregorian: i64, julian: i64) -> Option<i64> {
 }
 
 /// A number that arithmetic keeps below 256.
-fn small(number: i64) -> u8 {
+pub(super) fn small(number: i64) -> u8 {
     u8::try_from(number).unwrap_or(u8::MAX)
 }
 
@@ -433,7 +232,7 @@ mod tests {
         #[case] days: i64,
     ) {
         assert_eq!(
-            calendar.instant(&date).unwrap().micros,
+            calendar.instant(&date).unwrap().micros(),
             days * MICROS_PER_DAY
         );
     }
@@ -456,23 +255,5 @@ mod tests {
             .instant(&DateTime::midnight(year, month, day))
             .unwrap_err();
         assert!(matches!(error, CfError::DateInvalid { .. }), "{error}");
-    }
-
-    #[rstest]
-    #[case::leap(DateTime::midnight(2000, 2, 30), "2000-02-29T00:00:00Z")]
-    #[case::not_leap(DateTime::midnight(1900, 2, 30), "1900-02-28T00:00:00Z")]
-    #[case::real(DateTime { hour: 12, microsecond: 500, ..DateTime::midnight(850, 6, 30) }, "0850-06-30T12:00:00.000500Z")]
-    #[case::negative(DateTime::midnight(-5, 1, 1), "-0005-01-01T00:00:00Z")]
-    fn clamping_keeps_real_days(#[case] date: DateTime, #[case] iso: &str) {
-        assert_eq!(date.clamped().to_iso(), iso);
-    }
-
-    #[test]
-    fn instants_of_two_calendars_have_no_order() {
-        let date = DateTime::midnight(2000, 1, 1);
-        let standard = Calendar::Standard.instant(&date).unwrap();
-        let gregorian = Calendar::ProlepticGregorian.instant(&date).unwrap();
-        assert_eq!(standard.partial_cmp(&gregorian), None);
-        assert_eq!(standard.micros_since(gregorian), None);
     }
 }

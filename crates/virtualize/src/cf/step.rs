@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::cf::calendar::{Instant, MICROS_PER_DAY};
+use crate::cf::calendar::MICROS_PER_DAY;
+use crate::cf::instant::{DateTime, Instant};
 
 /// The distance between neighbours of a regular series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -171,7 +172,7 @@ impl Distances {
     fn of(instants: &[Instant]) -> Option<Self> {
         let dates: Vec<_> = instants.iter().map(|instant| instant.date_time()).collect();
         let first = dates.first()?;
-        let of_month = |date: &crate::cf::DateTime| {
+        let of_month = |date: &DateTime| {
             (
                 date.day,
                 date.hour,
@@ -186,7 +187,7 @@ impl Distances {
             .collect();
         let pairs = instants.iter().zip(instants.iter().skip(1));
         let micros = pairs
-            .map(|(a, b)| b.micros_since(*a).filter(|micros| *micros > 0))
+            .map(|(a, b)| b.micros_since(*a).filter(|micros| *micros > 0).map(tidied))
             .collect::<Option<Vec<_>>>()?;
         let months = month_numbers
             .iter()
@@ -221,6 +222,16 @@ impl Distances {
         plausible
             && self.months.iter().all(|count| *count >= 1)
             && (self.same_day || !even || self.micros.len() == 1)
+    }
+}
+
+/// A distance of a minute or more without the rounding that floats counted in days leave, up to a millisecond.
+fn tidied(micros: i64) -> i64 {
+    let off = (micros + 500_000).rem_euclid(1_000_000) - 500_000;
+    if micros >= 60_000_000 && off.abs() <= 1_000 {
+        micros - off
+    } else {
+        micros
     }
 }
 
@@ -279,6 +290,15 @@ mod tests {
     ) {
         let step = step_of(&instants(calendar, DAYS, days)).map(Step::to_iso);
         assert_eq!(step.as_deref(), iso);
+    }
+
+    #[test]
+    fn hours_in_days_of_two_millennia_are_regular() {
+        let hours = (0..100)
+            .map(|hour| 730_000.0 + f64::from(hour) / 24.0)
+            .collect::<Vec<_>>();
+        let series = instants(Calendar::Standard, "days since 0001-01-01", &hours);
+        assert_eq!(step_of(&series).map(Step::to_iso).as_deref(), Some("PT1H"));
     }
 
     #[rstest]

@@ -5,7 +5,8 @@
 //! of them would skip over, such as an unknown time zone, is refused.
 
 use crate::cf::CfError;
-use crate::cf::calendar::{Calendar, DateTime, Instant, MICROS_PER_DAY};
+use crate::cf::calendar::{Calendar, MICROS_PER_DAY};
+use crate::cf::instant::{DateTime, Instant};
 use crate::cf::join::TimeValues;
 
 mod float;

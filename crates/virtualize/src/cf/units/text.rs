@@ -1,6 +1,7 @@
 //! The grammar of `<unit> since <date>[ <time>][ <zone>]`.
 
-use crate::cf::calendar::{Calendar, DateTime, Instant};
+use crate::cf::calendar::Calendar;
+use crate::cf::instant::{DateTime, Instant};
 use crate::cf::units::Unit;
 
 const MICROS_PER_MINUTE: i64 = 60_000_000;
