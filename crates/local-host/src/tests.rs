@@ -1,0 +1,1 @@
+//! The host at work, with an in-process server as its handler.

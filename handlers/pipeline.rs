@@ -1,0 +1,1 @@
+//! Runs the stages in order; the one place where they meet.
