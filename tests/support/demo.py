@@ -94,7 +94,8 @@ def wait_and_read(app: subprocess.Popen, folder: str | None) -> int:
     threading.Thread(target=app.stdout.read, daemon=True).start()
     code = read(url, folder) if url else 1
     if not url:
-        print(f"demo: no dataset was served within {PATIENCE} s", file=sys.stderr)
+        print("demo: landfall ended, or was ended after "
+              f"{PATIENCE} s, before a dataset was served", file=sys.stderr)
     killer.cancel()
     app.send_signal(signal.SIGTERM)
     app.wait(timeout=20)

@@ -3,7 +3,7 @@
 
     read_with_xarray.py served URL FILE...        xr.open_zarr(URL)                  against xr.open_mfdataset(FILES)
     read_with_xarray.py kerchunk REFERENCE FILE...  xr.open_dataset(.., "kerchunk")  against the same
-    read_with_xarray.py raw REFERENCE FILE        zarr over the reference            against netCDF4's stored values
+    read_with_xarray.py raw REFERENCE FILE        zarr over the reference            against the stored values
 
 REFERENCE is a path or an http URL. Prints one JSON line, {"ok", "reader", "variables", "differences",
 "versions"}; the exit code is 0 when nothing differs, 1 when something does or cannot be read.
@@ -17,6 +17,8 @@ import warnings
 from collections.abc import Iterator
 
 import fsspec
+import h5py
+import hdf5plugin  # noqa: F401  registers filters with h5py
 import netCDF4
 import numpy as np
 import xarray as xr
@@ -206,15 +208,24 @@ def compare_raw(args: argparse.Namespace) -> tuple[int, list[str]]:
     files = fsspec.filesystem("reference", fo=args.reference, remote_options=options, **options)
     root = zarr.open_group(zarr.storage.FsspecStore(files, read_only=True), mode="r", zarr_format=2)
     without = {"/" + name.strip("/") for name in args.without.split(",") if name}
-    count, found = 0, []
-    with netCDF4.Dataset(args.file) as ds:
-        ds.set_auto_maskandscale(False)
-        for path, variable in variables(ds, ""):
-            if path in without or not is_numeric(variable):
-                continue
-            count += 1
-            found += raw_differs(path, root, variable)
-    return count, found
+    arrays = stored_arrays(args.file, without)
+    return len(arrays), [difference for path, values, dims in arrays for difference in raw_differs(path, root, values, dims)]
+
+
+def stored_arrays(path: str, without: set[str]) -> list[tuple[str, np.ndarray, list[str] | None]]:
+    """Absolute path, values and dimension names of every numeric variable, from netCDF4, else from h5py (no names)."""
+    try:
+        with netCDF4.Dataset(path) as ds:
+            ds.set_auto_maskandscale(False)
+            return [(name, np.asarray(variable[...]), list(variable.dimensions))
+                    for name, variable in variables(ds, "") if name not in without and is_numeric(variable)]
+    except (OSError, RuntimeError):
+        found = []
+        with h5py.File(path) as file:
+            file.visititems(lambda name, item: found.append((f"/{name}", item[()], None)) if (
+                isinstance(item, h5py.Dataset) and f"/{name}" not in without and item.shape is not None
+                and item.dtype.kind in NUMBERS) else None)
+        return found
 
 
 def variables(group: netCDF4.Dataset, prefix: str) -> Iterator[tuple[str, netCDF4.Variable]]:
@@ -227,25 +238,28 @@ def variables(group: netCDF4.Dataset, prefix: str) -> Iterator[tuple[str, netCDF
 
 def is_numeric(variable: netCDF4.Variable) -> bool:
     """Plain numbers and enums; text, compound and variable-length types have no one Zarr form."""
-    return isinstance(variable.datatype, np.dtype) and variable.datatype.kind in NUMBERS or (
-        isinstance(variable.datatype, netCDF4.EnumType))
+    kind = variable.datatype
+    return isinstance(kind, netCDF4.EnumType) or isinstance(kind, np.dtype) and kind.kind in NUMBERS
 
 
-def raw_differs(path: str, root: zarr.Group, variable: netCDF4.Variable) -> Iterator[str]:
-    """Shape, type (byte order apart), dimension names and bits of one array."""
+def raw_differs(path: str, root: zarr.Group, stored: np.ndarray, dims: list[str] | None) -> Iterator[str]:
+    """Shape, type (byte order apart, and a bool may be a byte), dimension names and bits of one array."""
+    stored = np.asarray(stored)
     if path.strip("/") not in root:
         yield f"{path}: missing"
         return
-    array, stored = root[path.strip("/")], np.asarray(variable[...])
+    array = root[path.strip("/")]
     if array.shape != stored.shape:
         yield f"{path}: shape is {array.shape}, in the file {stored.shape}"
         return
-    if array.dtype.newbyteorder("=") != stored.dtype.newbyteorder("="):
+    native = stored.dtype.newbyteorder("=")
+    bytes_alike = {array.dtype.str, native.str} <= {"|b1", "|i1", "|u1"}
+    if array.dtype.newbyteorder("=") != native and not bytes_alike:
         yield f"{path}: dtype is {array.dtype}, in the file {stored.dtype}"
         return
-    if list(array.attrs.get("_ARRAY_DIMENSIONS", [])) != list(variable.dimensions):
-        yield f"{path}: dimensions are {array.attrs.get('_ARRAY_DIMENSIONS')}, in the file {list(variable.dimensions)}"
-    native = stored.dtype.newbyteorder("=")
+    named = list(array.attrs.get("_ARRAY_DIMENSIONS", []))
+    if dims is not None and named != dims:
+        yield f"{path}: dimensions are {named}, in the file {dims}"
     yield from values_differ(path, np.asarray(array[...]).astype(native), stored.astype(native))
 
 
