@@ -48,7 +48,7 @@ need_python() {
     apt_install python3 python3-venv python3-pip
     python=$(find_python)
   fi
-  [ -n "$python" ] || die "Python 3.11 or later is needed, with its venv module; $(python3 --version 2>&1) will not do"
+  [ -n "$python" ] || die "Python 3.11 or later is needed, with its venv module; found: $(python3 --version 2>/dev/null || echo none)"
 }
 
 # environment FOLDER REQUIREMENTS: a virtual environment with exactly these, remade when the list or Python changes.
