@@ -197,14 +197,18 @@ impl Host {
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|source| StartError::Listen {
-        address: address.to_string(),
-        source,
-    })
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| StartError::Listen {
+            address: address.to_string(),
+            source,
+        })
 }
 
 fn subscribers(functions: &[Function]) -> Vec<Subscriber> {
-    let events = functions.iter().filter(|f| matches!(f.trigger, Trigger::EventGrid));
+    let events = functions
+        .iter()
+        .filter(|f| matches!(f.trigger, Trigger::EventGrid));
     events
         .map(|function| Subscriber {
             function: function.name.clone(),
@@ -265,7 +269,10 @@ impl Starting {
             return;
         };
         let mut limits = self.config.queues.clone();
-        limits.visibility_timeout = self.options.queue_retry_delay.unwrap_or(limits.visibility_timeout);
+        limits.visibility_timeout = self
+            .options
+            .queue_retry_delay
+            .unwrap_or(limits.visibility_timeout);
         let trigger = QueueTrigger {
             function: function.name.clone(),
             binding: function.binding.clone(),
@@ -284,7 +291,9 @@ impl Starting {
         } else {
             self.config.http_mode
         };
-        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build();
+        let client = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .build();
         let front = Front {
             config: Arc::clone(&self.config),
             mode,
@@ -294,6 +303,10 @@ impl Starting {
             client: client.unwrap_or_default(),
             ready_limit: self.options.ready_limit,
         };
-        self.tasks.spawn(front::serve(Arc::new(front), listener, self.stopping.clone()));
+        self.tasks.spawn(front::serve(
+            Arc::new(front),
+            listener,
+            self.stopping.clone(),
+        ));
     }
 }

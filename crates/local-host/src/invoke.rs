@@ -61,7 +61,12 @@ impl Invoker {
         outcome
     }
 
-    async fn call(&self, function: &str, id: &str, envelope: &Value) -> Result<InvocationOutcome, InvocationFailure> {
+    async fn call(
+        &self,
+        function: &str,
+        id: &str,
+        envelope: &Value,
+    ) -> Result<InvocationOutcome, InvocationFailure> {
         let port = self.handler.ready(READY_LIMIT).await?;
         let body = Ok::<_, std::io::Error>(Bytes::from(envelope.to_string()));
         let response = self
@@ -83,7 +88,10 @@ impl Invoker {
             .get(CONTENT_TYPE)
             .and_then(|value| value.to_str().ok())
             .map(str::to_owned);
-        let body = response.bytes().await.map_err(InvocationFailure::Connection)?;
+        let body = response
+            .bytes()
+            .await
+            .map_err(InvocationFailure::Connection)?;
         Ok(read_answer(status, content_type.as_deref(), &body))
     }
 }

@@ -35,8 +35,8 @@ mod tests;
 
 pub use answer::{HandlerAnswer, InvocationFailure, InvocationOutcome};
 pub use config::{
-    AuthLevel, ConfigError, Function, HandlerProgram, HostConfig, HttpMode, HttpTrigger, QueueLimits, Settings, Trigger,
-    read_local_settings,
+    AuthLevel, ConfigError, Function, HandlerProgram, HostConfig, HttpMode, HttpTrigger,
+    QueueLimits, Settings, Trigger, read_local_settings,
 };
 pub use event::HostEvent;
 pub use event_grid::{Chaos, DeadLetters, EventGrid, EventGridOptions};

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use tokio::{
     sync::Notify,
     task::JoinSet,
-    time::{MissedTickBehavior, interval_at, sleep, Instant},
+    time::{Instant, MissedTickBehavior, interval_at, sleep},
 };
 
 use crate::{
@@ -52,13 +52,28 @@ pub struct QueueMessage {
 #[async_trait]
 pub trait QueueSource: Send + Sync {
     /// Takes up to `max` visible messages and hides them for `visibility`.
-    async fn receive(&self, queue: &str, max: usize, visibility: Duration) -> Result<Vec<QueueMessage>, QueueError>;
+    async fn receive(
+        &self,
+        queue: &str,
+        max: usize,
+        visibility: Duration,
+    ) -> Result<Vec<QueueMessage>, QueueError>;
     /// Hides a message for `visibility` from now on; gives its new pop receipt.
-    async fn extend(&self, queue: &str, message: &QueueMessage, visibility: Duration) -> Result<String, QueueError>;
+    async fn extend(
+        &self,
+        queue: &str,
+        message: &QueueMessage,
+        visibility: Duration,
+    ) -> Result<String, QueueError>;
     /// Removes a message.
     async fn delete(&self, queue: &str, message: &QueueMessage) -> Result<(), QueueError>;
     /// Makes a message visible after `delay`.
-    async fn release(&self, queue: &str, message: &QueueMessage, delay: Duration) -> Result<(), QueueError>;
+    async fn release(
+        &self,
+        queue: &str,
+        message: &QueueMessage,
+        delay: Duration,
+    ) -> Result<(), QueueError>;
     /// Moves a message to `{queue}-poison`.
     async fn poison(&self, queue: &str, message: &QueueMessage) -> Result<(), QueueError>;
 }
@@ -104,10 +119,15 @@ impl QueueTrigger {
 
     /// The next batch, or nothing while enough are running or the handler is not there.
     async fn fetch(&self, running: usize) -> Vec<QueueMessage> {
-        if running > self.limits.new_batch_threshold || self.invoker.handler.ready(LONGEST_PAUSE).await.is_err() {
+        if running > self.limits.new_batch_threshold
+            || self.invoker.handler.ready(LONGEST_PAUSE).await.is_err()
+        {
             return Vec::new();
         }
-        let received = self.source.receive(&self.queue, self.limits.batch_size, LEASE).await;
+        let received = self
+            .source
+            .receive(&self.queue, self.limits.batch_size, LEASE)
+            .await;
         received.unwrap_or_else(|error| {
             self.report(&*error);
             Vec::new()
@@ -124,7 +144,11 @@ impl QueueTrigger {
     }
 
     /// Calls the function, renewing the lease of the message meanwhile.
-    async fn call_and_keep(&self, envelope: &serde_json::Value, message: &mut QueueMessage) -> InvocationOutcome {
+    async fn call_and_keep(
+        &self,
+        envelope: &serde_json::Value,
+        message: &mut QueueMessage,
+    ) -> InvocationOutcome {
         let call = self.invoker.invoke(&self.function, envelope);
         tokio::pin!(call);
         let half = LEASE / 2;
@@ -141,9 +165,15 @@ impl QueueTrigger {
         }
     }
 
-    async fn settle(&self, outcome: &InvocationOutcome, message: &QueueMessage) -> Result<(), QueueError> {
+    async fn settle(
+        &self,
+        outcome: &InvocationOutcome,
+        message: &QueueMessage,
+    ) -> Result<(), QueueError> {
         let failure = match outcome {
-            InvocationOutcome::Succeeded(_) => return self.source.delete(&self.queue, message).await,
+            InvocationOutcome::Succeeded(_) => {
+                return self.source.delete(&self.queue, message).await;
+            }
             InvocationOutcome::Failed(failure) => failure,
         };
         if message.dequeue_count >= self.limits.max_dequeue_count {
