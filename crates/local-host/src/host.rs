@@ -52,6 +52,9 @@ pub struct HostOptions {
     pub queues: Option<Arc<dyn QueueSource>>,
     /// Retry delay of failed messages, in place of `visibilityTimeout`.
     pub queue_retry_delay: Option<Duration>,
+    /// How long a message is hidden while it is worked on. It is renewed at half-time, so this is how long a message stays
+    /// hidden when the host itself dies.
+    pub queue_lease: Duration,
     /// Where events come from.
     pub event_sources: Vec<Box<dyn EventSource>>,
     /// How they are delivered.
@@ -71,6 +74,7 @@ impl Default for HostOptions {
             timers: true,
             queues: None,
             queue_retry_delay: None,
+            queue_lease: Duration::from_secs(60),
             event_sources: Vec::new(),
             event_grid: EventGridOptions::default(),
             events: None,
@@ -278,6 +282,7 @@ impl Starting {
             binding: function.binding.clone(),
             queue: queue.to_owned(),
             limits,
+            lease: self.options.queue_lease,
             source: Arc::clone(source),
             invoker: self.invoker.clone(),
             nudge: Arc::clone(&self.nudge),

@@ -23,9 +23,6 @@ use crate::{
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long a message is hidden while it is worked on; renewed at half-time.
-const LEASE: Duration = Duration::from_secs(60);
-
 /// What went wrong in a queue.
 pub type QueueError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -85,6 +82,8 @@ pub(crate) struct QueueTrigger {
     pub(crate) binding: String,
     pub(crate) queue: String,
     pub(crate) limits: QueueLimits,
+    /// How long a message is hidden while it is worked on; renewed at half-time.
+    pub(crate) lease: Duration,
     pub(crate) source: Arc<dyn QueueSource>,
     pub(crate) invoker: Invoker,
     pub(crate) nudge: Arc<Notify>,
@@ -126,7 +125,7 @@ impl QueueTrigger {
         }
         let received = self
             .source
-            .receive(&self.queue, self.limits.batch_size, LEASE)
+            .receive(&self.queue, self.limits.batch_size, self.lease)
             .await;
         received.unwrap_or_else(|error| {
             self.report(&*error);
@@ -151,13 +150,13 @@ impl QueueTrigger {
     ) -> InvocationOutcome {
         let call = self.invoker.invoke(&self.function, envelope);
         tokio::pin!(call);
-        let half = LEASE / 2;
+        let half = self.lease / 2;
         let mut renewals = interval_at(Instant::now() + half, half);
         renewals.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 outcome = &mut call => return outcome,
-                _ = renewals.tick() => match self.source.extend(&self.queue, message, LEASE).await {
+                _ = renewals.tick() => match self.source.extend(&self.queue, message, self.lease).await {
                     Ok(receipt) => message.pop_receipt = receipt,
                     Err(error) => self.report(&*error),
                 },

@@ -75,10 +75,10 @@ impl Schedule {
         let mut earliest = first.time();
         let mut date = first.date();
         for _ in 0..HORIZON_DAYS {
-            if self.names_date(date) {
-                if let Some(time) = self.first_time_from(earliest) {
-                    return TimeZone::UTC.to_timestamp(date.to_datetime(time)).ok();
-                }
+            if self.names_date(date)
+                && let Some(time) = self.first_time_from(earliest)
+            {
+                return TimeZone::UTC.to_timestamp(date.to_datetime(time)).ok();
             }
             earliest = civil::Time::midnight();
             date = date.tomorrow().ok()?;
@@ -93,7 +93,6 @@ impl Schedule {
     }
 
     fn first_time_from(&self, from: civil::Time) -> Option<civil::Time> {
-        let same_hour = |minute| first_from(self.seconds, minute);
         for hour in (from.hour()..24).filter(|h| has(self.hours, *h)) {
             let minute_from = if hour == from.hour() {
                 from.minute()
@@ -102,7 +101,9 @@ impl Schedule {
             };
             for minute in (minute_from..60).filter(|m| has(self.minutes, *m)) {
                 let this_minute = hour == from.hour() && minute == from.minute();
-                if let Some(second) = same_hour(if this_minute { from.second() } else { 0 }) {
+                if let Some(second) =
+                    first_from(self.seconds, if this_minute { from.second() } else { 0 })
+                {
                     return civil::Time::new(hour, minute, second, 0).ok();
                 }
             }

@@ -6,3 +6,4 @@ mod http;
 mod process;
 mod queues;
 mod support;
+mod timers;

@@ -125,10 +125,10 @@ pub(super) async fn terminate(child: &mut Child) -> io::Result<ExitStatus> {
             .args(["-TERM", &pid.to_string()])
             .status()
             .await;
-        if asked.is_ok_and(|status| status.success()) {
-            if let Ok(status) = timeout(GRACE, child.wait()).await {
-                return status;
-            }
+        if asked.is_ok_and(|status| status.success())
+            && let Ok(status) = timeout(GRACE, child.wait()).await
+        {
+            return status;
         }
         child.start_kill()?;
     }

@@ -11,10 +11,14 @@ const PREFIX: &str = "/blobServices/default/containers/bronze/blobs/";
 
 /// Starts a watch with short times.
 fn watch(root: &Path, notices: bool) -> FolderWatch {
+    watch_with(root, notices, Duration::from_millis(200))
+}
+
+fn watch_with(root: &Path, notices: bool, settle: Duration) -> FolderWatch {
     let mut options = FolderWatchOptions::new(root, |metadata| format!("{:x}", metadata.len()))
         .with_suffixes([".nc"]);
     options.notices = notices;
-    options.settle = Duration::from_millis(200);
+    options.settle = settle;
     options.poll_interval = Duration::from_millis(50);
     FolderWatch::start(options).unwrap()
 }
@@ -101,7 +105,7 @@ async fn a_file_that_replaces_another_is_a_new_version() {
 #[tokio::test]
 async fn a_file_held_open_is_announced_when_it_is_closed() {
     let root = tempfile::tempdir().unwrap();
-    let mut watch = watch(root.path(), true);
+    let mut watch = watch_with(root.path(), true, Duration::from_secs(3));
     let mut file = fs::File::create(root.path().join("a.nc")).unwrap();
     for _ in 0..20 {
         file.write_all(b"x").unwrap();

@@ -34,11 +34,9 @@ fn config(root: &Path, executable: &str) -> HostConfig {
     let handler = json!({"description": {"defaultExecutablePath": executable, "arguments": arguments},
         "enableProxyingHttpRequest": true});
     write_root(root, &handler);
-    HostConfig::load(
-        root,
-        Settings::from([("GREETING".to_owned(), "hello".to_owned())]),
-    )
-    .unwrap()
+    let settings =
+        [("GREETING", "hello"), ("TICK", "0 0 0 1 1 *")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+    HostConfig::load(root, Settings::from(settings)).unwrap()
 }
 
 async fn start(crash_limit: bool) -> (Host, mpsc::UnboundedReceiver<HostEvent>) {

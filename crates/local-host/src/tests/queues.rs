@@ -70,11 +70,11 @@ impl QueueSource for MemoryQueue {
         message: &QueueMessage,
         _: Duration,
     ) -> Result<String, QueueError> {
-        Ok(message.pop_receipt.clone())
+        Ok(format!("{}+", message.pop_receipt))
     }
 
     async fn delete(&self, _: &str, message: &QueueMessage) -> Result<(), QueueError> {
-        self.note(format!("delete {}", message.id));
+        self.note(format!("delete {} {}", message.id, message.pop_receipt));
         Ok(())
     }
 
@@ -108,7 +108,7 @@ async fn a_message_that_succeeds_is_deleted() {
     options.queues = Some(Arc::clone(&queue) as Arc<dyn QueueSource>);
     let host = start(options).await;
     eventually("the deletion", || {
-        (queue.log() == ["delete a"]).then_some(())
+        (queue.log() == ["delete a p"]).then_some(())
     })
     .await;
     let seen = handler.seen();
@@ -195,5 +195,30 @@ async fn no_more_messages_run_than_a_batch_and_its_threshold() {
         running.lock().unwrap().1,
         2,
         "batchSize 2, newBatchThreshold 0"
+    );
+}
+
+#[tokio::test]
+async fn the_lease_of_a_long_run_is_renewed() {
+    let app = warp::Filter::then(warp::any(), || async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        warp::reply::json(&serde_json::json!({}))
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(warp::serve(app).incoming(listener).run());
+    let queue = Arc::new(MemoryQueue::default());
+    queue.send("a");
+    let options = crate::HostOptions {
+        handler: crate::Handler::External { port },
+        queues: Some(Arc::clone(&queue) as Arc<dyn QueueSource>),
+        queue_lease: Duration::from_millis(300),
+        ..crate::HostOptions::default()
+    };
+    let _host = start(options).await;
+    let deletion = eventually("the deletion", || queue.log().into_iter().next()).await;
+    assert!(
+        deletion.starts_with("delete a p+"),
+        "with the receipt of the last renewal: {deletion}"
     );
 }

@@ -124,7 +124,7 @@ pub(super) fn write_root(root: &Path, custom_handler: &Value) {
     );
     function(
         "OnTick",
-        json!([{"type": "timerTrigger", "name": "timer", "direction": "in", "schedule": "0 0 0 1 1 *"}]),
+        json!([{"type": "timerTrigger", "name": "timer", "direction": "in", "schedule": "%TICK%"}]),
     );
     function("All", http("{*path}", json!(["get", "post"]), "function"));
     function(
@@ -133,12 +133,20 @@ pub(super) fn write_root(root: &Path, custom_handler: &Value) {
     );
 }
 
-/// The configuration of such a root.
+/// The configuration of such a root; its timer is due once a year.
 pub(super) fn config() -> HostConfig {
+    config_with_tick("0 0 0 1 1 *")
+}
+
+pub(super) fn config_with_tick(schedule: &str) -> HostConfig {
     let root = tempfile::tempdir().unwrap();
     let handler = json!({"description": {"defaultExecutablePath": "none"}, "enableProxyingHttpRequest": true});
     write_root(root.path(), &handler);
-    HostConfig::load(root.path(), Settings::new()).unwrap()
+    HostConfig::load(
+        root.path(),
+        Settings::from([("TICK".to_owned(), schedule.to_owned())]),
+    )
+    .unwrap()
 }
 
 pub(super) async fn start(options: HostOptions) -> Host {

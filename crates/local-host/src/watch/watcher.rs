@@ -100,7 +100,9 @@ impl Watcher {
                 drop(sender.send(notice));
             }
         };
-        let watch = notify::recommended_watcher(on_event).and_then(|mut watch| {
+        // The listing does not follow links to folders, so notices from behind them would be half the story.
+        let config = notify::Config::default().with_follow_symlinks(false);
+        let watch = RecommendedWatcher::new(on_event, config).and_then(|mut watch| {
             watch.watch(&self.root, RecursiveMode::Recursive)?;
             Ok(watch)
         });
