@@ -49,7 +49,9 @@ pub enum InvocationFailure {
     #[error("the handler's answer is not valid")]
     Malformed(#[source] serde_json::Error),
     /// The body is empty or `null`.
-    #[error("the handler's answer is empty or null: in Azure this invocation would HANG until functionTimeout")]
+    #[error(
+        "the handler's answer is empty or null: in Azure this invocation would HANG until functionTimeout"
+    )]
     Hangs,
     /// No answer within `functionTimeout`.
     #[error("the handler did not answer within functionTimeout")]
@@ -75,14 +77,22 @@ const SHOWN: usize = 300;
 
 /// Reads an answer as the host does.
 #[must_use]
-pub fn read_answer(status: u16, content_type: Option<&str>, body: &[u8]) -> InvocationOutcome {
+pub(crate) fn read_answer(
+    status: u16,
+    content_type: Option<&str>,
+    body: &[u8],
+) -> InvocationOutcome {
     match try_read(status, content_type, body) {
         Ok(answer) => InvocationOutcome::Succeeded(answer),
         Err(failure) => InvocationOutcome::Failed(failure),
     }
 }
 
-fn try_read(status: u16, content_type: Option<&str>, body: &[u8]) -> Result<HandlerAnswer, InvocationFailure> {
+fn try_read(
+    status: u16,
+    content_type: Option<&str>,
+    body: &[u8],
+) -> Result<HandlerAnswer, InvocationFailure> {
     if !(200..300).contains(&status) {
         let body = String::from_utf8_lossy(body).chars().take(SHOWN).collect();
         return Err(InvocationFailure::Status { status, body });
@@ -91,14 +101,21 @@ fn try_read(status: u16, content_type: Option<&str>, body: &[u8]) -> Result<Hand
         return Err(InvocationFailure::Hangs);
     }
     let media = content_type.unwrap_or_default();
-    let essence = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let essence = media
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
     if essence != "application/json" && essence != "text/json" && !essence.ends_with("+json") {
         return Err(InvocationFailure::ContentType(media.to_owned()));
     }
     match serde_json::from_slice(body).map_err(InvocationFailure::Malformed)? {
         Value::Null => Err(InvocationFailure::Hangs),
         // Serde would take an array for the struct's fields in order.
-        Value::Array(_) => Err(InvocationFailure::Malformed(serde::de::Error::custom("an array, not an object"))),
+        Value::Array(_) => Err(InvocationFailure::Malformed(serde::de::Error::custom(
+            "an array, not an object",
+        ))),
         value => serde_json::from_value(value).map_err(InvocationFailure::Malformed),
     }
 }
@@ -132,7 +149,10 @@ mod tests {
         match read_answer(status, content_type, body.as_bytes()) {
             InvocationOutcome::Succeeded(_) => assert_eq!(failure, ""),
             InvocationOutcome::Failed(f) => {
-                assert!(!failure.is_empty() && f.to_string().contains(failure), "{f}");
+                assert!(
+                    !failure.is_empty() && f.to_string().contains(failure),
+                    "{f}"
+                );
             }
         }
     }

@@ -156,7 +156,11 @@ impl HostConfig {
             });
         }
         let queues = file.extensions.queues;
-        if queues.message_encoding != "none" && functions.iter().any(|f| matches!(f.trigger, Trigger::Queue { .. })) {
+        if queues.message_encoding != "none"
+            && functions
+                .iter()
+                .any(|f| matches!(f.trigger, Trigger::Queue { .. }))
+        {
             return Err(ConfigError::Value {
                 path,
                 field: "extensions.queues.messageEncoding",
@@ -176,14 +180,25 @@ impl HostConfig {
             root: root.to_path_buf(),
             handler: custom.description.resolve(root),
             http_mode,
-            initialization_timeout: span("customHandler.initializationTimeout", &custom.initialization_timeout)?,
+            initialization_timeout: span(
+                "customHandler.initializationTimeout",
+                &custom.initialization_timeout,
+            )?,
             function_timeout: span("functionTimeout", &file.function_timeout)?,
-            route_prefix: file.extensions.http.route_prefix.trim_matches('/').to_owned(),
+            route_prefix: file
+                .extensions
+                .http
+                .route_prefix
+                .trim_matches('/')
+                .to_owned(),
             queues: QueueLimits {
                 batch_size: queues.batch_size,
                 new_batch_threshold: queues.new_batch_threshold.unwrap_or(queues.batch_size / 2),
                 max_dequeue_count: queues.max_dequeue_count,
-                visibility_timeout: span("extensions.queues.visibilityTimeout", &queues.visibility_timeout)?,
+                visibility_timeout: span(
+                    "extensions.queues.visibilityTimeout",
+                    &queues.visibility_timeout,
+                )?,
             },
             functions,
             settings,
@@ -193,7 +208,9 @@ impl HostConfig {
     /// The function of that name; names are compared as the host does, without regard to case.
     #[must_use]
     pub fn function(&self, name: &str) -> Option<&Function> {
-        self.functions.iter().find(|f| f.name.eq_ignore_ascii_case(name))
+        self.functions
+            .iter()
+            .find(|f| f.name.eq_ignore_ascii_case(name))
     }
 }
 
@@ -224,7 +241,10 @@ fn load_functions(root: &Path, settings: &Settings) -> Result<Vec<Function>, Con
         }
         let name = folder.file_name().to_string_lossy().into_owned();
         let function = Function::from_bindings(&name, &path, read_json(&path, Some(settings))?)?;
-        if functions.insert(name.to_ascii_lowercase(), function).is_some() {
+        if functions
+            .insert(name.to_ascii_lowercase(), function)
+            .is_some()
+        {
             return Err(ConfigError::DuplicateName(name));
         }
     }
@@ -232,7 +252,10 @@ fn load_functions(root: &Path, settings: &Settings) -> Result<Vec<Function>, Con
 }
 
 /// Reads a JSON file and, given settings, replaces `%NAME%` in all its strings.
-fn read_json<T: serde::de::DeserializeOwned>(path: &Path, settings: Option<&Settings>) -> Result<T, ConfigError> {
+fn read_json<T: serde::de::DeserializeOwned>(
+    path: &Path,
+    settings: Option<&Settings>,
+) -> Result<T, ConfigError> {
     let invalid = |source| ConfigError::Json {
         path: path.to_path_buf(),
         source,
@@ -255,8 +278,12 @@ fn read_json<T: serde::de::DeserializeOwned>(path: &Path, settings: Option<&Sett
 fn expand(value: &mut serde_json::Value, settings: &Settings) -> Result<(), String> {
     match value {
         serde_json::Value::String(text) => *text = expand_text(text, settings)?,
-        serde_json::Value::Array(items) => items.iter_mut().try_for_each(|v| expand(v, settings))?,
-        serde_json::Value::Object(fields) => fields.values_mut().try_for_each(|v| expand(v, settings))?,
+        serde_json::Value::Array(items) => {
+            items.iter_mut().try_for_each(|v| expand(v, settings))?
+        }
+        serde_json::Value::Object(fields) => {
+            fields.values_mut().try_for_each(|v| expand(v, settings))?
+        }
         _ => {}
     }
     Ok(())
@@ -321,7 +348,11 @@ impl Description {
     fn resolve(self, root: &Path) -> HandlerProgram {
         let beside = root.join(&self.default_executable_path);
         HandlerProgram {
-            executable: if beside.is_file() { beside } else { self.default_executable_path.into() },
+            executable: if beside.is_file() {
+                beside
+            } else {
+                self.default_executable_path.into()
+            },
             arguments: self.arguments,
             working_directory: root.join(self.working_directory),
         }
@@ -390,7 +421,11 @@ mod tests {
         for (name, bindings) in functions {
             let folder = root.path().join(name);
             std::fs::create_dir(&folder).unwrap();
-            std::fs::write(folder.join("function.json"), json!({ "bindings": bindings }).to_string()).unwrap();
+            std::fs::write(
+                folder.join("function.json"),
+                json!({ "bindings": bindings }).to_string(),
+            )
+            .unwrap();
         }
         root
     }
@@ -407,8 +442,14 @@ mod tests {
         let root = folder(
             &host_json(),
             &[
-                ("Due", json!([{"type": "queueTrigger", "name": "msg", "direction": "in", "queueName": "%QUEUE%-x", "connection": "C"}])),
-                ("Tick", json!([{"type": "timerTrigger", "name": "timer", "direction": "in", "schedule": "%SCHEDULE%"}])),
+                (
+                    "Due",
+                    json!([{"type": "queueTrigger", "name": "msg", "direction": "in", "queueName": "%QUEUE%-x", "connection": "C"}]),
+                ),
+                (
+                    "Tick",
+                    json!([{"type": "timerTrigger", "name": "timer", "direction": "in", "schedule": "%SCHEDULE%"}]),
+                ),
             ],
         );
         let config = HostConfig::load(root.path(), settings()).unwrap();
@@ -416,10 +457,18 @@ mod tests {
         assert_eq!(config.initialization_timeout, Duration::from_secs(7));
         assert_eq!(config.route_prefix, "api");
         assert_eq!(config.handler.executable, PathBuf::from("handler"));
-        assert_eq!((config.queues.batch_size, config.queues.new_batch_threshold), (4, 2));
+        assert_eq!(
+            (config.queues.batch_size, config.queues.new_batch_threshold),
+            (4, 2)
+        );
         assert_eq!(config.queues.visibility_timeout, Duration::from_secs(30));
-        assert!(matches!(&config.function("due").unwrap().trigger, Trigger::Queue { queue } if queue == "due-x"));
-        assert!(matches!(config.function("Tick").unwrap().trigger, Trigger::Timer { .. }));
+        assert!(
+            matches!(&config.function("due").unwrap().trigger, Trigger::Queue { queue } if queue == "due-x")
+        );
+        assert!(matches!(
+            config.function("Tick").unwrap().trigger,
+            Trigger::Timer { .. }
+        ));
     }
 
     #[test]
@@ -440,7 +489,10 @@ mod tests {
     fn what_cannot_be_hosted_is_refused_by_name(#[case] bindings: Value, #[case] said: &str) {
         let root = folder(&host_json(), &[("F", bindings)]);
         let error = HostConfig::load(root.path(), settings()).unwrap_err();
-        let text = format!("{error} {:?}", std::error::Error::source(&error).map(ToString::to_string));
+        let text = format!(
+            "{error} {:?}",
+            std::error::Error::source(&error).map(ToString::to_string)
+        );
         assert!(text.contains(said), "{text}");
     }
 
@@ -467,6 +519,9 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("local.settings.json");
         std::fs::write(&path, r#"{"IsEncrypted": false, "Values": {"A": "100%"}}"#).unwrap();
-        assert_eq!(read_local_settings(&path).unwrap().get("A").unwrap(), "100%");
+        assert_eq!(
+            read_local_settings(&path).unwrap().get("A").unwrap(),
+            "100%"
+        );
     }
 }

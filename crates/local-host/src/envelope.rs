@@ -94,7 +94,10 @@ pub fn queue(binding: &str, message: &QueueMessage, facts: &CallFacts) -> Value 
     let text = |text: &str| BindingValue::Json(Value::String(text.to_owned()));
     let mut metadata = Metadata::new(facts);
     metadata.set("QueueTrigger", text(&message.text));
-    metadata.set("DequeueCount", BindingValue::Json(message.dequeue_count.into()));
+    metadata.set(
+        "DequeueCount",
+        BindingValue::Json(message.dequeue_count.into()),
+    );
     metadata.set("ExpirationTime", BindingValue::Date(message.expires));
     metadata.set("Id", text(&message.id));
     metadata.set("InsertionTime", BindingValue::Date(message.inserted));
@@ -106,7 +109,12 @@ pub fn queue(binding: &str, message: &QueueMessage, facts: &CallFacts) -> Value 
 
 /// Envelope of a timer tick.
 #[must_use]
-pub fn timer(binding: &str, status: Option<ScheduleStatus>, past_due: bool, facts: &CallFacts) -> Value {
+pub fn timer(
+    binding: &str,
+    status: Option<ScheduleStatus>,
+    past_due: bool,
+    facts: &CallFacts,
+) -> Value {
     let status = status.map(|s| json!({"Last": iso_offset(s.last), "Next": iso_offset(s.next), "LastUpdated": iso_offset(s.last)}));
     let timer = json!({"Schedule": {"AdjustForDST": true}, "ScheduleStatus": status, "IsPastDue": past_due});
     Metadata::new(facts).into_envelope(binding, &BindingValue::Json(timer))
@@ -155,7 +163,8 @@ pub(crate) fn iso(at: Timestamp) -> String {
 
 /// `2026-11-20T10:00:01+00:00`, as .NET prints a `DateTimeOffset`.
 fn iso_offset(at: Timestamp) -> String {
-    strtime::format("%Y-%m-%dT%H:%M:%S%.f+00:00", &at.to_zoned(TimeZone::UTC)).unwrap_or_else(|_| iso(at))
+    strtime::format("%Y-%m-%dT%H:%M:%S%.f+00:00", &at.to_zoned(TimeZone::UTC))
+        .unwrap_or_else(|_| iso(at))
 }
 
 #[cfg(test)]
@@ -202,7 +211,11 @@ mod tests {
 
     #[test]
     fn a_queue_message_is_quoted_twice_and_its_fields_leak_into_metadata() {
-        let envelope = queue("msg", &message(r#"{"group":"g1","n":3}"#), &facts("Combine"));
+        let envelope = queue(
+            "msg",
+            &message(r#"{"group":"g1","n":3}"#),
+            &facts("Combine"),
+        );
         let expected: Value = serde_json::from_str(
             r#"{"Data":{"msg":"\"{\\\"group\\\":\\\"g1\\\",\\\"n\\\":3}\""},
                 "Metadata":{"DequeueCount":"1","ExpirationTime":"2026-11-27T10:00:00+00:00","Id":"\"6f0c\"",
@@ -223,7 +236,11 @@ mod tests {
     #[case::trigger_is_dropped(r#"{"myTrigger":"x"}"#, "myTrigger", None)]
     #[case::own_text_is_dropped("plain", "QueueTrigger", None)]
     #[case::no_object_no_leak("[{\"a\":1}]", "a", None)]
-    fn message_fields_in_metadata(#[case] text: &str, #[case] key: &str, #[case] value: Option<Value>) {
+    fn message_fields_in_metadata(
+        #[case] text: &str,
+        #[case] key: &str,
+        #[case] value: Option<Value>,
+    ) {
         let envelope = queue("msg", &message(text), &facts("F"));
         assert_eq!(envelope["Metadata"].get(key), value.as_ref());
     }

@@ -98,7 +98,9 @@ impl EventGrid {
             invoker,
             stop,
         };
-        Self { shared: Arc::new(shared) }
+        Self {
+            shared: Arc::new(shared),
+        }
     }
 
     /// Takes an event for delivery; waits only while all slots are taken.
@@ -125,7 +127,10 @@ impl EventGrid {
     pub(crate) async fn invoke(&self, subscriber: &Subscriber, event: &Value) -> InvocationOutcome {
         let facts = CallFacts::now(&subscriber.function);
         let envelope = envelope::event_grid(&subscriber.binding, event, &facts);
-        self.shared.invoker.invoke(&subscriber.function, &envelope).await
+        self.shared
+            .invoker
+            .invoke(&subscriber.function, &envelope)
+            .await
     }
 
     /// Waits until no delivery is under way, but no longer than `limit`.
@@ -167,7 +172,10 @@ impl Delivery {
                 }
             }
             if slot.is_none() {
-                slot = Arc::clone(&self.grid.shared.slots).acquire_owned().await.ok();
+                slot = Arc::clone(&self.grid.shared.slots)
+                    .acquire_owned()
+                    .await
+                    .ok();
             }
             if slot.is_none() {
                 return;
@@ -186,7 +194,11 @@ impl Delivery {
     async fn attempt(&self) -> Result<(), String> {
         // A handler that is being restarted costs no attempt, as in Azure another instance would answer.
         drop(self.grid.shared.invoker.handler.ready(READY_LIMIT).await);
-        let (grid, subscriber, event) = (self.grid.clone(), self.subscriber.clone(), Arc::clone(&self.event));
+        let (grid, subscriber, event) = (
+            self.grid.clone(),
+            self.subscriber.clone(),
+            Arc::clone(&self.event),
+        );
         let call = tokio::spawn(async move { grid.invoke(&subscriber, &event).await });
         match timeout(ANSWER_LIMIT, call).await {
             Ok(Ok(InvocationOutcome::Succeeded(_))) => Ok(()),
@@ -198,14 +210,30 @@ impl Delivery {
 
     async fn give_up(&self, reason: &'static str, attempts: u32, outcome: &str) {
         let shared = &self.grid.shared;
-        let id = self.event.get("id").and_then(Value::as_str).unwrap_or_default();
+        let id = self
+            .event
+            .get("id")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         shared.invoker.events.send(HostEvent::EventDeadLettered {
             id: id.to_owned(),
             function: self.subscriber.function.clone(),
             attempts,
         });
-        let letter = dead_letter(&self.event, reason, attempts, outcome, self.published, Timestamp::now());
-        if let Err(error) = shared.options.dead_letters.put(&self.subscriber.function, letter).await {
+        let letter = dead_letter(
+            &self.event,
+            reason,
+            attempts,
+            outcome,
+            self.published,
+            Timestamp::now(),
+        );
+        if let Err(error) = shared
+            .options
+            .dead_letters
+            .put(&self.subscriber.function, letter)
+            .await
+        {
             tracing::error!(event.id = id, "Could not write a dead letter: {error}");
         }
     }

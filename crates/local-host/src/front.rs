@@ -115,7 +115,9 @@ impl Front {
         match (request.method(), segments.as_slice()) {
             (&Method::GET | &Method::HEAD, [""]) => text(StatusCode::OK, "The host is up.\n"),
             (&Method::POST, ["runtime", "webhooks", "eventgrid"]) => self.webhook(request).await,
-            (&Method::POST, ["admin", "functions", name]) => self.start_by_hand(name, request).await,
+            (&Method::POST, ["admin", "functions", name]) => {
+                self.start_by_hand(name, request).await
+            }
             (&Method::GET, ["admin", "host", "status"]) => self.status(),
             _ => text(StatusCode::NOT_FOUND, ""),
         }
@@ -131,7 +133,9 @@ impl Front {
                 Trigger::Http(http) => Some((function, http)),
                 _ => None,
             })
-            .filter(|(_, http)| http.methods.is_empty() || http.methods.iter().any(|m| m == method.as_str()))
+            .filter(|(_, http)| {
+                http.methods.is_empty() || http.methods.iter().any(|m| m == method.as_str())
+            })
             .filter(|(_, http)| http.route.matches(below))
             .min_by_key(|(_, http)| http.route.precedence())
     }
@@ -140,8 +144,13 @@ impl Front {
         if !is_allowed(self.keys.as_ref(), Needed::EventGrid, &request) {
             return text(StatusCode::UNAUTHORIZED, "");
         }
-        let Some(subscriber) = query_value(&request, "functionName").and_then(|name| self.subscriber(&name)) else {
-            return text(StatusCode::NOT_FOUND, "there is no such Event Grid function");
+        let Some(subscriber) =
+            query_value(&request, "functionName").and_then(|name| self.subscriber(&name))
+        else {
+            return text(
+                StatusCode::NOT_FOUND,
+                "there is no such Event Grid function",
+            );
         };
         let event_type = header(&request, "aeg-event-type").unwrap_or_default();
         let body = match read_body(request).await {
@@ -149,7 +158,9 @@ impl Front {
             Err(refusal) => return refusal,
         };
         match read_call(&event_type, &body) {
-            Ok(WebhookCall::Validation(code)) => json_answer(StatusCode::OK, &json!({ "validationResponse": code })),
+            Ok(WebhookCall::Validation(code)) => {
+                json_answer(StatusCode::OK, &json!({ "validationResponse": code }))
+            }
             Ok(WebhookCall::Unsubscribe) => text(StatusCode::ACCEPTED, ""),
             Ok(WebhookCall::Notification(events)) => self.notify(&subscriber, &events).await,
             Err(problem) => text(StatusCode::BAD_REQUEST, &problem),
@@ -158,7 +169,9 @@ impl Front {
 
     /// Calls the function for all events at once; the host says 500 if one of them fails.
     async fn notify(&self, subscriber: &Subscriber, events: &[Value]) -> Response<Body> {
-        let calls = events.iter().map(|event| self.grid.invoke(subscriber, event));
+        let calls = events
+            .iter()
+            .map(|event| self.grid.invoke(subscriber, event));
         let outcomes = futures_util::future::join_all(calls).await;
         if outcomes.iter().all(crate::InvocationOutcome::is_success) {
             text(StatusCode::ACCEPTED, "")
@@ -198,15 +211,24 @@ impl Front {
 
     fn status(&self) -> Response<Body> {
         let ready = self.invoker.handler.port().is_some();
-        let functions: Vec<&str> = self.config.functions.iter().map(|f| f.name.as_str()).collect();
+        let functions: Vec<&str> = self
+            .config
+            .functions
+            .iter()
+            .map(|f| f.name.as_str())
+            .collect();
         let state = if ready { "Running" } else { "Initialized" };
-        json_answer(StatusCode::OK, &json!({"state": state, "functions": functions}))
+        json_answer(
+            StatusCode::OK,
+            &json!({"state": state, "functions": functions}),
+        )
     }
 }
 
 /// The envelope of a call by hand, from `{"input": "…"}`.
 fn envelope_by_hand(function: &Function, body: &[u8]) -> Result<Value, String> {
-    let body: Value = serde_json::from_slice(body).map_err(|error| format!("the body is not JSON: {error}"))?;
+    let body: Value =
+        serde_json::from_slice(body).map_err(|error| format!("the body is not JSON: {error}"))?;
     let input = match body.get("input") {
         Some(Value::String(text)) => text.clone(),
         None | Some(Value::Null) => String::new(),
@@ -215,10 +237,15 @@ fn envelope_by_hand(function: &Function, body: &[u8]) -> Result<Value, String> {
     let facts = CallFacts::now(&function.name);
     match &function.trigger {
         Trigger::EventGrid => {
-            let event = serde_json::from_str(&input).map_err(|error| format!("the input is not an event: {error}"))?;
+            let event = serde_json::from_str(&input)
+                .map_err(|error| format!("the input is not an event: {error}"))?;
             Ok(envelope::event_grid(&function.binding, &event, &facts))
         }
-        Trigger::Queue { .. } => Ok(envelope::queue(&function.binding, &message_by_hand(input, &facts), &facts)),
+        Trigger::Queue { .. } => Ok(envelope::queue(
+            &function.binding,
+            &message_by_hand(input, &facts),
+            &facts,
+        )),
         Trigger::Timer { .. } => Ok(envelope::timer(&function.binding, None, false, &facts)),
         Trigger::Http(_) => Err("an HTTP function is called at its route".to_owned()),
     }
@@ -244,7 +271,9 @@ fn below_prefix<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
         let own = path.is_empty() || path.starts_with("admin/") || path.starts_with("runtime/");
         return (!own).then_some(path);
     }
-    let head = path.get(..prefix.len()).filter(|head| head.eq_ignore_ascii_case(prefix))?;
+    let head = path
+        .get(..prefix.len())
+        .filter(|head| head.eq_ignore_ascii_case(prefix))?;
     let rest = path.get(head.len()..)?;
     (rest.is_empty() || rest.starts_with('/')).then_some(rest)
 }
@@ -267,27 +296,36 @@ async fn read_body(request: Request<Incoming>) -> Result<Bytes, Response<Body>> 
     let collected = limited.collect().await;
     collected
         .map(http_body_util::Collected::to_bytes)
-        .map_err(|error| text(StatusCode::BAD_REQUEST, &format!("the body could not be read: {error}")))
+        .map_err(|error| {
+            text(
+                StatusCode::BAD_REQUEST,
+                &format!("the body could not be read: {error}"),
+            )
+        })
 }
 
 fn full(bytes: Bytes) -> Body {
-    Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
+    Full::new(bytes)
+        .map_err(|never| match never {})
+        .boxed_unsync()
 }
 
 fn text(status: StatusCode, text: &str) -> Response<Body> {
     let mut response = Response::new(full(Bytes::from(text.to_owned())));
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
     response
 }
 
 fn json_answer(status: StatusCode, value: &Value) -> Response<Body> {
     let mut response = text(status, &value.to_string());
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/json; charset=utf-8"),
+    );
     response
 }
 
@@ -305,7 +343,11 @@ mod tests {
     #[case("/x", "api", None)]
     #[case("/x/y", "", Some("x/y"))]
     #[case("/admin/functions/F", "", None)]
-    fn routes_lie_below_the_prefix(#[case] path: &str, #[case] prefix: &str, #[case] below: Option<&str>) {
+    fn routes_lie_below_the_prefix(
+        #[case] path: &str,
+        #[case] prefix: &str,
+        #[case] below: Option<&str>,
+    ) {
         assert_eq!(below_prefix(path, prefix), below);
     }
 }

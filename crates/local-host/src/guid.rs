@@ -38,7 +38,11 @@ impl fmt::Display for Guid {
 /// A W3C `traceparent` of a sampled trace that starts here.
 pub(crate) fn traceparent() -> String {
     // Both ids must not be zero.
-    format!("00-{:032x}-{:016x}-01", fastrand::u128(1..), fastrand::u64(1..))
+    format!(
+        "00-{:032x}-{:016x}-01",
+        fastrand::u128(1..),
+        fastrand::u64(1..)
+    )
 }
 
 #[cfg(test)]
@@ -47,7 +51,13 @@ mod tests {
 
     #[test]
     fn a_guid_is_a_version_4_uuid() {
-        assert_eq!(Guid::from_u128(0).to_string(), "00000000-0000-4000-8000-000000000000");
-        assert_eq!(Guid::from_u128(u128::MAX).to_string(), "ffffffff-ffff-4fff-bfff-ffffffffffff");
+        assert_eq!(
+            Guid::from_u128(0).to_string(),
+            "00000000-0000-4000-8000-000000000000"
+        );
+        assert_eq!(
+            Guid::from_u128(u128::MAX).to_string(),
+            "ffffffff-ffff-4fff-bfff-ffffffffffff"
+        );
     }
 }

@@ -131,12 +131,19 @@ impl HandlerHandle {
                 }
             }
         });
-        Self { phase: watched, commands }
+        Self {
+            phase: watched,
+            commands,
+        }
     }
 }
 
 /// Starts the handler and what keeps it running.
-pub(crate) fn start(config: &HostConfig, handler: Handler, events: EventSink) -> Result<HandlerHandle, StartError> {
+pub(crate) fn start(
+    config: &HostConfig,
+    handler: Handler,
+    events: EventSink,
+) -> Result<HandlerHandle, StartError> {
     let options = match handler {
         Handler::External { port } => return Ok(HandlerHandle::external(port)),
         Handler::Spawn(options) => options,
@@ -155,7 +162,10 @@ pub(crate) fn start(config: &HostConfig, handler: Handler, events: EventSink) ->
     // The first start is done here, so that a missing program is an error of the caller's.
     let first = supervisor.spawn()?;
     tokio::spawn(async move { supervisor.run(first).await });
-    Ok(HandlerHandle { phase: watched, commands })
+    Ok(HandlerHandle {
+        phase: watched,
+        commands,
+    })
 }
 
 struct Supervisor {
@@ -195,8 +205,11 @@ impl Supervisor {
                 End::Restart => {}
                 End::Crashed(why) => {
                     let Some(pause) = self.crashes.record(Instant::now()) else {
-                        self.events.send(HostEvent::HandlerGaveUp { reason: why.clone() });
-                        return self.end(format!("given up after repeated crashes, the last: {why}"));
+                        self.events.send(HostEvent::HandlerGaveUp {
+                            reason: why.clone(),
+                        });
+                        return self
+                            .end(format!("given up after repeated crashes, the last: {why}"));
                     };
                     sleep(pause).await;
                 }
@@ -211,7 +224,12 @@ impl Supervisor {
 
     fn spawn(&mut self) -> Result<Running, StartError> {
         let port = free_port()?;
-        let (child, pid) = spawn(&self.config, self.options.executable.as_deref(), port, &self.events)?;
+        let (child, pid) = spawn(
+            &self.config,
+            self.options.executable.as_deref(),
+            port,
+            &self.events,
+        )?;
         self.phase.send_replace(Phase::Starting { pid });
         self.events.send(HostEvent::HandlerStarted { pid, port });
         Ok(Running {
@@ -271,7 +289,8 @@ impl Supervisor {
 
     fn exited(&self, status: std::io::Result<ExitStatus>, expected: bool) {
         let status = in_words(status);
-        self.events.send(HostEvent::HandlerExited { status, expected });
+        self.events
+            .send(HostEvent::HandlerExited { status, expected });
     }
 }
 

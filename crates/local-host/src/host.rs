@@ -52,6 +52,9 @@ pub struct HostOptions {
     pub queues: Option<Arc<dyn QueueSource>>,
     /// Retry delay of failed messages, in place of `visibilityTimeout`.
     pub queue_retry_delay: Option<Duration>,
+    /// How long a message is hidden while it is worked on. It is renewed at half-time, so this is how long a message stays
+    /// hidden when the host itself dies.
+    pub queue_lease: Duration,
     /// Where events come from.
     pub event_sources: Vec<Box<dyn EventSource>>,
     /// How they are delivered.
@@ -71,6 +74,7 @@ impl Default for HostOptions {
             timers: true,
             queues: None,
             queue_retry_delay: None,
+            queue_lease: Duration::from_secs(60),
             event_sources: Vec::new(),
             event_grid: EventGridOptions::default(),
             events: None,
@@ -197,14 +201,18 @@ impl Host {
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|source| StartError::Listen {
-        address: address.to_string(),
-        source,
-    })
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| StartError::Listen {
+            address: address.to_string(),
+            source,
+        })
 }
 
 fn subscribers(functions: &[Function]) -> Vec<Subscriber> {
-    let events = functions.iter().filter(|f| matches!(f.trigger, Trigger::EventGrid));
+    let events = functions
+        .iter()
+        .filter(|f| matches!(f.trigger, Trigger::EventGrid));
     events
         .map(|function| Subscriber {
             function: function.name.clone(),
@@ -265,12 +273,16 @@ impl Starting {
             return;
         };
         let mut limits = self.config.queues.clone();
-        limits.visibility_timeout = self.options.queue_retry_delay.unwrap_or(limits.visibility_timeout);
+        limits.visibility_timeout = self
+            .options
+            .queue_retry_delay
+            .unwrap_or(limits.visibility_timeout);
         let trigger = QueueTrigger {
             function: function.name.clone(),
             binding: function.binding.clone(),
             queue: queue.to_owned(),
             limits,
+            lease: self.options.queue_lease,
             source: Arc::clone(source),
             invoker: self.invoker.clone(),
             nudge: Arc::clone(&self.nudge),
@@ -284,7 +296,9 @@ impl Starting {
         } else {
             self.config.http_mode
         };
-        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build();
+        let client = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .build();
         let front = Front {
             config: Arc::clone(&self.config),
             mode,
@@ -294,6 +308,10 @@ impl Starting {
             client: client.unwrap_or_default(),
             ready_limit: self.options.ready_limit,
         };
-        self.tasks.spawn(front::serve(Arc::new(front), listener, self.stopping.clone()));
+        self.tasks.spawn(front::serve(
+            Arc::new(front),
+            listener,
+            self.stopping.clone(),
+        ));
     }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use reqwest::header::{CONTENT_TYPE, USER_AGENT};
 use serde_json::Value;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     answer::{InvocationFailure, InvocationOutcome, read_answer},
@@ -20,6 +20,10 @@ pub(crate) const HOST_VERSION: &str = "4.1037.0.0";
 
 /// How long a call waits for a handler that is being started.
 pub(crate) const READY_LIMIT: Duration = Duration::from_secs(60);
+
+/// How long, and how often, refused connections are tried again.
+const REFUSED_LIMIT: Duration = Duration::from_secs(1);
+const REFUSED_PAUSE: Duration = Duration::from_millis(25);
 
 /// Calls functions.
 #[derive(Debug, Clone)]
@@ -61,30 +65,57 @@ impl Invoker {
         outcome
     }
 
-    async fn call(&self, function: &str, id: &str, envelope: &Value) -> Result<InvocationOutcome, InvocationFailure> {
-        let port = self.handler.ready(READY_LIMIT).await?;
-        let body = Ok::<_, std::io::Error>(Bytes::from(envelope.to_string()));
-        let response = self
-            .client
-            .post(format!("http://127.0.0.1:{port}/{function}"))
-            .header(CONTENT_TYPE, "application/json; charset=utf-8")
-            .header(USER_AGENT, format!("Azure-Functions-Host/{HOST_VERSION}"))
-            .header("x-azure-functions-hostversion", HOST_VERSION)
-            .header("x-azure-functions-invocationid", id)
-            .header("traceparent", traceparent())
-            // A stream has no known length, so it goes out chunked.
-            .body(reqwest::Body::wrap_stream(stream::iter([body])))
-            .send()
-            .await
-            .map_err(InvocationFailure::Connection)?;
+    async fn call(
+        &self,
+        function: &str,
+        id: &str,
+        envelope: &Value,
+    ) -> Result<InvocationOutcome, InvocationFailure> {
+        let response = self.post(function, id, envelope).await?;
         let status = response.status().as_u16();
         let content_type = response
             .headers()
             .get(CONTENT_TYPE)
             .and_then(|value| value.to_str().ok())
             .map(str::to_owned);
-        let body = response.bytes().await.map_err(InvocationFailure::Connection)?;
+        let body = response
+            .bytes()
+            .await
+            .map_err(InvocationFailure::Connection)?;
         Ok(read_answer(status, content_type.as_deref(), &body))
+    }
+
+    /// Sends an envelope. A refused connection means that the handler has just died and nobody has noticed: nothing was sent,
+    /// so the next handler gets it.
+    async fn post(
+        &self,
+        function: &str,
+        id: &str,
+        envelope: &Value,
+    ) -> Result<reqwest::Response, InvocationFailure> {
+        let deadline = Instant::now() + REFUSED_LIMIT;
+        loop {
+            let port = self.handler.ready(READY_LIMIT).await?;
+            let body = Ok::<_, std::io::Error>(Bytes::from(envelope.to_string()));
+            let sent = self
+                .client
+                .post(format!("http://127.0.0.1:{port}/{function}"))
+                .header(CONTENT_TYPE, "application/json; charset=utf-8")
+                .header(USER_AGENT, format!("Azure-Functions-Host/{HOST_VERSION}"))
+                .header("x-azure-functions-hostversion", HOST_VERSION)
+                .header("x-azure-functions-invocationid", id)
+                .header("traceparent", traceparent())
+                // A stream has no known length, so it goes out chunked.
+                .body(reqwest::Body::wrap_stream(stream::iter([body])))
+                .send()
+                .await;
+            match sent {
+                Err(error) if error.is_connect() && Instant::now() < deadline => {
+                    sleep(REFUSED_PAUSE).await
+                }
+                sent => return sent.map_err(InvocationFailure::Connection),
+            }
+        }
     }
 }
 

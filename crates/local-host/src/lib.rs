@@ -1,8 +1,4 @@
-//! A stand-in for the Azure Functions host and Event Grid, for one machine: for development and tests.
-//!
-//! It reads `host.json` and the `function.json` files of a folder, starts the custom handler as the Functions host does, and
-//! calls it with the same envelopes. It knows nothing of what the functions do: queues reach it as a [`QueueSource`], events as
-//! an [`EventSource`].
+#![doc = include_str!("../README.md")]
 //!
 //! | module | is |
 //! | --- | --- |
@@ -35,8 +31,8 @@ mod tests;
 
 pub use answer::{HandlerAnswer, InvocationFailure, InvocationOutcome};
 pub use config::{
-    AuthLevel, ConfigError, Function, HandlerProgram, HostConfig, HttpMode, HttpTrigger, QueueLimits, Settings, Trigger,
-    read_local_settings,
+    AuthLevel, ConfigError, Function, HandlerProgram, HostConfig, HttpMode, HttpTrigger,
+    QueueLimits, Settings, Trigger, read_local_settings,
 };
 pub use event::HostEvent;
 pub use event_grid::{Chaos, DeadLetters, EventGrid, EventGridOptions};

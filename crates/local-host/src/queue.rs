@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use tokio::{
     sync::Notify,
     task::JoinSet,
-    time::{MissedTickBehavior, interval_at, sleep, Instant},
+    time::{Instant, MissedTickBehavior, interval_at, sleep},
 };
 
 use crate::{
@@ -22,9 +22,6 @@ use crate::{
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-
-/// How long a message is hidden while it is worked on; renewed at half-time.
-const LEASE: Duration = Duration::from_secs(60);
 
 /// What went wrong in a queue.
 pub type QueueError = Box<dyn std::error::Error + Send + Sync>;
@@ -52,13 +49,28 @@ pub struct QueueMessage {
 #[async_trait]
 pub trait QueueSource: Send + Sync {
     /// Takes up to `max` visible messages and hides them for `visibility`.
-    async fn receive(&self, queue: &str, max: usize, visibility: Duration) -> Result<Vec<QueueMessage>, QueueError>;
+    async fn receive(
+        &self,
+        queue: &str,
+        max: usize,
+        visibility: Duration,
+    ) -> Result<Vec<QueueMessage>, QueueError>;
     /// Hides a message for `visibility` from now on; gives its new pop receipt.
-    async fn extend(&self, queue: &str, message: &QueueMessage, visibility: Duration) -> Result<String, QueueError>;
+    async fn extend(
+        &self,
+        queue: &str,
+        message: &QueueMessage,
+        visibility: Duration,
+    ) -> Result<String, QueueError>;
     /// Removes a message.
     async fn delete(&self, queue: &str, message: &QueueMessage) -> Result<(), QueueError>;
     /// Makes a message visible after `delay`.
-    async fn release(&self, queue: &str, message: &QueueMessage, delay: Duration) -> Result<(), QueueError>;
+    async fn release(
+        &self,
+        queue: &str,
+        message: &QueueMessage,
+        delay: Duration,
+    ) -> Result<(), QueueError>;
     /// Moves a message to `{queue}-poison`.
     async fn poison(&self, queue: &str, message: &QueueMessage) -> Result<(), QueueError>;
 }
@@ -70,6 +82,8 @@ pub(crate) struct QueueTrigger {
     pub(crate) binding: String,
     pub(crate) queue: String,
     pub(crate) limits: QueueLimits,
+    /// How long a message is hidden while it is worked on; renewed at half-time.
+    pub(crate) lease: Duration,
     pub(crate) source: Arc<dyn QueueSource>,
     pub(crate) invoker: Invoker,
     pub(crate) nudge: Arc<Notify>,
@@ -104,10 +118,15 @@ impl QueueTrigger {
 
     /// The next batch, or nothing while enough are running or the handler is not there.
     async fn fetch(&self, running: usize) -> Vec<QueueMessage> {
-        if running > self.limits.new_batch_threshold || self.invoker.handler.ready(LONGEST_PAUSE).await.is_err() {
+        if running > self.limits.new_batch_threshold
+            || self.invoker.handler.ready(LONGEST_PAUSE).await.is_err()
+        {
             return Vec::new();
         }
-        let received = self.source.receive(&self.queue, self.limits.batch_size, LEASE).await;
+        let received = self
+            .source
+            .receive(&self.queue, self.limits.batch_size, self.lease)
+            .await;
         received.unwrap_or_else(|error| {
             self.report(&*error);
             Vec::new()
@@ -124,16 +143,20 @@ impl QueueTrigger {
     }
 
     /// Calls the function, renewing the lease of the message meanwhile.
-    async fn call_and_keep(&self, envelope: &serde_json::Value, message: &mut QueueMessage) -> InvocationOutcome {
+    async fn call_and_keep(
+        &self,
+        envelope: &serde_json::Value,
+        message: &mut QueueMessage,
+    ) -> InvocationOutcome {
         let call = self.invoker.invoke(&self.function, envelope);
         tokio::pin!(call);
-        let half = LEASE / 2;
+        let half = self.lease / 2;
         let mut renewals = interval_at(Instant::now() + half, half);
         renewals.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 outcome = &mut call => return outcome,
-                _ = renewals.tick() => match self.source.extend(&self.queue, message, LEASE).await {
+                _ = renewals.tick() => match self.source.extend(&self.queue, message, self.lease).await {
                     Ok(receipt) => message.pop_receipt = receipt,
                     Err(error) => self.report(&*error),
                 },
@@ -141,9 +164,15 @@ impl QueueTrigger {
         }
     }
 
-    async fn settle(&self, outcome: &InvocationOutcome, message: &QueueMessage) -> Result<(), QueueError> {
+    async fn settle(
+        &self,
+        outcome: &InvocationOutcome,
+        message: &QueueMessage,
+    ) -> Result<(), QueueError> {
         let failure = match outcome {
-            InvocationOutcome::Succeeded(_) => return self.source.delete(&self.queue, message).await,
+            InvocationOutcome::Succeeded(_) => {
+                return self.source.delete(&self.queue, message).await;
+            }
             InvocationOutcome::Failed(failure) => failure,
         };
         if message.dequeue_count >= self.limits.max_dequeue_count {

@@ -24,7 +24,10 @@ impl Route {
     /// A sentence about what this host does not do: constraints, mixed segments, a catch-all that is not last.
     pub fn parse(template: &str) -> Result<Self, String> {
         let segments: Vec<Segment> = split(template)
-            .map(|text| parse_segment(text).ok_or_else(|| format!("route `{template}`: `{text}` is not supported")))
+            .map(|text| {
+                parse_segment(text)
+                    .ok_or_else(|| format!("route `{template}`: `{text}` is not supported"))
+            })
             .collect::<Result<_, _>>()?;
         let early = |s: &Segment| matches!(s, Segment::CatchAll | Segment::Optional);
         match segments.split_last() {
@@ -65,11 +68,15 @@ impl Route {
 }
 
 fn split(path: &str) -> impl Iterator<Item = &str> {
-    path.trim_matches('/').split('/').filter(|part| !part.is_empty())
+    path.trim_matches('/')
+        .split('/')
+        .filter(|part| !part.is_empty())
 }
 
 fn same(literal: &str, part: &str) -> bool {
-    percent_decode_str(part).decode_utf8_lossy().eq_ignore_ascii_case(literal)
+    percent_decode_str(part)
+        .decode_utf8_lossy()
+        .eq_ignore_ascii_case(literal)
 }
 
 fn parse_segment(text: &str) -> Option<Segment> {
@@ -110,7 +117,11 @@ mod tests {
     #[case("zarr/{*key}", "zarrs/x", false)]
     #[case("{*path}", "", true)]
     #[case("caf\u{e9}", "caf%C3%A9", true)]
-    fn templates_match_as_aspnet_does(#[case] template: &str, #[case] path: &str, #[case] matches: bool) {
+    fn templates_match_as_aspnet_does(
+        #[case] template: &str,
+        #[case] path: &str,
+        #[case] matches: bool,
+    ) {
         assert_eq!(Route::parse(template).unwrap().matches(path), matches);
     }
 

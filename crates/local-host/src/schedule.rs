@@ -65,14 +65,20 @@ impl Schedule {
     #[must_use]
     pub fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
         let start = after.to_zoned(TimeZone::UTC).datetime();
-        let first = start.with().subsec_nanosecond(0).build().ok()?.checked_add(1.second()).ok()?;
+        let first = start
+            .with()
+            .subsec_nanosecond(0)
+            .build()
+            .ok()?
+            .checked_add(1.second())
+            .ok()?;
         let mut earliest = first.time();
         let mut date = first.date();
         for _ in 0..HORIZON_DAYS {
-            if self.names_date(date) {
-                if let Some(time) = self.first_time_from(earliest) {
-                    return TimeZone::UTC.to_timestamp(date.to_datetime(time)).ok();
-                }
+            if self.names_date(date)
+                && let Some(time) = self.first_time_from(earliest)
+            {
+                return TimeZone::UTC.to_timestamp(date.to_datetime(time)).ok();
             }
             earliest = civil::Time::midnight();
             date = date.tomorrow().ok()?;
@@ -87,12 +93,17 @@ impl Schedule {
     }
 
     fn first_time_from(&self, from: civil::Time) -> Option<civil::Time> {
-        let same_hour = |minute| first_from(self.seconds, minute);
         for hour in (from.hour()..24).filter(|h| has(self.hours, *h)) {
-            let minute_from = if hour == from.hour() { from.minute() } else { 0 };
+            let minute_from = if hour == from.hour() {
+                from.minute()
+            } else {
+                0
+            };
             for minute in (minute_from..60).filter(|m| has(self.minutes, *m)) {
                 let this_minute = hour == from.hour() && minute == from.minute();
-                if let Some(second) = same_hour(if this_minute { from.second() } else { 0 }) {
+                if let Some(second) =
+                    first_from(self.seconds, if this_minute { from.second() } else { 0 })
+                {
                     return civil::Time::new(hour, minute, second, 0).ok();
                 }
             }
@@ -109,7 +120,13 @@ fn first_from(set: u64, from: i8) -> Option<i8> {
     (from..60).find(|value| has(set, *value))
 }
 
-fn parse_field(field: &'static str, text: &str, low: u32, high: u32, names: &[&str]) -> Result<u64, ScheduleError> {
+fn parse_field(
+    field: &'static str,
+    text: &str,
+    low: u32,
+    high: u32,
+    names: &[&str],
+) -> Result<u64, ScheduleError> {
     let mut set = 0;
     for part in text.split(',') {
         set |= parse_part(part, low, high, names).ok_or_else(|| ScheduleError::Field {
@@ -124,7 +141,8 @@ fn parse_field(field: &'static str, text: &str, low: u32, high: u32, names: &[&s
 fn parse_part(part: &str, low: u32, high: u32, names: &[&str]) -> Option<u64> {
     let value = |text: &str| {
         let named = names.iter().position(|name| {
-            text.get(..3).is_some_and(|head| head.eq_ignore_ascii_case(name))
+            text.get(..3)
+                .is_some_and(|head| head.eq_ignore_ascii_case(name))
         });
         let number = match named {
             Some(at) => u32::try_from(at).ok()? + low,
@@ -167,7 +185,11 @@ mod tests {
     #[case::leap_day("0 0 0 29 2 *", "2026-11-20T10:00:00Z", "2028-02-29T00:00:00Z")]
     #[case::each_ten_seconds("5/10 * * * * *", "2026-11-20T23:59:55Z", "2026-11-21T00:00:05Z")]
     #[case::listed("0 0,15 8 * * *", "2026-11-20T08:00:00Z", "2026-11-20T08:15:00Z")]
-    fn next_is_the_first_named_time_after(#[case] schedule: &str, #[case] after: &str, #[case] next: &str) {
+    fn next_is_the_first_named_time_after(
+        #[case] schedule: &str,
+        #[case] after: &str,
+        #[case] next: &str,
+    ) {
         let schedule: Schedule = schedule.parse().unwrap();
         let found = schedule.next_after(after.parse().unwrap());
         assert_eq!(found, Some(next.parse().unwrap()));
@@ -176,7 +198,10 @@ mod tests {
     #[test]
     fn a_date_that_never_comes_has_no_next() {
         let schedule: Schedule = "0 0 0 31 2 *".parse().unwrap();
-        assert_eq!(schedule.next_after("2026-01-01T00:00:00Z".parse().unwrap()), None);
+        assert_eq!(
+            schedule.next_after("2026-01-01T00:00:00Z".parse().unwrap()),
+            None
+        );
     }
 
     #[rstest]

@@ -35,7 +35,9 @@ impl TimerTrigger {
             }
             let now = Timestamp::now();
             let late = now.duration_since(due).unsigned_abs() > PAST_DUE;
-            let status = last.zip(self.schedule.next_after(now)).map(|(last, next)| ScheduleStatus { last, next });
+            let status = last
+                .zip(self.schedule.next_after(now))
+                .map(|(last, next)| ScheduleStatus { last, next });
             let facts = CallFacts::now(&self.function);
             let tick = envelope::timer(&self.binding, status, late, &facts);
             tokio::select! {

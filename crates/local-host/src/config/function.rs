@@ -123,7 +123,11 @@ struct HttpBinding {
 }
 
 impl Function {
-    pub(super) fn from_bindings(name: &str, path: &Path, file: FunctionFile) -> Result<Self, ConfigError> {
+    pub(super) fn from_bindings(
+        name: &str,
+        path: &Path,
+        file: FunctionFile,
+    ) -> Result<Self, ConfigError> {
         let refuse = |problem: String| ConfigError::Binding {
             path: path.to_path_buf(),
             problem,
@@ -161,7 +165,12 @@ impl Binding {
     fn into_trigger(self, function: &str) -> Result<(String, Trigger), String> {
         Ok(match self {
             Self::EventGrid(b) => (b.name, Trigger::EventGrid),
-            Self::Queue(b) => (b.name, Trigger::Queue { queue: b.queue_name }),
+            Self::Queue(b) => (
+                b.name,
+                Trigger::Queue {
+                    queue: b.queue_name,
+                },
+            ),
             Self::Timer(b) => {
                 let schedule = b.schedule.parse::<Schedule>().map_err(|e| e.to_string())?;
                 (b.name, Trigger::Timer { schedule })
@@ -170,7 +179,14 @@ impl Binding {
                 let route = Route::parse(b.route.as_deref().unwrap_or(function))?;
                 let methods = b.methods.iter().map(|m| m.to_ascii_uppercase()).collect();
                 let auth_level = b.auth_level;
-                (b.name, Trigger::Http(HttpTrigger { route, methods, auth_level }))
+                (
+                    b.name,
+                    Trigger::Http(HttpTrigger {
+                        route,
+                        methods,
+                        auth_level,
+                    }),
+                )
             }
             Self::HttpOutput(b) => return Err(format!("`{}` is an output, not a trigger", b.name)),
         })

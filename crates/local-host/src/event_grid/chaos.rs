@@ -37,7 +37,11 @@ impl ChaosMonkey {
         if self.happens(self.chaos.loss) {
             return Vec::new();
         }
-        let copies = if self.happens(self.chaos.duplicate) { 2 } else { 1 };
+        let copies = if self.happens(self.chaos.duplicate) {
+            2
+        } else {
+            1
+        };
         (0..copies).map(|_| self.delay()).collect()
     }
 
@@ -66,7 +70,11 @@ mod tests {
 
     #[test]
     fn without_faults_every_event_is_delivered_once_at_once() {
-        assert!(plans(Chaos::default()).iter().all(|plan| plan == &[Duration::ZERO]));
+        assert!(
+            plans(Chaos::default())
+                .iter()
+                .all(|plan| plan == &[Duration::ZERO])
+        );
     }
 
     #[test]
@@ -83,7 +91,11 @@ mod tests {
         assert_eq!(made, plans(chaos));
         let lost = made.iter().filter(|plan| plan.is_empty()).count();
         let doubled = made.iter().filter(|plan| plan.len() == 2).count();
-        let held = made.iter().flatten().filter(|delay| delay.as_secs() == 1).count();
+        let held = made
+            .iter()
+            .flatten()
+            .filter(|delay| delay.as_secs() == 1)
+            .count();
         assert!((60..140).contains(&lost), "{lost}");
         assert!((380..520).contains(&doubled), "{doubled}");
         assert!((300..520).contains(&held), "{held}");

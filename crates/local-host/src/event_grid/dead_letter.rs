@@ -30,7 +30,13 @@ impl DeadLetters {
                 let folder = folder
                     .join(topic_name(&letter))
                     .join(function)
-                    .join(format!("{}/{}/{}/{}", at.year(), at.month(), at.day(), at.hour()));
+                    .join(format!(
+                        "{}/{}/{}/{}",
+                        at.year(),
+                        at.month(),
+                        at.day(),
+                        at.hour()
+                    ));
                 tokio::fs::create_dir_all(&folder).await?;
                 let path = folder.join(format!("{}.json", Guid::new()));
                 tokio::fs::write(path, letter.to_string()).await
@@ -41,7 +47,10 @@ impl DeadLetters {
 
 /// Last part of the topic of a letter, in a form that is one safe folder name.
 fn topic_name(letter: &Value) -> String {
-    let topic = letter.pointer("/0/topic").and_then(Value::as_str).unwrap_or_default();
+    let topic = letter
+        .pointer("/0/topic")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     let name: String = topic
         .rsplit('/')
         .next()
@@ -49,7 +58,11 @@ fn topic_name(letter: &Value) -> String {
         .chars()
         .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
         .collect();
-    if name.is_empty() { "topic".to_owned() } else { name }
+    if name.is_empty() {
+        "topic".to_owned()
+    } else {
+        name
+    }
 }
 
 /// The document: an array with the event and what became of it.
@@ -73,7 +86,11 @@ pub(super) fn dead_letter(
     let cloud_events = event.get("specversion").is_some();
     if let Some(fields) = event.as_object_mut() {
         for (name, value) in facts {
-            let name = if cloud_events { name.to_ascii_lowercase() } else { name.to_owned() };
+            let name = if cloud_events {
+                name.to_ascii_lowercase()
+            } else {
+                name.to_owned()
+            };
             fields.insert(name, value);
         }
     }
@@ -86,7 +103,14 @@ mod tests {
 
     fn letter(event: &Value) -> Value {
         let at = |text: &str| text.parse().unwrap();
-        dead_letter(event, "MaxDeliveryAttemptsExceeded", 3, "InternalServerError", at("2026-11-20T10:00:00Z"), at("2026-11-20T11:00:00Z"))
+        dead_letter(
+            event,
+            "MaxDeliveryAttemptsExceeded",
+            3,
+            "InternalServerError",
+            at("2026-11-20T10:00:00Z"),
+            at("2026-11-20T11:00:00Z"),
+        )
     }
 
     #[test]
@@ -102,16 +126,32 @@ mod tests {
     #[test]
     fn cloud_events_have_lower_case_names() {
         let letter = letter(&json!({"specversion": "1.0", "id": "a"}));
-        assert_eq!(letter.pointer("/0/deadletterreason"), Some(&json!("MaxDeliveryAttemptsExceeded")));
+        assert_eq!(
+            letter.pointer("/0/deadletterreason"),
+            Some(&json!("MaxDeliveryAttemptsExceeded"))
+        );
     }
 
     #[tokio::test]
     async fn a_folder_of_dead_letters_is_laid_out_as_in_azure() {
         let folder = tempfile::tempdir().unwrap();
         let letters = DeadLetters::Folder(folder.path().to_path_buf());
-        letters.put("BlobEvent", json!([{"topic": "/subscriptions/s/storageAccounts/acct"}])).await.unwrap();
+        letters
+            .put(
+                "BlobEvent",
+                json!([{"topic": "/subscriptions/s/storageAccounts/acct"}]),
+            )
+            .await
+            .unwrap();
         let hours = folder.path().join("acct/BlobEvent");
-        let depth = |path: &std::path::Path| std::fs::read_dir(path).unwrap().next().unwrap().unwrap().path();
+        let depth = |path: &std::path::Path| {
+            std::fs::read_dir(path)
+                .unwrap()
+                .next()
+                .unwrap()
+                .unwrap()
+                .path()
+        };
         let file = depth(&depth(&depth(&depth(&depth(&hours)))));
         assert_eq!(file.extension().unwrap(), "json");
     }

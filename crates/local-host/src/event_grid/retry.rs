@@ -63,7 +63,10 @@ mod tests {
     fn pauses_follow_the_published_schedule_in_compressed_time() {
         let now = Instant::now();
         let mut plan = RetryPlan::new(0.001, 30, now);
-        let pauses: Vec<u128> = (0..8).filter_map(|_| plan.next(now).ok()).map(|p| p.as_millis()).collect();
+        let pauses: Vec<u128> = (0..8)
+            .filter_map(|_| plan.next(now).ok())
+            .map(|p| p.as_millis())
+            .collect();
         assert_eq!(pauses, [10, 30, 60, 300, 600, 1800, 3600, 3600]);
     }
 

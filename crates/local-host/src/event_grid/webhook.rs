@@ -25,7 +25,8 @@ pub(crate) fn read_call(event_type: &str, body: &[u8]) -> Result<WebhookCall, St
         "subscriptionvalidation" => {
             let events = events()?;
             let code = events.first().and_then(validation_code);
-            code.map(WebhookCall::Validation).ok_or_else(|| "there is no validationCode".to_owned())
+            code.map(WebhookCall::Validation)
+                .ok_or_else(|| "there is no validationCode".to_owned())
         }
         "notification" => events().map(WebhookCall::Notification),
         "unsubscribe" => Ok(WebhookCall::Unsubscribe),

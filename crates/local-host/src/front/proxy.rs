@@ -27,8 +27,15 @@ const REPEAT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Headers of one connection, which a proxy does not pass on.
 const HOP_BY_HOP: [&str; 9] = [
-    "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
-    "transfer-encoding", "upgrade",
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
 ];
 
 /// A body on its way to the handler.
@@ -46,7 +53,11 @@ struct NoAnswer {
 
 impl Front {
     /// Hands a request to the handler.
-    pub(super) async fn forward(&self, function: &str, request: Request<Incoming>) -> Response<Body> {
+    pub(super) async fn forward(
+        &self,
+        function: &str,
+        request: Request<Incoming>,
+    ) -> Response<Body> {
         let id = Guid::new().to_string();
         let report = Report::start(&self.invoker.events, &id, function);
         match self.try_forward(&id, request).await {
@@ -58,14 +69,20 @@ impl Front {
                 report.failed(no_answer.reason.clone());
                 let mut response = text(no_answer.status, &no_answer.reason);
                 if no_answer.status == StatusCode::SERVICE_UNAVAILABLE {
-                    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+                    response
+                        .headers_mut()
+                        .insert(RETRY_AFTER, HeaderValue::from_static("1"));
                 }
                 response
             }
         }
     }
 
-    async fn try_forward(&self, id: &str, request: Request<Incoming>) -> Result<Response<Body>, NoAnswer> {
+    async fn try_forward(
+        &self,
+        id: &str,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, NoAnswer> {
         let (uri, method) = (request.uri().clone(), request.method().clone());
         let mut headers = forwarded_headers(&request, id);
         let mut upload = self.upload(request).await?;
@@ -75,19 +92,32 @@ impl Front {
         let deadline = Instant::now() + self.ready_limit;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let port = self.invoker.handler.ready(left).await.map_err(|failure| NoAnswer {
-                status: StatusCode::SERVICE_UNAVAILABLE,
-                reason: failure.to_string(),
-            })?;
+            let port = self
+                .invoker
+                .handler
+                .ready(left)
+                .await
+                .map_err(|failure| NoAnswer {
+                    status: StatusCode::SERVICE_UNAVAILABLE,
+                    reason: failure.to_string(),
+                })?;
             let (body, repeatable) = match &mut upload {
-                Upload::Nothing => (reqwest::Body::default(), matches!(method, Method::GET | Method::HEAD)),
+                Upload::Nothing => (
+                    reqwest::Body::default(),
+                    matches!(method, Method::GET | Method::HEAD),
+                ),
                 Upload::Buffered(bytes) => (bytes.clone().into(), false),
                 Upload::Streamed(_) => match std::mem::replace(&mut upload, Upload::Nothing) {
                     Upload::Streamed(incoming) => (reqwest::Body::wrap(incoming), false),
                     Upload::Nothing | Upload::Buffered(_) => (reqwest::Body::default(), false),
                 },
             };
-            let send = self.client.request(method.clone(), target(port, &uri)).headers(headers.clone()).body(body).send();
+            let send = self
+                .client
+                .request(method.clone(), target(port, &uri))
+                .headers(headers.clone())
+                .body(body)
+                .send();
             match timeout(ANSWER_LIMIT, send).await {
                 Ok(Ok(response)) => return self.download(response).await,
                 // The handler died; reading is safe to repeat at the next one.
@@ -105,7 +135,10 @@ impl Front {
 
     /// The body as this mode passes it on: forwarding drops what comes without a `Content-Length`.
     async fn upload(&self, request: Request<Incoming>) -> Result<Upload, NoAnswer> {
-        let declared = request.headers().get(CONTENT_LENGTH).is_some_and(|length| length != "0");
+        let declared = request
+            .headers()
+            .get(CONTENT_LENGTH)
+            .is_some_and(|length| length != "0");
         let body = request.into_body();
         if body.is_end_stream() {
             return Ok(Upload::Nothing);
@@ -128,7 +161,12 @@ impl Front {
         let (parts, body) = hyper::Response::<reqwest::Body>::from(response).into_parts();
         let body = match self.mode {
             HttpMode::Proxying => body.map_err(Into::into).boxed_unsync(),
-            HttpMode::Forwarding => full(body.collect().await.map_err(|e| bad_gateway(&e))?.to_bytes()),
+            HttpMode::Forwarding => full(
+                body.collect()
+                    .await
+                    .map_err(|e| bad_gateway(&e))?
+                    .to_bytes(),
+            ),
         };
         let mut answer = Response::new(body);
         *answer.status_mut() = parts.status;
@@ -176,9 +214,15 @@ fn end_to_end(headers: &HeaderMap) -> HeaderMap {
         .get_all("connection")
         .iter()
         .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(',').map(|name| name.trim().to_ascii_lowercase()))
+        .flat_map(|value| {
+            value
+                .split(',')
+                .map(|name| name.trim().to_ascii_lowercase())
+        })
         .collect();
-    let stays = |name: &HeaderName| !HOP_BY_HOP.contains(&name.as_str()) && !named.iter().any(|n| n == name.as_str());
+    let stays = |name: &HeaderName| {
+        !HOP_BY_HOP.contains(&name.as_str()) && !named.iter().any(|n| n == name.as_str())
+    };
     headers
         .iter()
         .filter(|(name, _)| stays(name))
@@ -193,14 +237,29 @@ mod tests {
     #[test]
     fn headers_of_the_connection_stay_behind() {
         let mut headers = HeaderMap::new();
-        for (name, value) in [("connection", "close, x-mine"), ("x-mine", "1"), ("te", "trailers"), ("etag", "\"a\"")] {
-            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        for (name, value) in [
+            ("connection", "close, x-mine"),
+            ("x-mine", "1"),
+            ("te", "trailers"),
+            ("etag", "\"a\""),
+        ] {
+            headers.append(
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            );
         }
         headers.append("vary", HeaderValue::from_static("a"));
         headers.append("vary", HeaderValue::from_static("b"));
         let passed = end_to_end(&headers);
         assert_eq!(passed.get_all("vary").iter().count(), 2);
-        assert_eq!(passed.keys().map(HeaderName::as_str).collect::<Vec<_>>().len(), 2);
+        assert_eq!(
+            passed
+                .keys()
+                .map(HeaderName::as_str)
+                .collect::<Vec<_>>()
+                .len(),
+            2
+        );
         assert!(passed.contains_key("etag"));
     }
 }

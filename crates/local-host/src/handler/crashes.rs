@@ -31,8 +31,14 @@ impl Crashes {
         if self.limited {
             return (self.recent.len() < LIMIT).then_some(FIRST_PAUSE);
         }
-        let lately = self.recent.iter().filter(|at| now.duration_since(**at) < LONGEST_PAUSE * 5).count();
-        let doublings = u32::try_from(lately.saturating_sub(1)).unwrap_or(u32::MAX).min(8);
+        let lately = self
+            .recent
+            .iter()
+            .filter(|at| now.duration_since(**at) < LONGEST_PAUSE * 5)
+            .count();
+        let doublings = u32::try_from(lately.saturating_sub(1))
+            .unwrap_or(u32::MAX)
+            .min(8);
         Some((FIRST_PAUSE * 2_u32.pow(doublings)).min(LONGEST_PAUSE))
     }
 }
@@ -58,6 +64,9 @@ mod tests {
         let pauses: Vec<_> = (0..9).filter_map(|_| crashes.record(start)).collect();
         assert_eq!(pauses.first(), Some(&FIRST_PAUSE));
         assert_eq!(pauses.last(), Some(&LONGEST_PAUSE));
-        assert_eq!(crashes.record(start + Duration::from_secs(60)), Some(FIRST_PAUSE));
+        assert_eq!(
+            crashes.record(start + Duration::from_secs(60)),
+            Some(FIRST_PAUSE)
+        );
     }
 }

@@ -82,7 +82,9 @@ pub(super) fn spawn(
         source,
     };
     let mut child = command.spawn().map_err(failed)?;
-    let pid = child.id().ok_or_else(|| failed(io::Error::other("it ended at once")))?;
+    let pid = child
+        .id()
+        .ok_or_else(|| failed(io::Error::other("it ended at once")))?;
     if let Some(out) = child.stdout.take() {
         tokio::spawn(pass_lines(out, events.clone()));
     }
@@ -119,11 +121,14 @@ async fn pass_lines(output: impl AsyncRead + Unpin, events: EventSink) {
 pub(super) async fn terminate(child: &mut Child) -> io::Result<ExitStatus> {
     if let Some(pid) = child.id() {
         // The signal is sent by `kill`, as sending it from here would take unsafe code.
-        let asked = Command::new("kill").args(["-TERM", &pid.to_string()]).status().await;
-        if asked.is_ok_and(|status| status.success()) {
-            if let Ok(status) = timeout(GRACE, child.wait()).await {
-                return status;
-            }
+        let asked = Command::new("kill")
+            .args(["-TERM", &pid.to_string()])
+            .status()
+            .await;
+        if asked.is_ok_and(|status| status.success())
+            && let Ok(status) = timeout(GRACE, child.wait()).await
+        {
+            return status;
         }
         child.start_kill()?;
     }

@@ -8,7 +8,12 @@ use super::tracker::{Change, Kind};
 use crate::guid::Guid;
 
 /// What stays as it is in the path of a blob's URL.
-const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const PATH: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'/')
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// The account and container that events name.
 #[derive(Debug, Clone)]
@@ -49,7 +54,10 @@ impl Account {
                 "Microsoft.Storage.BlobCreated",
                 json!({"api": "PutBlob", "eTag": etag, "contentLength": length}),
             ),
-            Kind::Deleted => ("Microsoft.Storage.BlobDeleted", json!({"api": "DeleteBlob"})),
+            Kind::Deleted => (
+                "Microsoft.Storage.BlobDeleted",
+                json!({"api": "DeleteBlob"}),
+            ),
         };
         if let (Some(data), Value::Object(facts)) = (data.as_object_mut(), facts) {
             data.extend(facts);
@@ -69,12 +77,20 @@ impl Account {
 
 /// Times in events have seven digits after the second, .NET's ticks.
 fn ticks(at: Timestamp) -> String {
-    let seconds = strtime::format("%Y-%m-%dT%H:%M:%S", &at.to_zoned(TimeZone::UTC)).unwrap_or_default();
-    format!("{seconds}.{:07}Z", at.subsec_nanosecond().unsigned_abs() / 100)
+    let seconds =
+        strtime::format("%Y-%m-%dT%H:%M:%S", &at.to_zoned(TimeZone::UTC)).unwrap_or_default();
+    format!(
+        "{seconds}.{:07}Z",
+        at.subsec_nanosecond().unsigned_abs() / 100
+    )
 }
 
 fn content_type(blob: &str) -> &'static str {
-    let extension = blob.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
+    let extension = blob
+        .rsplit('.')
+        .next()
+        .unwrap_or_default()
+        .to_ascii_lowercase();
     match extension.as_str() {
         "nc" | "nc4" | "cdf" => "application/x-netcdf",
         "h5" | "hdf5" => "application/x-hdf5",
@@ -107,11 +123,20 @@ mod tests {
             length: 5,
         });
         assert_eq!(event["eventType"], "Microsoft.Storage.BlobCreated");
-        assert_eq!(event["subject"], "/blobServices/default/containers/bronze/blobs/grp 1/f#\u{e9}.nc");
+        assert_eq!(
+            event["subject"],
+            "/blobServices/default/containers/bronze/blobs/grp 1/f#\u{e9}.nc"
+        );
         assert_eq!(event["eventTime"], "2026-11-20T10:00:00.1234567Z");
         let data = &event["data"];
-        assert_eq!(data["url"], "https://local.blob.core.windows.net/bronze/grp%201/f%23%C3%A9.nc");
-        assert_eq!((&data["api"], &data["eTag"], &data["contentLength"]), (&json!("PutBlob"), &json!("a-b-c"), &json!(5)));
+        assert_eq!(
+            data["url"],
+            "https://local.blob.core.windows.net/bronze/grp%201/f%23%C3%A9.nc"
+        );
+        assert_eq!(
+            (&data["api"], &data["eTag"], &data["contentLength"]),
+            (&json!("PutBlob"), &json!("a-b-c"), &json!(5))
+        );
         assert_eq!(data["contentType"], "application/x-netcdf");
     }
 
@@ -127,7 +152,11 @@ mod tests {
     fn sequencers_grow_even_when_the_clock_does_not() {
         let at: Timestamp = "2026-11-20T10:00:00Z".parse().unwrap();
         let mut sequencer = Sequencer::default();
-        let (first, second, third) = (sequencer.next(at), sequencer.next(at), sequencer.next(at - jiff::Span::new().hours(1)));
+        let (first, second, third) = (
+            sequencer.next(at),
+            sequencer.next(at),
+            sequencer.next(at - jiff::Span::new().hours(1)),
+        );
         assert!(first < second && second < third, "{first} {second} {third}");
         assert_eq!(first.len(), 30);
         assert!(Sequencer::default().next(at + jiff::Span::new().seconds(1)) > third);

@@ -23,7 +23,8 @@ impl Filter {
         let parts: Option<Vec<&str>> = relative.components().map(visible).collect();
         let name = parts?.join("/");
         let lower = name.to_ascii_lowercase();
-        let wanted = self.suffixes.is_empty() || self.suffixes.iter().any(|s| lower.ends_with(s.as_str()));
+        let wanted =
+            self.suffixes.is_empty() || self.suffixes.iter().any(|s| lower.ends_with(s.as_str()));
         (wanted && !TEMPORARY.iter().any(|t| lower.ends_with(t))).then_some(name)
     }
 

@@ -95,9 +95,12 @@ impl Tracker {
 
     fn is_still(&mut self, path: &Path, print: Print, now: Instant) -> bool {
         match self.pending.get(path) {
-            Some(pending) if pending.print == print => now.duration_since(pending.since) >= self.settle,
+            Some(pending) if pending.print == print => {
+                now.duration_since(pending.since) >= self.settle
+            }
             _ => {
-                self.pending.insert(path.to_path_buf(), Pending { print, since: now });
+                self.pending
+                    .insert(path.to_path_buf(), Pending { print, since: now });
                 false
             }
         }
@@ -185,10 +188,18 @@ mod tests {
         let path = Path::new("a.nc");
         assert_eq!(tracker.see(path, seen(1, false), start), None);
         assert!(tracker.to_look_at(start + SETTLE / 2).is_empty());
-        assert_eq!(tracker.see(path, seen(2, false), start + SETTLE), None, "it grew");
+        assert_eq!(
+            tracker.see(path, seen(2, false), start + SETTLE),
+            None,
+            "it grew"
+        );
         assert_eq!(tracker.see(path, seen(2, false), start + SETTLE), None);
         assert_eq!(tracker.to_look_at(start + SETTLE * 2), [path]);
-        assert!(tracker.see(path, seen(2, false), start + SETTLE * 2).is_some());
+        assert!(
+            tracker
+                .see(path, seen(2, false), start + SETTLE * 2)
+                .is_some()
+        );
         assert!(!tracker.has_pending());
     }
 
@@ -198,7 +209,11 @@ mod tests {
         for path in ["d/a.nc", "d/e/b.nc", "d-x/c.nc", "d.nc"] {
             assert!(tracker.see(Path::new(path), seen(1, true), now).is_some());
         }
-        let gone: Vec<String> = tracker.gone(Path::new("d")).into_iter().map(|change| change.blob).collect();
+        let gone: Vec<String> = tracker
+            .gone(Path::new("d"))
+            .into_iter()
+            .map(|change| change.blob)
+            .collect();
         assert_eq!(gone, ["d/a.nc", "d/e/b.nc"]);
         assert_eq!(tracker.announced().count(), 2);
     }

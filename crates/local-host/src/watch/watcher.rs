@@ -100,12 +100,16 @@ impl Watcher {
                 drop(sender.send(notice));
             }
         };
-        let watch = notify::recommended_watcher(on_event).and_then(|mut watch| {
+        // The listing does not follow links to folders, so notices from behind them would be half the story.
+        let config = notify::Config::default().with_follow_symlinks(false);
+        let watch = RecommendedWatcher::new(on_event, config).and_then(|mut watch| {
             watch.watch(&self.root, RecursiveMode::Recursive)?;
             Ok(watch)
         });
         watch
-            .inspect_err(|error| tracing::warn!("The folder is polled, as it cannot be watched: {error}"))
+            .inspect_err(|error| {
+                tracing::warn!("The folder is polled, as it cannot be watched: {error}")
+            })
             .ok()
     }
 
@@ -154,7 +158,9 @@ impl Watcher {
                 }
                 return;
             }
-            Err(error) => return tracing::warn!("Could not look at {}: {error}", relative.display()),
+            Err(error) => {
+                return tracing::warn!("Could not look at {}: {error}", relative.display());
+            }
         };
         if metadata.is_dir() {
             // A folder that was moved here brings files of which no notice tells.
@@ -174,7 +180,12 @@ impl Watcher {
         if std::fs::read_dir(&self.root).is_err() {
             return;
         }
-        let missing: Vec<PathBuf> = self.tracker.announced().filter(|path| !found.contains(*path)).cloned().collect();
+        let missing: Vec<PathBuf> = self
+            .tracker
+            .announced()
+            .filter(|path| !found.contains(*path))
+            .cloned()
+            .collect();
         for path in missing {
             // Only a look proves that it is gone: a part of the folder may have been unreadable.
             self.look(&path, false);
@@ -196,8 +207,12 @@ impl Watcher {
                 let relative = folder.join(entry.file_name());
                 // Links to folders are not followed: they could lead in circles.
                 match entry.file_type() {
-                    Ok(kind) if kind.is_dir() && Filter::enters(&relative) => folders.push(relative),
-                    Ok(kind) if kind.is_file() || kind.is_symlink() => self.find(relative, found, is_listing),
+                    Ok(kind) if kind.is_dir() && Filter::enters(&relative) => {
+                        folders.push(relative)
+                    }
+                    Ok(kind) if kind.is_file() || kind.is_symlink() => {
+                        self.find(relative, found, is_listing)
+                    }
                     _ => {}
                 }
             }
@@ -213,7 +228,11 @@ impl Watcher {
         }
         let seen = self.seen(&metadata, false);
         if let Some(change) = self.tracker.see(&relative, seen, Instant::now()) {
-            let channel = if is_listing { &self.backlog } else { &self.fresh };
+            let channel = if is_listing {
+                &self.backlog
+            } else {
+                &self.fresh
+            };
             drop(channel.send(change));
         }
         if is_listing {
@@ -222,11 +241,15 @@ impl Watcher {
     }
 
     fn seen(&self, metadata: &std::fs::Metadata, landed: bool) -> Seen {
-        let age = metadata.modified().ok().and_then(|at| SystemTime::now().duration_since(at).ok());
+        let age = metadata
+            .modified()
+            .ok()
+            .and_then(|at| SystemTime::now().duration_since(at).ok());
         Seen {
             print: Print {
                 length: metadata.len(),
-                modified_ns: i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec()),
+                modified_ns: i128::from(metadata.mtime()) * 1_000_000_000
+                    + i128::from(metadata.mtime_nsec()),
                 inode: metadata.ino(),
             },
             etag: (self.options.etag)(metadata),
@@ -241,10 +264,15 @@ fn read_notices(event: Event) -> Vec<Notice> {
     }
     let landed = matches!(
         event.kind,
-        EventKind::Access(AccessKind::Close(AccessMode::Write)) | EventKind::Modify(ModifyKind::Name(RenameMode::To))
+        EventKind::Access(AccessKind::Close(AccessMode::Write))
+            | EventKind::Modify(ModifyKind::Name(RenameMode::To))
     );
     let reading = matches!(event.kind, EventKind::Access(_)) && !landed;
-    let notice = if landed { Notice::Landed } else { Notice::Touched };
+    let notice = if landed {
+        Notice::Landed
+    } else {
+        Notice::Touched
+    };
     let paths = if reading { Vec::new() } else { event.paths };
     paths.into_iter().map(notice).collect()
 }
