@@ -7,6 +7,8 @@ mod file;
 mod pause;
 mod series;
 
+pub(crate) use file::chain;
+
 use std::sync::Arc;
 use std::time::Duration;
 

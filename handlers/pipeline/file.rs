@@ -127,6 +127,23 @@ impl Pipeline {
         }
     }
 
+    /// What ReferencePoison does: records that a file could not be read however often it was tried.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError`] when the ledger fails.
+    pub async fn on_reference_poison(&self, path: &BlobPath) -> Result<(), PipelineError> {
+        let Some(file) = self.ledger.file(path).await? else { return Ok(()) };
+        let fault = Fault {
+            code: String::from("retries_exhausted"),
+            message: String::from("the file could not be read, however often it was tried"),
+            remediation: Some(String::from("look for its warnings in the log, then replay the file")),
+        };
+        warn!(blob.url = %path, step = "failed", "{} failed too often", path.short());
+        self.ledger.record_outcome(file.id, &file.etag, &FileOutcome::Failed(fault)).await?;
+        self.settle_groups_of(file.id).await.map(drop)
+    }
+
     async fn on_gone(&self, event: &BlobEvent) -> Result<(), PipelineError> {
         // The blob may have been written again since; then its own event tells, and the file is not gone.
         if event.path.container != "bronze" || self.head(&event.path).await?.is_some() {
