@@ -9,6 +9,7 @@ mod decode;
 
 pub use codec::Codec;
 pub use data_type::{ByteOrder, DataType, Field};
+pub(crate) use data_type::{float, signed, unsigned};
 pub use decode::{CodecError, decode_chunk, encode_chunk};
 
 use serde_json::{Value, json};
