@@ -12,6 +12,7 @@ mod filter;
 pub use codec::Codec;
 pub(crate) use data_type::float_to_json;
 pub use data_type::{ByteOrder, DataType, Field};
+pub(crate) use data_type::{float, signed, unsigned};
 pub use decode::{CodecError, decode_chunk, encode_chunk};
 pub(crate) use filter::{codecs_of, is_masked};
 
