@@ -10,9 +10,11 @@ use std::{
 use serde::Deserialize;
 
 mod function;
+mod host_file;
 mod span;
 
 pub use function::{AuthLevel, Function, HttpTrigger, Trigger};
+use host_file::HostFile;
 use span::parse_span;
 
 /// Application settings: what Azure keeps as app settings, and `local.settings.json` under `Values`.
@@ -136,38 +138,15 @@ impl HostConfig {
     /// Whatever keeps the folder from being hosted faithfully: unreadable or malformed files, binding types and
     /// properties this host does not know, unknown settings, two functions of one name.
     pub fn load(root: &Path, settings: Settings) -> Result<Self, ConfigError> {
+        // The handler is started in another folder, where relative paths would lead elsewhere.
+        let root = &root.canonicalize().map_err(|source| ConfigError::Read {
+            path: root.to_path_buf(),
+            source,
+        })?;
         let path = root.join("host.json");
         let file: HostFile = read_json(&path, Some(&settings))?;
-        let custom = file.custom_handler;
         let functions = load_functions(root, &settings)?;
-        let http_mode = if custom.enable_proxying_http_request {
-            HttpMode::Proxying
-        } else {
-            HttpMode::Forwarding
-        };
-        let serves_http = |f: &Function| matches!(f.trigger, Trigger::Http(_));
-        let enabled = custom.enable_proxying_http_request || custom.enable_forwarding_http_request;
-        if !enabled && functions.iter().any(serves_http) {
-            return Err(ConfigError::Binding {
-                path,
-                problem: "HTTP functions need `customHandler.enableProxyingHttpRequest` or \
-                          `enableForwardingHttpRequest`; HTTP in envelopes is not emulated"
-                    .to_owned(),
-            });
-        }
-        let queues = file.extensions.queues;
-        if queues.message_encoding != "none"
-            && functions
-                .iter()
-                .any(|f| matches!(f.trigger, Trigger::Queue { .. }))
-        {
-            return Err(ConfigError::Value {
-                path,
-                field: "extensions.queues.messageEncoding",
-                value: queues.message_encoding,
-                wanted: "`none`, the only encoding this host emulates",
-            });
-        }
+        check(&path, &file, &functions)?;
         let span = |field, text: &str| {
             parse_span(text).ok_or_else(|| ConfigError::Value {
                 path: path.clone(),
@@ -176,10 +155,15 @@ impl HostConfig {
                 wanted: "a time span hh:mm:ss",
             })
         };
+        let (custom, queues) = (file.custom_handler, file.extensions.queues);
         Ok(Self {
-            root: root.to_path_buf(),
+            root: root.clone(),
             handler: custom.description.resolve(root),
-            http_mode,
+            http_mode: if custom.enable_proxying_http_request {
+                HttpMode::Proxying
+            } else {
+                HttpMode::Forwarding
+            },
             initialization_timeout: span(
                 "customHandler.initializationTimeout",
                 &custom.initialization_timeout,
@@ -225,6 +209,37 @@ pub fn read_local_settings(path: &Path) -> Result<Settings, ConfigError> {
         values: Settings,
     }
     read_json::<File>(path, None).map(|file| file.values)
+}
+
+/// Refuses what this host would emulate wrongly.
+fn check(path: &Path, file: &HostFile, functions: &[Function]) -> Result<(), ConfigError> {
+    let custom = &file.custom_handler;
+    let passes_http = custom.enable_proxying_http_request || custom.enable_forwarding_http_request;
+    if !passes_http
+        && functions
+            .iter()
+            .any(|f| matches!(f.trigger, Trigger::Http(_)))
+    {
+        return Err(ConfigError::Binding {
+            path: path.to_path_buf(),
+            problem: "HTTP functions need `customHandler.enableProxyingHttpRequest` or \
+                      `enableForwardingHttpRequest`; HTTP in envelopes is not emulated"
+                .to_owned(),
+        });
+    }
+    let encoding = &file.extensions.queues.message_encoding;
+    let has_queues = functions
+        .iter()
+        .any(|f| matches!(f.trigger, Trigger::Queue { .. }));
+    if has_queues && encoding != "none" {
+        return Err(ConfigError::Value {
+            path: path.to_path_buf(),
+            field: "extensions.queues.messageEncoding",
+            value: encoding.clone(),
+            wanted: "`none`, the only encoding this host emulates",
+        });
+    }
+    Ok(())
 }
 
 fn load_functions(root: &Path, settings: &Settings) -> Result<Vec<Function>, ConfigError> {
@@ -304,104 +319,6 @@ fn expand_text(text: &str, settings: &Settings) -> Result<String, String> {
     Ok(out)
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct HostFile {
-    #[serde(default = "default_function_timeout")]
-    function_timeout: String,
-    custom_handler: CustomHandler,
-    #[serde(default)]
-    extensions: Extensions,
-}
-
-fn default_function_timeout() -> String {
-    "00:30:00".to_owned()
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct CustomHandler {
-    description: Description,
-    #[serde(default)]
-    enable_forwarding_http_request: bool,
-    #[serde(default)]
-    enable_proxying_http_request: bool,
-    #[serde(default = "default_initialization_timeout")]
-    initialization_timeout: String,
-}
-
-fn default_initialization_timeout() -> String {
-    "00:00:30".to_owned()
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Description {
-    default_executable_path: String,
-    #[serde(default)]
-    arguments: Vec<String>,
-    #[serde(default)]
-    working_directory: String,
-}
-
-impl Description {
-    fn resolve(self, root: &Path) -> HandlerProgram {
-        let beside = root.join(&self.default_executable_path);
-        HandlerProgram {
-            executable: if beside.is_file() {
-                beside
-            } else {
-                self.default_executable_path.into()
-            },
-            arguments: self.arguments,
-            working_directory: root.join(self.working_directory),
-        }
-    }
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Extensions {
-    http: HttpExtension,
-    queues: QueuesExtension,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct HttpExtension {
-    route_prefix: String,
-}
-
-impl Default for HttpExtension {
-    fn default() -> Self {
-        Self {
-            route_prefix: "api".to_owned(),
-        }
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct QueuesExtension {
-    batch_size: usize,
-    new_batch_threshold: Option<usize>,
-    max_dequeue_count: u32,
-    visibility_timeout: String,
-    message_encoding: String,
-}
-
-impl Default for QueuesExtension {
-    fn default() -> Self {
-        Self {
-            batch_size: 16,
-            new_batch_threshold: None,
-            max_dequeue_count: 5,
-            visibility_timeout: "00:00:00".to_owned(),
-            message_encoding: "base64".to_owned(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
@@ -476,7 +393,10 @@ mod tests {
         let root = folder(&host_json(), &[]);
         std::fs::write(root.path().join("handler"), "").unwrap();
         let config = HostConfig::load(root.path(), settings()).unwrap();
-        assert_eq!(config.handler.executable, root.path().join("handler"));
+        assert_eq!(
+            config.handler.executable,
+            root.path().canonicalize().unwrap().join("handler")
+        );
     }
 
     #[rstest]
@@ -512,6 +432,19 @@ mod tests {
         let root = folder(&host, &[("Due", due)]);
         let error = HostConfig::load(root.path(), settings()).unwrap_err();
         assert!(error.to_string().contains("messageEncoding"), "{error}");
+    }
+
+    #[test]
+    fn http_functions_need_proxying_or_forwarding() {
+        let mut host = host_json();
+        host["customHandler"]["enableForwardingHttpRequest"] = json!(false);
+        let http = json!([{"type": "httpTrigger", "name": "req", "direction": "in"}, {"type": "http", "name": "res", "direction": "out"}]);
+        let root = folder(&host, &[("F", http)]);
+        let error = HostConfig::load(root.path(), settings()).unwrap_err();
+        assert!(
+            error.to_string().contains("enableProxyingHttpRequest"),
+            "{error}"
+        );
     }
 
     #[test]

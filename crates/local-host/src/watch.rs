@@ -2,9 +2,10 @@
 //!
 //! A file has landed when it was closed after writing or renamed into place; where no such notice comes (network mounts, hard
 //! links, a full table of watches), when it has not changed for a second. Files that are there at the start are announced as
-//! well: whoever takes the events must take them twice anyway. A rename is a deletion and a creation.
+//! well, unless they are known. A rename is a deletion and a creation.
 
 use std::{
+    collections::BTreeMap,
     fs::Metadata,
     path::{Path, PathBuf},
     time::Duration,
@@ -36,6 +37,9 @@ pub struct FolderWatchOptions {
     pub container: String,
     /// Endings of the names that are announced, compared without regard to case; empty means all.
     pub suffixes: Vec<String>,
+    /// Blobs that an earlier watch announced, with their `ETag`s: at the start only what differs from this is announced, and
+    /// what of it is not there any more.
+    pub known: BTreeMap<String, String>,
     /// Makes a file's `ETag`.
     pub etag: fn(&Metadata) -> String,
     /// A file that was not closed under our eyes has landed when it is unchanged for this long.
@@ -55,6 +59,7 @@ impl FolderWatchOptions {
             account: "local".to_owned(),
             container: "bronze".to_owned(),
             suffixes: Vec::new(),
+            known: BTreeMap::new(),
             etag,
             settle: Duration::from_secs(1),
             poll_interval: Duration::from_secs(1),
@@ -102,12 +107,13 @@ impl FolderWatch {
     /// # Errors
     /// When the folder cannot be listed at all.
     pub fn start(options: FolderWatchOptions) -> Result<Self, WatchError> {
+        let folder = options.root.clone();
         let failed = |source| WatchError::Folder {
-            path: options.root.clone(),
+            path: folder.clone(),
             source,
         };
         // Notices come with absolute paths, and the root may be a link.
-        let root = options.root.canonicalize().map_err(failed)?;
+        let root = folder.canonicalize().map_err(failed)?;
         std::fs::read_dir(&root).map_err(failed)?;
         let account = Account {
             account: options.account.clone(),
@@ -116,7 +122,7 @@ impl FolderWatch {
         let filter = Filter::new(&options.suffixes);
         let (fresh_in, fresh) = mpsc::unbounded_channel();
         let (backlog_in, backlog) = mpsc::unbounded_channel();
-        let watcher = watcher::Watcher::new(root, options.clone(), filter, fresh_in, backlog_in);
+        let watcher = watcher::Watcher::new(root, options, filter, fresh_in, backlog_in);
         std::thread::Builder::new()
             .name("folder-watch".to_owned())
             .spawn(move || watcher.run())

@@ -161,3 +161,22 @@ async fn a_folder_that_is_not_there_cannot_be_watched() {
     let options = FolderWatchOptions::new(&root.path().join("none"), |_| String::new());
     assert!(FolderWatch::start(options).is_err());
 }
+
+#[tokio::test]
+async fn a_restarted_watch_announces_what_happened_meanwhile() {
+    let root = tempfile::tempdir().unwrap();
+    for (name, content) in [("same.nc", "1"), ("changed.nc", "333")] {
+        fs::write(root.path().join(name), content).unwrap();
+    }
+    let mut options =
+        FolderWatchOptions::new(root.path(), |metadata| format!("{:x}", metadata.len()));
+    options.known = ["same.nc", "changed.nc", "gone.nc"]
+        .map(|name| (name.to_owned(), "1".to_owned()))
+        .into();
+    options.settle = Duration::from_millis(50);
+    let mut watch = FolderWatch::start(options).unwrap();
+    let mut events = [next(&mut watch).await, next(&mut watch).await];
+    events.sort();
+    assert_eq!(events, ["+changed.nc 3", "-gone.nc"]);
+    assert!(is_quiet(&mut watch).await);
+}

@@ -39,10 +39,10 @@ fn config(root: &Path, executable: &str) -> HostConfig {
     HostConfig::load(root, Settings::from(settings)).unwrap()
 }
 
-async fn start(crash_limit: bool) -> (Host, mpsc::UnboundedReceiver<HostEvent>) {
+/// A host whose handler is ready. The child runs in the folder, so that has to stay.
+async fn start(crash_limit: bool) -> (Host, mpsc::UnboundedReceiver<HostEvent>, tempfile::TempDir) {
     let root = tempfile::tempdir().unwrap();
-    // The child keeps running in the folder, so it stays.
-    let config = config(&root.keep(), "replaced below");
+    let config = config(root.path(), "replaced below");
     let (events, received) = mpsc::unbounded_channel();
     let options = HostOptions {
         handler: Handler::Spawn(SpawnOptions {
@@ -55,7 +55,7 @@ async fn start(crash_limit: bool) -> (Host, mpsc::UnboundedReceiver<HostEvent>) 
     };
     let host = Host::start(config, options).await.unwrap();
     host.ready(Duration::from_secs(20)).await.unwrap();
-    (host, received)
+    (host, received, root)
 }
 
 async fn get(host: &Host, path: &str) -> (u16, String) {
@@ -65,13 +65,19 @@ async fn get(host: &Host, path: &str) -> (u16, String) {
     (answer.status().as_u16(), answer.text().await.unwrap())
 }
 
+/// Makes the handler die. A POST is not repeated, so it is one crash.
+async fn die(host: &Host) {
+    let url = format!("http://127.0.0.1:{}/api/die", host.port().unwrap());
+    reqwest::Client::new().post(url).send().await.unwrap();
+}
+
 fn is_running(pid: u32) -> bool {
     Path::new(&format!("/proc/{pid}")).exists()
 }
 
 #[tokio::test]
 async fn the_handler_is_started_with_its_environment_and_ended_with_the_host() {
-    let (host, mut events) = start(true).await;
+    let (host, mut events, _root) = start(true).await;
     let pid = host.handler_pid().unwrap();
     assert_eq!(get(&host, "/api/store/x").await, (200, pid.to_string()));
     host.stop().await;
@@ -92,7 +98,7 @@ async fn the_handler_is_started_with_its_environment_and_ended_with_the_host() {
 
 #[tokio::test]
 async fn a_killed_handler_is_started_again_and_requests_wait_for_it() {
-    let (host, _events) = start(true).await;
+    let (host, _events, _root) = start(true).await;
     let first = host.handler_pid().unwrap();
     let killed = std::process::Command::new("kill")
         .args(["-9", &first.to_string()])
@@ -107,7 +113,7 @@ async fn a_killed_handler_is_started_again_and_requests_wait_for_it() {
 
 #[tokio::test]
 async fn a_restart_on_request_is_no_crash() {
-    let (host, mut events) = start(true).await;
+    let (host, mut events, _root) = start(true).await;
     for _ in 0..3 {
         let before = host.handler_pid();
         host.restart_handler();
@@ -134,12 +140,10 @@ async fn a_restart_on_request_is_no_crash() {
 
 #[tokio::test]
 async fn three_crashes_are_the_end() {
-    let (host, mut events) = start(true).await;
+    let (host, mut events, _root) = start(true).await;
     let mut gave_up = false;
     while !gave_up {
-        // A POST is not repeated, so each is one crash.
-        let url = format!("http://127.0.0.1:{}/api/die", host.port().unwrap());
-        reqwest::Client::new().post(url).send().await.unwrap();
+        die(&host).await;
         while let Ok(event) = events.try_recv() {
             gave_up |= matches!(event, HostEvent::HandlerGaveUp { .. });
         }
@@ -147,6 +151,24 @@ async fn three_crashes_are_the_end() {
     let (status, _) = get(&host, "/api/store/x").await;
     assert_eq!(status, 503);
     host.stop().await;
+}
+
+#[tokio::test]
+async fn without_a_limit_a_handler_may_crash_often() {
+    let (host, _events, _root) = start(false).await;
+    for _ in 0..4 {
+        die(&host).await;
+    }
+    assert_eq!(get(&host, "/api/store/x").await.0, 200);
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_dropped_host_takes_its_handler_along() {
+    let (host, _events, _root) = start(true).await;
+    let pid = host.handler_pid().unwrap();
+    drop(host);
+    eventually("its end", || (!is_running(pid)).then_some(())).await;
 }
 
 #[tokio::test]

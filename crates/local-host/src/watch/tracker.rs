@@ -49,8 +49,26 @@ pub(super) struct Seen {
 pub(super) struct Tracker {
     filter: Filter,
     settle: Duration,
-    announced: BTreeMap<PathBuf, Print>,
+    announced: BTreeMap<PathBuf, Version>,
     pending: BTreeMap<PathBuf, Pending>,
+}
+
+/// The version of a file that was announced last.
+#[derive(Debug)]
+enum Version {
+    /// By an earlier watch; all that is known is its `ETag`.
+    Known(String),
+    /// By this one.
+    Seen(Print),
+}
+
+impl Version {
+    fn is(&self, seen: &Seen) -> bool {
+        match self {
+            Self::Known(etag) => *etag == seen.etag,
+            Self::Seen(print) => *print == seen.print,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -60,11 +78,15 @@ struct Pending {
 }
 
 impl Tracker {
-    pub(super) fn new(filter: Filter, settle: Duration) -> Self {
+    /// A tracker for a folder of which earlier watches announced the `known` blobs, with these `ETag`s.
+    pub(super) fn new(filter: Filter, settle: Duration, known: BTreeMap<String, String>) -> Self {
+        let announced = known
+            .into_iter()
+            .map(|(blob, etag)| (PathBuf::from(blob), Version::Known(etag)));
         Self {
             filter,
             settle,
-            announced: BTreeMap::new(),
+            announced: announced.collect(),
             pending: BTreeMap::new(),
         }
     }
@@ -73,7 +95,12 @@ impl Tracker {
     /// unchanged first.
     pub(super) fn see(&mut self, path: &Path, seen: Seen, now: Instant) -> Option<Change> {
         let blob = self.filter.blob_name(path)?;
-        if self.announced.get(path) == Some(&seen.print) {
+        if let Some(version) = self
+            .announced
+            .get_mut(path)
+            .filter(|version| version.is(&seen))
+        {
+            *version = Version::Seen(seen.print);
             self.pending.remove(path);
             return None;
         }
@@ -81,7 +108,8 @@ impl Tracker {
             return None;
         }
         self.pending.remove(path);
-        self.announced.insert(path.to_path_buf(), seen.print);
+        self.announced
+            .insert(path.to_path_buf(), Version::Seen(seen.print));
         let kind = Kind::Created {
             etag: seen.etag,
             length: seen.print.length,
@@ -157,7 +185,7 @@ mod tests {
     const SETTLE: Duration = Duration::from_secs(1);
 
     fn tracker() -> Tracker {
-        Tracker::new(Filter::new(&[".nc".to_owned()]), SETTLE)
+        Tracker::new(Filter::new(&[".nc".to_owned()]), SETTLE, BTreeMap::new())
     }
 
     fn seen(length: u64, landed: bool) -> Seen {
@@ -225,5 +253,25 @@ mod tests {
         assert_eq!(tracker.see(path, seen(1, false), now), None);
         assert_eq!(tracker.gone(path), []);
         assert!(!tracker.has_pending());
+    }
+
+    #[test]
+    fn what_an_earlier_watch_announced_is_news_only_if_it_changed_or_went() {
+        let known =
+            ["same.nc", "other.nc", "gone.nc"].map(|name| (name.to_owned(), "1".to_owned()));
+        let mut tracker = Tracker::new(Filter::new(&[]), SETTLE, known.into());
+        let now = Instant::now();
+        assert_eq!(tracker.see(Path::new("same.nc"), seen(1, true), now), None);
+        assert!(
+            tracker
+                .see(Path::new("same.nc"), seen(2, true), now)
+                .is_some()
+        );
+        assert!(
+            tracker
+                .see(Path::new("other.nc"), seen(3, true), now)
+                .is_some()
+        );
+        assert_eq!(tracker.gone(Path::new("gone.nc")).len(), 1);
     }
 }

@@ -51,14 +51,14 @@ pub(super) struct Watcher {
 impl Watcher {
     pub(super) fn new(
         root: PathBuf,
-        options: FolderWatchOptions,
+        mut options: FolderWatchOptions,
         filter: Filter,
         fresh: UnboundedSender<Change>,
         backlog: UnboundedSender<Change>,
     ) -> Self {
         Self {
             root,
-            tracker: Tracker::new(filter, options.settle),
+            tracker: Tracker::new(filter, options.settle, std::mem::take(&mut options.known)),
             options,
             fresh,
             backlog,
