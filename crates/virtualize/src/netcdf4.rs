@@ -4,6 +4,8 @@ mod attribute;
 mod data_type;
 mod dimension;
 mod fill;
+#[cfg(test)]
+mod sample;
 mod storage;
 mod text;
 mod variable;
