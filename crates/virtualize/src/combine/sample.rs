@@ -303,7 +303,11 @@ pub(super) fn compressed(mut file: File, name: &str, level: u32) -> File {
     for (number, entry) in array.chunks.iter() {
         if let ChunkEntry::Virtual { source, range } = entry {
             let encoded = encode_chunk(&slice(&file, range), &codecs).unwrap();
-            chunks.push(number, source, ByteRange::new(file.bytes.len() as u64, encoded.len() as u64));
+            chunks.push(
+                number,
+                source,
+                ByteRange::new(file.bytes.len() as u64, encoded.len() as u64),
+            );
             file.bytes.extend(encoded);
         }
     }
@@ -319,6 +323,18 @@ pub(super) fn shifted_epoch(name: &str, first_day: u32, steps: u32) -> File {
     let n = u64::from(steps);
     let units = format!("hours since 2000-01-{:02}", first_day + 1);
     daily(name, first_day, steps)
-        .inline("time", &F8, &[("time", n)], &hours, time_attributes(&units, "gregorian"))
-        .inline("time_bnds", &F8, &[("time", n), ("bnds", 2)], &bounds, json!({}))
+        .inline(
+            "time",
+            &F8,
+            &[("time", n)],
+            &hours,
+            time_attributes(&units, "gregorian"),
+        )
+        .inline(
+            "time_bnds",
+            &F8,
+            &[("time", n), ("bnds", 2)],
+            &bounds,
+            json!({}),
+        )
 }

@@ -203,7 +203,9 @@ impl<'a> Verifier<'a> {
         let source = source_id(sample.file);
         let arrays = array_at(&self.combined.root, &sample.path)
             .zip(self.fresh_array(sample.file, &sample.path));
-        let bytes = pages.get(source, sample.combined).zip(pages.get(source, sample.fresh));
+        let bytes = pages
+            .get(source, sample.combined)
+            .zip(pages.get(source, sample.fresh));
         let (Some((combined, fresh)), Some((stored, fresh_stored))) = (arrays, bytes) else {
             let message = format!("the bytes at {} were not given", sample.combined.start);
             return self.note("not_read", sample.file, &sample.path, message);
@@ -216,15 +218,27 @@ impl<'a> Verifier<'a> {
                 let skip = sample.combined.start.saturating_sub(sample.fresh.start);
                 let from = usize::try_from(skip).unwrap_or(usize::MAX);
                 let whole = sample.combined == sample.fresh;
-                let same = if whole { a == b } else { b.get(from..from.saturating_add(a.len())) == Some(&a) };
+                let same = if whole {
+                    a == b
+                } else {
+                    b.get(from..from.saturating_add(a.len())) == Some(&a)
+                };
                 if !same {
-                    let message = format!("the chunk at byte {} decodes to other values", sample.combined.start);
+                    let message = format!(
+                        "the chunk at byte {} decodes to other values",
+                        sample.combined.start
+                    );
                     self.note("values_differ", sample.file, &sample.path, message);
                 }
             }
-            (Err(CodecError::NoDecoder(_)), _) | (_, Err(CodecError::NoDecoder(_))) => self.report.capped = true,
+            (Err(CodecError::NoDecoder(_)), _) | (_, Err(CodecError::NoDecoder(_))) => {
+                self.report.capped = true
+            }
             (Err(error), _) | (_, Err(error)) => {
-                let message = format!("the chunk at byte {} cannot be decoded: {error}", sample.combined.start);
+                let message = format!(
+                    "the chunk at byte {} cannot be decoded: {error}",
+                    sample.combined.start
+                );
                 self.note("chunk_damaged", sample.file, &sample.path, message);
             }
         }
@@ -248,12 +262,28 @@ impl<'a> Verifier<'a> {
             Ok(values) if complete => {
                 let values = to_little_endian(values, &array.data_type);
                 self.report.chunks_sampled += array.chunks.len();
-                self.compare_values(&deferred.path, deferred.file, deferred.start, array, &values);
+                self.compare_values(
+                    &deferred.path,
+                    deferred.file,
+                    deferred.start,
+                    array,
+                    &values,
+                );
             }
-            Ok(_) => self.note("not_read", deferred.file, &deferred.path, String::from("its bytes were not given")),
+            Ok(_) => self.note(
+                "not_read",
+                deferred.file,
+                &deferred.path,
+                String::from("its bytes were not given"),
+            ),
             Err(CodecError::NoDecoder(_)) => self.report.capped = true,
             Err(error) => {
-                self.note("chunk_damaged", deferred.file, &deferred.path, format!("cannot be decoded: {error}"));
+                self.note(
+                    "chunk_damaged",
+                    deferred.file,
+                    &deferred.path,
+                    format!("cannot be decoded: {error}"),
+                );
             }
         }
     }
@@ -261,15 +291,24 @@ impl<'a> Verifier<'a> {
     /// As many sources as fresh decodes, each as long as the file is now.
     fn compare_sources(&mut self) {
         if self.combined.sources.len() != self.fresh.len() {
-            let message = format!("{} sources, {} files were decoded", self.combined.sources.len(), self.fresh.len());
+            let message = format!(
+                "{} sources, {} files were decoded",
+                self.combined.sources.len(),
+                self.fresh.len()
+            );
             return self.note("sources_differ", 0, "", message);
         }
         for (at, (source, fresh)) in self.combined.sources.iter().zip(self.fresh).enumerate() {
-            let Some(own) = fresh.sources.first() else { continue };
+            let Some(own) = fresh.sources.first() else {
+                continue;
+            };
             let changed = own.length != 0 && source.length != 0 && own.length != source.length;
             let moved = !own.url.is_empty() && base_name(&own.url) != base_name(&source.url);
             if changed || moved {
-                let message = format!("is {} of {} bytes, was {} of {}", own.url, own.length, source.url, source.length);
+                let message = format!(
+                    "is {} of {} bytes, was {} of {}",
+                    own.url, own.length, source.url, source.length
+                );
                 self.note("source_changed", at, "", message);
             }
         }
@@ -285,21 +324,35 @@ impl<'a> Verifier<'a> {
 
     fn note(&mut self, code: &'static str, file: usize, path: &str, message: String) {
         let source = self.combined.sources.get(file);
-        let file = source.map(|source| base_name(&source.url)).unwrap_or_default();
-        self.mismatches.push(Mismatch { code, file, variable: path.to_owned(), message });
+        let file = source
+            .map(|source| base_name(&source.url))
+            .unwrap_or_default();
+        self.mismatches.push(Mismatch {
+            code,
+            file,
+            variable: path.to_owned(),
+            message,
+        });
     }
 
     /// Puts a chunk into the sample, unless a limit is reached.
     fn sample(&mut self, path: &str, file: usize, combined: ByteRange, fresh: ByteRange) {
         let asked = self.asked.saturating_add(fresh.len);
-        let Some(count) = self.per_file.get_mut(file) else { return };
+        let Some(count) = self.per_file.get_mut(file) else {
+            return;
+        };
         if *count >= self.options.max_chunks_per_file || asked > self.options.max_bytes {
             self.report.capped = true;
             return;
         }
         *count += 1;
         self.asked = asked;
-        self.samples.push(Sample { path: path.to_owned(), file, combined, fresh });
+        self.samples.push(Sample {
+            path: path.to_owned(),
+            file,
+            combined,
+            fresh,
+        });
     }
 }
 

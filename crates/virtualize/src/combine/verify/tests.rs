@@ -12,10 +12,19 @@ use crate::zarr::Codec;
 
 /// Three files whose compressed chunks are real ones.
 fn series() -> [File; 3] {
-    [daily("a.nc", 0, 3), daily("b.nc", 3, 2), daily("c.nc", 5, 4)].map(|file| compressed(file, "tas", 4))
+    [
+        daily("a.nc", 0, 3),
+        daily("b.nc", 3, 2),
+        daily("c.nc", 5, 4),
+    ]
+    .map(|file| compressed(file, "tas", 4))
 }
 
-fn verify(combined: &VirtualDataset, files: &[File], options: VerifyOptions) -> Result<VerifyReport, Vec<Mismatch>> {
+fn verify(
+    combined: &VirtualDataset,
+    files: &[File],
+    options: VerifyOptions,
+) -> Result<VerifyReport, Vec<Mismatch>> {
     let fresh: Vec<VirtualDataset> = files.iter().map(|file| file.dataset.clone()).collect();
     let verifier = Verifier::new(combined, &fresh, options)?;
     let parts: Vec<(SourceId, ByteRange, Bytes)> = verifier
@@ -34,14 +43,23 @@ fn joined(files: &[File]) -> Combined {
 fn a_right_join_passes_and_both_ends_of_every_file_are_read() {
     let files = series();
     let report = verify(&joined(&files).dataset, &files, VerifyOptions::default()).unwrap();
-    assert_eq!((report.files, report.variables, report.chunks_sampled), (3, 5, 6));
-    assert_eq!((report.chunks_compared, report.capped, report.kind), (9, false, "join"));
+    assert_eq!(
+        (report.files, report.variables, report.chunks_sampled),
+        (3, 5, 6)
+    );
+    assert_eq!(
+        (report.chunks_compared, report.capped, report.kind),
+        (9, false, "join")
+    );
     assert!(report.bytes > 0);
 }
 
 #[test]
 fn a_recut_join_passes() {
-    let files = [daily_in_chunks("a.nc", 0, 4, 4), daily_in_chunks("b.nc", 4, 6, 6)];
+    let files = [
+        daily_in_chunks("a.nc", 0, 4, 4),
+        daily_in_chunks("b.nc", 4, 6, 6),
+    ];
     let report = verify(&joined(&files).dataset, &files, VerifyOptions::default()).unwrap();
     assert_eq!((report.chunks_compared, report.chunks_sampled), (5, 5));
 }
@@ -51,7 +69,10 @@ fn tas(dataset: &mut VirtualDataset) -> &mut VirtualArray {
 }
 
 /// The manifest with every entry changed.
-fn edit_chunks(dataset: &mut VirtualDataset, edit: impl Fn(u64, SourceId, ByteRange) -> (u64, SourceId, ByteRange)) {
+fn edit_chunks(
+    dataset: &mut VirtualDataset,
+    edit: impl Fn(u64, SourceId, ByteRange) -> (u64, SourceId, ByteRange),
+) {
     let mut chunks = ChunkManifest::new();
     for (number, entry) in tas(dataset).chunks.iter() {
         if let ChunkEntry::Virtual { source, range } = entry {
@@ -80,7 +101,11 @@ fn a_step_off(dataset: &mut VirtualDataset) {
 fn last_chunk_lost(dataset: &mut VirtualDataset) {
     let last = tas(dataset).chunks.iter().last().unwrap().0;
     let mut chunks = ChunkManifest::new();
-    for (number, entry) in tas(dataset).chunks.iter().filter(|(number, _)| *number != last) {
+    for (number, entry) in tas(dataset)
+        .chunks
+        .iter()
+        .filter(|(number, _)| *number != last)
+    {
         if let ChunkEntry::Virtual { source, range } = entry {
             chunks.push(number, source, range);
         }
@@ -89,7 +114,9 @@ fn last_chunk_lost(dataset: &mut VirtualDataset) {
 }
 
 fn moved_by_a_byte(dataset: &mut VirtualDataset) {
-    edit_chunks(dataset, |number, source, range| (number, source, ByteRange::new(range.start + 1, range.len)));
+    edit_chunks(dataset, |number, source, range| {
+        (number, source, ByteRange::new(range.start + 1, range.len))
+    });
 }
 
 fn wrong_codec(dataset: &mut VirtualDataset) {
@@ -98,12 +125,14 @@ fn wrong_codec(dataset: &mut VirtualDataset) {
 
 fn wrong_time_units(dataset: &mut VirtualDataset) {
     let time = dataset.root.arrays.get_mut("time").unwrap();
-    time.attributes.insert(String::from("units"), json!("days since 2000-01-02"));
+    time.attributes
+        .insert(String::from("units"), json!("days since 2000-01-02"));
 }
 
 fn wrong_calendar(dataset: &mut VirtualDataset) {
     let time = dataset.root.arrays.get_mut("time").unwrap();
-    time.attributes.insert(String::from("calendar"), json!("noleap"));
+    time.attributes
+        .insert(String::from("calendar"), json!("noleap"));
 }
 
 fn wrong_fill_value(dataset: &mut VirtualDataset) {
@@ -111,7 +140,9 @@ fn wrong_fill_value(dataset: &mut VirtualDataset) {
 }
 
 fn wrong_scale(dataset: &mut VirtualDataset) {
-    tas(dataset).attributes.insert(String::from("scale_factor"), json!(2.0));
+    tas(dataset)
+        .attributes
+        .insert(String::from("scale_factor"), json!(2.0));
 }
 
 fn wrong_type(dataset: &mut VirtualDataset) {
@@ -156,14 +187,19 @@ fn a_seeded_fault_is_found(#[case] mutate: fn(&mut VirtualDataset), #[case] code
     let mut dataset = joined(&files).dataset;
     mutate(&mut dataset);
     let mismatches = verify(&dataset, &files, VerifyOptions::default()).unwrap_err();
-    assert!(mismatches.iter().any(|mismatch| mismatch.code == code), "{mismatches:?}");
+    assert!(
+        mismatches.iter().any(|mismatch| mismatch.code == code),
+        "{mismatches:?}"
+    );
 }
 
 #[test]
 fn a_chunk_that_does_not_decode_is_found() {
     let mut files = series();
     let dataset = joined(&files).dataset;
-    let ChunkEntry::Virtual { range, .. } = dataset.root.arrays["tas"].chunks.get(3) else { panic!() };
+    let ChunkEntry::Virtual { range, .. } = dataset.root.arrays["tas"].chunks.get(3) else {
+        panic!()
+    };
     files[1].bytes[range.start as usize] ^= 0xff;
     let mismatches = verify(&dataset, &files, VerifyOptions::default()).unwrap_err();
     assert_eq!(mismatches[0].code, "chunk_damaged");
@@ -177,13 +213,19 @@ fn files_in_another_order_than_their_times_are_found() {
     dataset.sources.rotate_left(1);
     let [a, b, c] = files;
     let mismatches = verify(&dataset, &[b, c, a], VerifyOptions::default()).unwrap_err();
-    assert!(mismatches.iter().any(|mismatch| mismatch.code == "order"), "{mismatches:?}");
+    assert!(
+        mismatches.iter().any(|mismatch| mismatch.code == "order"),
+        "{mismatches:?}"
+    );
 }
 
 #[test]
 fn a_limit_is_told() {
     let files = series();
-    let options = VerifyOptions { max_chunks_per_file: 1, ..VerifyOptions::default() };
+    let options = VerifyOptions {
+        max_chunks_per_file: 1,
+        ..VerifyOptions::default()
+    };
     let report = verify(&joined(&files).dataset, &files, options).unwrap();
     assert_eq!((report.chunks_sampled, report.capped), (3, true));
 }
@@ -193,14 +235,26 @@ fn bounds_that_the_file_keeps_are_read_and_compared() {
     let files = [daily("a.nc", 0, 3), shifted_epoch("b.nc", 3, 2)].map(|file| {
         let bounds = values(&file.dataset, std::slice::from_ref(&file), "time_bnds");
         let n = bounds.len() as u64 / 2;
-        file.without("time_bnds").stored("time_bnds", &F8, &[("time", n), ("bnds", 2)], &[1, 2], &bounds, json!({}))
+        file.without("time_bnds").stored(
+            "time_bnds",
+            &F8,
+            &[("time", n), ("bnds", 2)],
+            &[1, 2],
+            &bounds,
+            json!({}),
+        )
     });
     let dataset = joined(&files).dataset;
     assert!(verify(&dataset, &files, VerifyOptions::default()).is_ok());
     let mut wrong = dataset;
     wrong_bounds_of_ten(&mut wrong);
     let mismatches = verify(&wrong, &files, VerifyOptions::default()).unwrap_err();
-    assert!(mismatches.iter().any(|mismatch| mismatch.code == "times_differ"), "{mismatches:?}");
+    assert!(
+        mismatches
+            .iter()
+            .any(|mismatch| mismatch.code == "times_differ"),
+        "{mismatches:?}"
+    );
 }
 
 fn wrong_bounds_of_ten(dataset: &mut VirtualDataset) {

@@ -26,7 +26,10 @@ impl Verifier<'_> {
             let message = format!("has shape {:?}, the file {:?}", combined.shape, fresh.shape);
             return self.note("shape_differs", file, path, message);
         };
-        let fresh_units = self.fresh.get(file).and_then(|dataset| owner_units(dataset, path));
+        let fresh_units = self
+            .fresh
+            .get(file)
+            .and_then(|dataset| owner_units(dataset, path));
         let combined_units = owner_units(self.combined, path);
         if let (Some(ours), Some(theirs)) = (combined_units, fresh_units) {
             self.compare_packing(path, combined, file, fresh, true);
@@ -38,16 +41,30 @@ impl Verifier<'_> {
                 _ => part == values,
             };
             if !same {
-                self.note("times_differ", file, path, String::from("its times are not those of the file"));
+                self.note(
+                    "times_differ",
+                    file,
+                    path,
+                    String::from("its times are not those of the file"),
+                );
             }
             return;
         }
         self.compare_packing(path, combined, file, fresh, false);
         if combined.data_type.to_little_endian() != fresh.data_type.to_little_endian() {
-            let message = format!("is {}, in the file {}", combined.data_type.name(), fresh.data_type.name());
+            let message = format!(
+                "is {}, in the file {}",
+                combined.data_type.name(),
+                fresh.data_type.name()
+            );
             self.note("dtype_mismatch", file, path, message);
         } else if part != values {
-            self.note("values_differ", file, path, String::from("its values are not those of the file"));
+            self.note(
+                "values_differ",
+                file,
+                path,
+                String::from("its values are not those of the file"),
+            );
         }
     }
 
@@ -60,10 +77,13 @@ impl Verifier<'_> {
                 continue;
             };
             let values = inlined_values(array);
-            let times = units_of(array).ok().zip(values).and_then(|(units, values)| {
-                let own = to_little_endian(values, &array.data_type);
-                instants(&units, &own, &array.data_type)
-            });
+            let times = units_of(array)
+                .ok()
+                .zip(values)
+                .and_then(|(units, values)| {
+                    let own = to_little_endian(values, &array.data_type);
+                    instants(&units, &own, &array.data_type)
+                });
             let all: Vec<Instant> = last.into_iter().chain(times.unwrap_or_default()).collect();
             if cf::check_increasing(&all).is_some() {
                 let message = String::from("its times do not follow those of the files before");
@@ -97,11 +117,20 @@ fn inlined_values(array: &VirtualArray) -> Option<Vec<u8>> {
         ChunkEntry::Inline(bytes) => Some(Some(bytes)),
         _ => None,
     };
-    array.chunks.is_inline().then(|| assemble(array, inline).ok()).flatten()
+    array
+        .chunks
+        .is_inline()
+        .then(|| assemble(array, inline).ok())
+        .flatten()
 }
 
 /// The little-endian bytes of the steps of one file; `None` when the shapes do not go together.
-fn part_of(combined: &VirtualArray, dim: &str, start: u64, fresh: &VirtualArray) -> Option<Vec<u8>> {
+fn part_of(
+    combined: &VirtualArray,
+    dim: &str,
+    start: u64,
+    fresh: &VirtualArray,
+) -> Option<Vec<u8>> {
     if combined.data_type == DataType::VlenString {
         return strings_of(combined, start, fresh.len()?);
     }
@@ -117,12 +146,19 @@ fn part_of(combined: &VirtualArray, dim: &str, start: u64, fresh: &VirtualArray)
     if others(combined) != others(fresh) || combined.dimension_names != fresh.dimension_names {
         return None;
     }
-    let row = combined.shape.get(axis + 1..).and_then(product)?.checked_mul(combined.data_type.size())?;
+    let row = combined
+        .shape
+        .get(axis + 1..)
+        .and_then(product)?
+        .checked_mul(combined.data_type.size())?;
     let (total, len) = (combined.shape.get(axis)?, fresh.shape.get(axis)?);
     let outer = combined.shape.get(..axis).and_then(product)?;
     let mut out = Vec::new();
     for at in 0..outer {
-        let from = at.checked_mul(*total)?.checked_add(start)?.checked_mul(row)?;
+        let from = at
+            .checked_mul(*total)?
+            .checked_add(start)?
+            .checked_mul(row)?;
         let until = from.checked_add(len.checked_mul(row)?)?;
         out.extend_from_slice(all.get(as_usize(from)..as_usize(until))?);
     }
