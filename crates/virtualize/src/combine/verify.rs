@@ -7,6 +7,10 @@
 
 mod arrays;
 #[cfg(test)]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "lengths in tests are small"
+)]
 mod tests;
 mod times;
 

@@ -361,7 +361,7 @@ impl<'a> Part<'a> {
         })?;
         let cut = chunk != own;
         let one_run = fresh.codecs.is_empty() && before == 1 && own.min(len) % chunk.max(1) == 0;
-        if !same || chunk == 0 || (start % chunk != 0 && len > 0) || (cut && !one_run) {
+        if !same || chunk == 0 || (!start.is_multiple_of(chunk) && len > 0) || (cut && !one_run) {
             return None;
         }
         let behind = axis.map_or(Some(1), |axis| {

@@ -140,7 +140,9 @@ fn part_of(
     };
     let others = |array: &VirtualArray| {
         let mut shape = array.shape.clone();
-        shape.get_mut(axis).map(|len| *len = 0);
+        if let Some(len) = shape.get_mut(axis) {
+            *len = 0;
+        }
         shape
     };
     if others(combined) != others(fresh) || combined.dimension_names != fresh.dimension_names {
