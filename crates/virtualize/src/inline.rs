@@ -224,3 +224,117 @@ fn unreadable(path: &str, error: ValuesError) -> DecodeError {
         )),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::*;
+    use crate::dataset::{Attributes, Format, Layout};
+    use crate::manifest::SourceId;
+    use crate::zarr::ByteOrder;
+
+    const BIG: DataType = DataType::Int(2, ByteOrder::Big);
+
+    /// `count` chunks of two big-endian numbers each, `gap` bytes apart.
+    fn array(dims: &[&str], count: u64, gap: u64) -> VirtualArray {
+        let rows = (0..count).map(|i| (i, ByteRange::new(i * gap, 4)));
+        VirtualArray {
+            shape: dims.iter().map(|_| count * 2).collect(),
+            chunk_shape: dims.iter().map(|_| 2).collect(),
+            data_type: BIG,
+            fill_value: Some(vec![0, 9]),
+            codecs: Vec::new(),
+            dimension_names: dims.iter().map(|dim| String::from(*dim)).collect(),
+            attributes: Attributes::new(),
+            chunks: ChunkManifest::from_rows(SourceId(0), rows.collect()).0,
+            layout: Layout::Chunked,
+        }
+    }
+
+    fn scalar() -> VirtualArray {
+        let row = (0, ByteRange::new(8, 2));
+        VirtualArray {
+            chunks: ChunkManifest::from_rows(SourceId(0), vec![row]).0,
+            ..array(&[], 1, 4)
+        }
+    }
+
+    fn run(
+        arrays: Vec<(&str, VirtualArray)>,
+        file_len: u64,
+    ) -> (VirtualDataset, Result<(), DecodeError>) {
+        let mut root = VirtualGroup::default();
+        let arrays = arrays.into_iter();
+        root.arrays = arrays
+            .map(|(name, array)| (name.to_owned(), array))
+            .collect();
+        let mut dataset = VirtualDataset::new(Format::Netcdf4, root, file_len);
+        let buffer = SourceBuffer::new(file_len, u64::MAX);
+        let bytes: Vec<u8> = [0, 1, 0, 2].repeat(usize::try_from(file_len / 4).unwrap());
+        buffer.push(0, Bytes::from(bytes));
+        let options = DecodeOptions::default();
+        let outcome = inline_coordinates(&mut dataset, &buffer, &options).now_or_never();
+        (dataset, outcome.expect("every byte is there"))
+    }
+
+    #[test]
+    fn the_concat_coordinate_becomes_one_plain_chunk() {
+        let (dataset, outcome) = run(vec![("time", array(&["time"], 100, 1 << 17))], 100 << 17);
+        outcome.unwrap();
+        let time = &dataset.root.arrays["time"];
+        assert_eq!(time.data_type, DataType::Int(2, ByteOrder::Little));
+        assert_eq!(
+            (&time.chunk_shape, &time.fill_value),
+            (&vec![200], &Some(vec![9, 0]))
+        );
+        let values = Bytes::from([1, 0, 2, 0].repeat(100));
+        assert_eq!(time.chunks, ChunkManifest::inlined(values));
+    }
+
+    #[rstest]
+    #[case::dimension_coordinate("x", array(&["x"], 3, 4), true)]
+    #[case::in_too_many_pieces("x", array(&["x"], 17, 1 << 17), false)]
+    #[case::named_by_another("lat", array(&["x"], 3, 4), true)]
+    #[case::bounds("x_bnds", array(&["x"], 3, 4), true)]
+    #[case::scalar("height", scalar(), true)]
+    #[case::data("v", array(&["x"], 3, 4), false)]
+    #[case::too_large("lat", VirtualArray { shape: vec![600_000], ..array(&["x"], 3, 4) }, false)]
+    fn small_coordinates_are_inlined(
+        #[case] name: &str,
+        #[case] array: VirtualArray,
+        #[case] inlined: bool,
+    ) {
+        let mut names = Attributes::new();
+        names.insert(String::from("coordinates"), json!("lat lon"));
+        names.insert(String::from("bounds"), json!("x_bnds"));
+        let naming = VirtualArray {
+            attributes: names,
+            ..self::array(&["y", "x"], 1, 4)
+        };
+        let (dataset, outcome) = run(vec![("naming", naming), (name, array)], 17 << 17);
+        outcome.unwrap();
+        assert_eq!(dataset.root.arrays[name].chunks.is_inline(), inlined);
+        assert!(!dataset.root.arrays["naming"].chunks.is_inline());
+    }
+
+    #[test]
+    fn what_cannot_be_decoded_matters_for_the_concat_coordinate_only() {
+        let codec = Codec::Blosc {
+            cname: String::from("lz4"),
+            clevel: 5,
+            shuffle: 1,
+        };
+        let damaged = |dim: &str| VirtualArray {
+            codecs: vec![codec.clone()],
+            ..array(&[dim], 1, 4)
+        };
+        let (dataset, outcome) = run(vec![("x", damaged("x"))], 4);
+        outcome.unwrap();
+        assert_eq!(dataset.findings[0].code, "not-inlined");
+        let (_, outcome) = run(vec![("time", damaged("time"))], 4);
+        assert!(outcome.unwrap_err().to_string().contains("/time"));
+    }
+}

@@ -4,6 +4,8 @@ mod attribute;
 mod data_type;
 mod dimension;
 mod fill;
+#[cfg(test)]
+mod sample;
 mod storage;
 mod text;
 mod variable;
@@ -199,4 +201,159 @@ impl<'a> Tree<'a> {
 /// Whether a name can be a part of a Zarr key.
 fn is_key(name: &str) -> bool {
     !name.is_empty() && name != "." && name != ".." && !name.contains('/')
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use rstest::rstest;
+
+    use super::*;
+    use crate::decode::ByteRange;
+    use crate::hdf5::{Dataset, Dataspace, Geometry, Storage};
+    use sample::{dataset, group, group_link, link, node, text};
+
+    fn run(links: Vec<Link>) -> VirtualDataset {
+        let file = Hdf5File {
+            superblock_version: 2,
+            geometry: Geometry::default(),
+            root: group(0, links),
+        };
+        let buffer = SourceBuffer::new(1 << 20, 1 << 20);
+        let options = DecodeOptions::default();
+        let read = interpret(file, &buffer, &options);
+        read.now_or_never().expect("nothing is to be read").unwrap()
+    }
+
+    fn skipped(dataset: &VirtualDataset) -> Vec<(&str, bool)> {
+        let rows = dataset.skipped.iter();
+        rows.map(|row| (row.variable.as_str(), row.is_data))
+            .collect()
+    }
+
+    fn stored(address: u64, shape: &[u64]) -> Dataset {
+        let bytes = shape.iter().product::<u64>() * 4;
+        Dataset {
+            storage: Storage::Contiguous(Some(ByteRange::new(address, bytes))),
+            ..dataset(address, shape)
+        }
+    }
+
+    #[test]
+    fn groups_stay_groups_and_variables_their_arrays() {
+        let dataset = run(vec![
+            group_link("g", group(9, vec![link("v", stored(10, &[2]))])),
+            link(
+                "s",
+                Dataset {
+                    dataspace: Dataspace::Scalar,
+                    ..stored(20, &[])
+                },
+            ),
+        ]);
+        let paths: Vec<String> = dataset
+            .root
+            .walk()
+            .into_iter()
+            .map(|(path, _)| path)
+            .collect();
+        assert_eq!(paths, ["s", "g/v"]);
+        assert_eq!(
+            dataset.root.groups["g"].arrays["v"].dimension_names,
+            ["phony_dim_0"]
+        );
+        assert_eq!(dataset.format, Format::Hdf5);
+        assert!(dataset.skipped.is_empty());
+    }
+
+    #[test]
+    fn a_fill_value_leaves_the_attributes_and_a_scale_makes_it_netcdf() {
+        let mut variable = stored(10, &[2]);
+        variable
+            .attributes
+            .push(sample::floats("_FillValue", &[-1.0]));
+        variable.attributes.push(text("units", &["K"]));
+        let mut scale = stored(30, &[3]);
+        scale.attributes.push(text("CLASS", &["DIMENSION_SCALE"]));
+        let dataset = run(vec![link("v", variable), link("x", scale)]);
+        let v = &dataset.root.arrays["v"];
+        assert_eq!(v.fill_value, Some((-1f32).to_le_bytes().to_vec()));
+        assert_eq!(v.attributes.keys().collect::<Vec<_>>(), ["units"]);
+        assert_eq!(dataset.root.arrays["x"].dimension_names, ["x"]);
+        assert_eq!(dataset.format, Format::Netcdf4);
+    }
+
+    #[rstest]
+    #[case::virtual_layout(Dataset { storage: Storage::Virtual, ..dataset(1, &[2]) }, true)]
+    #[case::no_value(Dataset { dataspace: Dataspace::Null, ..dataset(1, &[]) }, false)]
+    #[case::cut_off(Dataset { storage: Storage::Contiguous(Some(ByteRange::new(1 << 20, 8))), ..dataset(1, &[2]) }, true)]
+    fn a_variable_that_cannot_be_expressed_is_named(#[case] bad: Dataset, #[case] is_data: bool) {
+        let dataset = run(vec![link("bad", bad), link("good", stored(8, &[2]))]);
+        assert_eq!(skipped(&dataset), [("/bad", is_data)]);
+        assert!(dataset.root.arrays.contains_key("good"));
+    }
+
+    #[test]
+    fn links_are_told_and_not_followed() {
+        let path = String::from("/v");
+        let file = String::from("other.h5");
+        let dataset = run(vec![
+            node("broken", Node::Broken(String::from("no header"))),
+            node(
+                "elsewhere",
+                Node::External {
+                    file,
+                    path: path.clone(),
+                },
+            ),
+            node(
+                "hard",
+                Node::HardLink {
+                    address: 8,
+                    path: path.clone(),
+                },
+            ),
+            node("soft", Node::Soft(path)),
+            link("v", stored(8, &[2])),
+        ]);
+        assert_eq!(
+            skipped(&dataset),
+            [("/broken", false), ("/elsewhere", false)]
+        );
+        let codes: Vec<&str> = dataset.findings.iter().map(|f| f.code.as_str()).collect();
+        assert_eq!(codes, ["hard-link", "soft-link"]);
+        assert_eq!(dataset.root.arrays.len(), 1);
+    }
+
+    #[test]
+    fn a_variable_shorter_than_its_unlimited_dimension_is_refused() {
+        let unlimited = |address, length: u64, attribute| {
+            let mut variable = stored(address, &[length]);
+            variable.dataspace = Dataspace::Simple {
+                dims: vec![length],
+                max_dims: vec![None],
+            };
+            variable.attributes.push(attribute);
+            variable
+        };
+        let along = || sample::references_to("DIMENSION_LIST", &[64]);
+        let dataset = run(vec![
+            link("all", unlimited(8, 5, along())),
+            link("none", unlimited(16, 0, along())),
+            link("some", unlimited(32, 2, along())),
+            link(
+                "time",
+                unlimited(64, 5, text("CLASS", &["DIMENSION_SCALE"])),
+            ),
+        ]);
+        assert_eq!(skipped(&dataset), [("/none", false), ("/some", true)]);
+        assert_eq!(dataset.root.dimensions["time"].length, 5);
+    }
+
+    #[test]
+    fn a_variable_with_the_name_of_a_foreign_dimension_has_it_back() {
+        let dataset = run(vec![link("_nc4_non_coord_x", stored(8, &[2]))]);
+        assert!(dataset.root.arrays.contains_key("x"));
+        assert_eq!(skipped(&dataset), [("/_nc4_non_coord_x", false)]);
+    }
 }

@@ -139,3 +139,90 @@ pub(super) fn is_bool(datatype: &Datatype) -> bool {
     };
     datatype.size == 1 && members.len() == 2 && is("FALSE", 0) && is("TRUE", 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+    use crate::hdf5::Dataspace;
+    use crate::netcdf4::sample;
+
+    fn lattice(mut attribute: Attribute, dims: &[u64]) -> Attribute {
+        attribute.dataspace = Dataspace::Simple {
+            dims: dims.to_vec(),
+            max_dims: dims.iter().copied().map(Some).collect(),
+        };
+        attribute
+    }
+
+    fn boolean(name: &str, value: i64) -> Attribute {
+        let mut attribute = sample::integers(name, &[value]);
+        let members = [("FALSE", 0u8), ("TRUE", 1)];
+        attribute.datatype.size = 1;
+        attribute.datatype.class = DatatypeClass::Enum {
+            base: Box::new(sample::int(1)),
+            members: members
+                .map(|(name, value)| (name.to_owned(), Bytes::copy_from_slice(&[value])))
+                .to_vec(),
+        };
+        attribute
+    }
+
+    /// `json.dumps` of `.item()` or `.tolist()` of what xarray 2026.9 shows.
+    #[rstest]
+    #[case::one_of_a_list(lattice(sample::integers("a", &[7]), &[1]), "7")]
+    #[case::several(sample::integers("a", &[1, 2]), "[1,2]")]
+    #[case::plane(lattice(sample::integers("a", &[1, 2, 3, 4]), &[2, 2]), "[[1,2],[3,4]]")]
+    #[case::single_precision(sample::floats("a", &[f64::from(0.1f32)]), "0.10000000149011612")]
+    #[case::double_precision(sample::floats("a", &[0.1]), "0.1")]
+    #[case::whole(sample::floats("a", &[1.0]), "1.0")]
+    #[case::infinite(sample::floats("a", &[f64::INFINITY]), "\"Infinity\"")]
+    #[case::text(sample::text("a", &["é\0"]), "\"é\"")]
+    #[case::texts(sample::text("a", &["x", ""]), "[\"x\",\"\"]")]
+    #[case::no_number(lattice(sample::floats("a", &[]), &[0]), "[]")]
+    #[case::no_text(lattice(sample::text("a", &[]), &[0]), "\"\"")]
+    #[case::boolean(boolean("a", 1), "true")]
+    fn values_have_xarrays_form(#[case] attribute: Attribute, #[case] expected: &str) {
+        let mut findings = Vec::new();
+        let json = to_json("/v", &[attribute], &[], &mut findings);
+        assert_eq!(json["a"].to_string(), expected);
+        assert!(findings.is_empty());
+    }
+
+    fn raw() -> Attribute {
+        let mut attribute = sample::integers("a", &[]);
+        attribute.value = AttributeValue::Raw(Bytes::new());
+        attribute
+    }
+
+    #[rstest]
+    #[case::references(sample::references_to("a", &[8]))]
+    #[case::compound(raw())]
+    #[case::meaningless(sample::floats("missing_value", &[f64::NAN]))]
+    #[case::meaningless_in_part(sample::floats("actual_range", &[0.0, f64::INFINITY]))]
+    fn what_json_cannot_say_is_dropped_with_a_finding(#[case] attribute: Attribute) {
+        let mut findings = Vec::new();
+        assert!(to_json("/v", &[attribute], &[], &mut findings).is_empty());
+        let codes = findings.iter().map(|finding| finding.code.as_str());
+        assert_eq!(codes.collect::<Vec<_>>(), ["attribute-dropped"]);
+    }
+
+    #[test]
+    fn the_formats_own_attributes_are_not_shown() {
+        let own = HIDDEN.map(|name| sample::text(name, &["x"]));
+        let mut findings = Vec::new();
+        assert!(to_json("/v", &own, &[], &mut findings).is_empty());
+        assert!(findings.is_empty());
+    }
+
+    #[test]
+    fn text_that_is_not_utf8_is_told() {
+        let mut attribute = sample::text("a", &["x"]);
+        attribute.value = AttributeValue::Strings(vec![Bytes::from_static(b"caf\xe9")]);
+        let mut findings = Vec::new();
+        let json = to_json("/v", &[attribute], &[], &mut findings);
+        assert_eq!(json["a"], json!("caf\u{fffd}"));
+        assert_eq!(findings[0].code, "attribute-not-utf8");
+    }
+}

@@ -177,3 +177,114 @@ fn as_complex(datatype: &Datatype, members: &[Member], depth: usize) -> Option<D
         false => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+    use crate::netcdf4::sample::{float32, int};
+
+    fn class(size: u32, class: DatatypeClass) -> Datatype {
+        Datatype {
+            size,
+            class,
+            committed: false,
+        }
+    }
+
+    fn member(name: &str, offset: u32, datatype: Datatype) -> Member {
+        Member {
+            name: name.to_owned(),
+            offset,
+            datatype,
+        }
+    }
+
+    fn pair(a: &str, b: &str) -> Datatype {
+        let members = vec![member(a, 0, float32()), member(b, 4, float32())];
+        class(8, DatatypeClass::Compound(members))
+    }
+
+    fn array(dims: &[u64], base: Datatype) -> Datatype {
+        let size = base.size * u32::try_from(dims.iter().product::<u64>()).unwrap();
+        let (dims, base) = (dims.to_vec(), Box::new(base));
+        class(size, DatatypeClass::Array { dims, base })
+    }
+
+    fn enumeration(size: u32) -> Datatype {
+        let base = Box::new(int(size));
+        let members = Vec::new();
+        class(size, DatatypeClass::Enum { base, members })
+    }
+
+    #[rstest]
+    #[case::float(float32(), "\"<f4\"")]
+    #[case::integer(int(8), "\"<i8\"")]
+    #[case::enumeration(enumeration(2), "\"<i2\"")]
+    #[case::complex(pair("r", "i"), "\"<c8\"")]
+    #[case::native_complex(class(8, DatatypeClass::Complex(Box::new(float32()))), "\"<c8\"")]
+    #[case::compound(pair("u", "v"), r#"[["u","<f4"],["v","<f4"]]"#)]
+    #[case::array_member(
+        class(16, DatatypeClass::Compound(vec![
+            member("b", 4, array(&[3], int(4))), member("a", 0, float32())])),
+        r#"[["a","<f4"],["b","<i4",[3]]]"#)]
+    #[case::array(array(&[2, 3], int(2)), "\"<i2\"")]
+    #[case::opaque(class(5, DatatypeClass::Opaque { tag: String::new() }), "\"|V5\"")]
+    fn types_are_numpys(#[case] datatype: Datatype, #[case] dtype: &str) {
+        let element = element_type(&datatype).unwrap();
+        assert_eq!(element.to_json().to_string(), dtype);
+    }
+
+    fn odd(bit_offset: u16, precision: u16, order: Order) -> Datatype {
+        let signed = true;
+        class(
+            4,
+            DatatypeClass::Integer {
+                order,
+                signed,
+                bit_offset,
+                precision,
+            },
+        )
+    }
+
+    fn padded(first: u32, size: u32) -> Datatype {
+        let members = vec![member("a", first, float32())];
+        class(size, DatatypeClass::Compound(members))
+    }
+
+    #[rstest]
+    #[case::bits(odd(0, 20, Order::Little), "20 bits")]
+    #[case::shifted(odd(2, 32, Order::Little), "from bit 2")]
+    #[case::vax(odd(0, 32, Order::Other), "little- nor big-endian")]
+    #[case::three_bytes(int(3), "3 bytes")]
+    #[case::long_double(class(16, DatatypeClass::Float { order: Order::Little, ieee: false }), "IEEE")]
+    #[case::time(class(4, DatatypeClass::Time), "time class")]
+    #[case::reference(class(8, DatatypeClass::Reference { object: true }), "object references")]
+    #[case::sequence(
+        class(16, DatatypeClass::VlenSequence(Box::new(int(4)))),
+        "variable-length sequences"
+    )]
+    #[case::padding_before(padded(4, 8), "padding before a")]
+    #[case::padding_behind(padded(0, 8), "padding at its end")]
+    fn what_zarr_has_no_type_for_is_refused(#[case] datatype: Datatype, #[case] reason: &str) {
+        let refusal = element_type(&datatype).unwrap_err();
+        assert!(refusal.contains(reason), "{refusal}");
+    }
+
+    #[test]
+    fn nesting_has_an_end() {
+        let mut datatype = int(1);
+        for _ in 0..100_000 {
+            let members = Vec::new();
+            let base = Box::new(datatype);
+            datatype = class(1, DatatypeClass::Enum { base, members });
+        }
+        assert!(element_type(&datatype).is_err());
+        // Dropping it by recursion would need as deep a stack.
+        while let DatatypeClass::Enum { base, .. } = datatype.class {
+            datatype = *base;
+        }
+    }
+}

@@ -6,9 +6,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::dataset::Dimension;
-use crate::hdf5::{
-    Attribute, AttributeValue, Dataset, Datatype, DatatypeClass, Group, Node, Order,
-};
+use crate::hdf5::{Attribute, AttributeValue, Dataset, Datatype, DatatypeClass, Group, Node};
 
 const PURE_DIMENSION: &[u8] = b"This is a netCDF dimension but not a netCDF variable";
 const NON_COORDINATE: &str = "_nc4_non_coord_";
@@ -94,7 +92,6 @@ enum Pass {
 struct Scan<'a> {
     groups: Vec<Level<'a>>,
     dims: Vec<Dim>,
-    types: Vec<&'a Datatype>,
     next_id: i64,
     resolved: HashMap<u64, Vec<usize>>,
     pure: HashSet<u64>,
@@ -135,10 +132,8 @@ impl<'a> Scan<'a> {
             links.sort_by_key(|link| link.creation_order);
         }
         for link in &links {
-            match &link.target {
-                Node::Dataset(dataset) => self.dataset(at, &link.name, dataset),
-                Node::NamedType(datatype) => self.types.push(datatype),
-                _ => {}
+            if let Node::Dataset(dataset) = &link.target {
+                self.dataset(at, &link.name, dataset);
             }
         }
         for link in links {
@@ -192,7 +187,7 @@ impl<'a> Scan<'a> {
             self.resolve(child, pass);
         }
         for dataset in datasets {
-            let known = self.is_known(&dataset.datatype);
+            let known = is_known(&dataset.datatype);
             if known == (pass == Pass::Known) && !self.pure.contains(&dataset.address) {
                 let dims = self.variable(group, dataset);
                 self.resolved.insert(dataset.address, dims);
@@ -273,22 +268,6 @@ impl<'a> Scan<'a> {
         self.add(group, dim)
     }
 
-    /// Whether netCDF-C knows the type: numbers, text, and user-defined types that are committed to the file.
-    fn is_known(&self, datatype: &Datatype) -> bool {
-        match &datatype.class {
-            DatatypeClass::Integer { order, .. } => *order != Order::Other,
-            DatatypeClass::Float { ieee, .. } => *ieee && datatype.size >= 4,
-            DatatypeClass::String { .. } | DatatypeClass::VlenString { .. } => true,
-            DatatypeClass::Enum { .. }
-            | DatatypeClass::Opaque { .. }
-            | DatatypeClass::Compound(_)
-            | DatatypeClass::VlenSequence(_) => {
-                datatype.committed || self.types.iter().any(|known| known.class == datatype.class)
-            }
-            _ => false,
-        }
-    }
-
     fn finish(mut self) -> Dimensions {
         self.stretch();
         let used = |at: &usize| {
@@ -342,6 +321,17 @@ impl<'a> Scan<'a> {
     }
 }
 
+/// Whether netCDF-C (4.10) shows datasets of the type.
+const fn is_known(datatype: &Datatype) -> bool {
+    !matches!(
+        datatype.class,
+        DatatypeClass::Reference { .. }
+            | DatatypeClass::Array { .. }
+            | DatatypeClass::Bitfield { .. }
+            | DatatypeClass::Time
+    )
+}
+
 fn is_scale(dataset: &Dataset) -> bool {
     text(&dataset.attributes, "CLASS") == Some(b"DIMENSION_SCALE")
 }
@@ -383,5 +373,141 @@ fn references(attribute: &Attribute) -> Vec<Vec<u64>> {
         AttributeValue::ReferenceLists(lists) => lists.clone(),
         AttributeValue::References(scales) => scales.iter().map(|scale| vec![*scale]).collect(),
         _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+    use crate::hdf5::{Dataspace, Link};
+    use crate::netcdf4::sample::{self, dataset, group, link, references_to, text};
+
+    fn names(dimensions: &Dimensions, address: u64) -> Vec<&str> {
+        let used = dimensions.of_variable(address).iter();
+        used.map(|dimension| dimension.name.as_str()).collect()
+    }
+
+    /// What netCDF4-python 1.7.5 (netCDF-C 4.10.1) shows for the same file, made with h5py.
+    #[test]
+    fn phony_dimensions_are_numbered_as_netcdf_c_does() {
+        let mut unlimited = dataset(3, &[3]);
+        unlimited.dataspace = Dataspace::Simple {
+            dims: vec![3],
+            max_dims: vec![None],
+        };
+        let inner = group(20, vec![link("e", dataset(21, &[4]))]);
+        let mut middle = group(10, vec![link("d", dataset(11, &[4, 2]))]);
+        middle.links.push(sample::group_link("h", inner));
+        let links: Vec<Link> = vec![
+            link("a", dataset(1, &[3, 4])),
+            link("b", dataset(2, &[4, 4])),
+            link("bo", dataset(5, &[7])),
+            link("c", unlimited),
+            sample::group_link("g", middle),
+            link("z", dataset(4, &[5])),
+        ];
+        let dimensions = Dimensions::of(&group(0, links));
+        assert_eq!(names(&dimensions, 21), ["phony_dim_0"]);
+        assert_eq!(names(&dimensions, 11), ["phony_dim_1", "phony_dim_2"]);
+        assert_eq!(names(&dimensions, 1), ["phony_dim_3", "phony_dim_4"]);
+        assert_eq!(names(&dimensions, 2), ["phony_dim_4", "phony_dim_5"]);
+        assert_eq!(names(&dimensions, 5), ["phony_dim_6"]);
+        assert_eq!(names(&dimensions, 3), ["phony_dim_7"]);
+        assert_eq!(names(&dimensions, 4), ["phony_dim_8"]);
+        assert!(dimensions.of_group(0)["phony_dim_7"].unlimited);
+        assert!(!dimensions.has_scales);
+    }
+
+    fn scale(address: u64, length: u64) -> Dataset {
+        let mut scale = dataset(address, &[length]);
+        scale.attributes.push(text("CLASS", &["DIMENSION_SCALE"]));
+        scale
+    }
+
+    fn along(address: u64, shape: &[u64], scales: &[u64]) -> Dataset {
+        let mut variable = dataset(address, shape);
+        variable
+            .attributes
+            .push(references_to("DIMENSION_LIST", scales));
+        variable
+    }
+
+    /// What netCDF4-python 1.7.5 shows for the same file, made with h5py.
+    #[test]
+    fn scales_name_dimensions_here_and_in_groups_below() {
+        let below = group(10, vec![link("w", along(11, &[2, 3], &[2, 1]))]);
+        let links = vec![
+            sample::group_link("g", below),
+            link("u", dataset(4, &[3, 9])),
+            link("v", along(3, &[3, 2], &[1, 2])),
+            link("x", scale(1, 3)),
+            link("y", scale(2, 2)),
+        ];
+        let dimensions = Dimensions::of(&group(0, links));
+        assert_eq!(names(&dimensions, 3), ["x", "y"]);
+        assert_eq!(names(&dimensions, 11), ["y", "x"]);
+        assert_eq!(names(&dimensions, 1), ["x"]);
+        assert_eq!(names(&dimensions, 4), ["x", "phony_dim_2"]);
+        assert!(dimensions.has_scales && dimensions.of_group(10).is_empty());
+    }
+
+    #[test]
+    fn a_coordinate_of_two_dimensions_has_them_by_id() {
+        let mut time = scale(1, 4);
+        time.attributes
+            .push(sample::integers("_Netcdf4Dimid", &[7]));
+        let mut bounds = scale(2, 4);
+        bounds.dataspace = Dataspace::Simple {
+            dims: vec![4, 2],
+            max_dims: vec![Some(4), Some(2)],
+        };
+        bounds
+            .attributes
+            .push(sample::integers("_Netcdf4Dimid", &[3]));
+        bounds
+            .attributes
+            .push(sample::integers("_Netcdf4Coordinates", &[7, 5]));
+        let mut pure = scale(3, 2);
+        pure.attributes
+            .push(sample::integers("_Netcdf4Dimid", &[5]));
+        let name = "This is a netCDF dimension but not a netCDF variable.         2";
+        pure.attributes.push(text("NAME", &[name]));
+        let links = vec![link("b", bounds), link("nv", pure), link("t", time)];
+        let dimensions = Dimensions::of(&group(0, links));
+        assert_eq!(names(&dimensions, 2), ["t", "nv"]);
+        assert!(dimensions.is_pure(3) && !dimensions.is_pure(1));
+    }
+
+    #[rstest]
+    #[case::as_long(5, &["time"], &[5])]
+    #[case::shorter(2, &["time"], &[5])]
+    fn an_unlimited_dimension_is_as_long_as_its_longest_variable(
+        #[case] length: u64,
+        #[case] expected: &[&str],
+        #[case] lengths: &[u64],
+    ) {
+        let mut time = scale(1, 0);
+        time.dataspace = Dataspace::Simple {
+            dims: vec![0],
+            max_dims: vec![None],
+        };
+        let links = vec![
+            link("a", along(2, &[5], &[1])),
+            link("b", along(3, &[length], &[1])),
+            link("time", time),
+        ];
+        let dimensions = Dimensions::of(&group(0, links));
+        assert_eq!(names(&dimensions, 3), expected);
+        let used = dimensions.of_variable(3).iter().map(|used| used.length);
+        assert_eq!(used.collect::<Vec<_>>(), lengths);
+    }
+
+    #[test]
+    fn a_scale_of_another_length_names_nothing() {
+        let links = vec![link("v", along(2, &[9], &[1])), link("x", scale(1, 3))];
+        let dimensions = Dimensions::of(&group(0, links));
+        assert_eq!(names(&dimensions, 2), ["phony_dim_1"]);
     }
 }

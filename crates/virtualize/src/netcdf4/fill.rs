@@ -153,3 +153,105 @@ fn constant_chunk(array: &mut VirtualArray, element: &[u8], missing: u64) -> Res
         _ => Err(too_many()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+    use crate::dataset::{Attributes, Layout};
+    use crate::manifest::ChunkManifest;
+    use crate::netcdf4::sample;
+    use crate::zarr::decode_chunk;
+
+    const F4: DataType = DataType::Float(4, ByteOrder::Little);
+    const I2_BIG: DataType = DataType::Int(2, ByteOrder::Big);
+
+    #[rstest]
+    #[case::float(sample::floats("_FillValue", &[f64::from(1e20f32)]), F4, Some(1e20f32.to_le_bytes().to_vec()))]
+    #[case::not_a_number(sample::floats("_FillValue", &[f64::NAN]), F4, Some(f32::NAN.to_le_bytes().to_vec()))]
+    #[case::too_precise(sample::floats("_FillValue", &[1e20]), F4, None)]
+    #[case::big_endian(sample::integers("_FillValue", &[-2]), I2_BIG, Some(vec![0xff, 0xfe]))]
+    #[case::too_large(sample::integers("_FillValue", &[40_000]), I2_BIG, None)]
+    #[case::whole_float(sample::floats("_FillValue", &[-999.0]), I2_BIG, Some((-999i16).to_be_bytes().to_vec()))]
+    #[case::broken_float(sample::floats("_FillValue", &[0.5]), I2_BIG, None)]
+    #[case::unsigned(sample::integers("_FillValue", &[255]), DataType::UInt(1, ByteOrder::Little), Some(vec![255]))]
+    #[case::two_values(sample::integers("_FillValue", &[1, 2]), I2_BIG, None)]
+    fn a_fill_value_is_taken_where_it_fits(
+        #[case] attribute: Attribute,
+        #[case] data_type: DataType,
+        #[case] bytes: Option<Vec<u8>>,
+    ) {
+        assert_eq!(cf_fill_value(&attribute, &data_type), bytes);
+    }
+
+    fn array(length: u64, fill_value: Option<f32>, codecs: Vec<Codec>) -> VirtualArray {
+        let mut chunks = ChunkManifest::new();
+        chunks.insert_inline(1, Bytes::from_static(b"here"));
+        VirtualArray {
+            shape: vec![length],
+            chunk_shape: vec![2],
+            data_type: F4,
+            fill_value: fill_value.map(|value| value.to_le_bytes().to_vec()),
+            codecs,
+            dimension_names: vec![String::from("x")],
+            attributes: Attributes::new(),
+            chunks,
+            layout: Layout::Chunked,
+        }
+    }
+
+    fn with_fill(fill: FillValue) -> Dataset {
+        Dataset {
+            fill,
+            ..sample::dataset(1, &[6])
+        }
+    }
+
+    fn user(value: f32) -> FillValue {
+        FillValue::User(Bytes::copy_from_slice(&value.to_le_bytes()))
+    }
+
+    #[rstest]
+    #[case::zeros_without_fill_value(FillValue::Default, None, Some(0.0))]
+    #[case::zeros_beside_a_fill_value(FillValue::Default, Some(1e20), Some(0.0))]
+    #[case::value_without_fill_value(user(5.0), None, Some(5.0))]
+    #[case::the_same(user(5.0), Some(5.0), None)]
+    #[case::equal_but_other_bits(user(-0.0), Some(0.0), Some(-0.0))]
+    #[case::undefined(FillValue::Undefined, None, None)]
+    fn missing_chunks_are_written_out_where_readers_would_differ(
+        #[case] fill: FillValue,
+        #[case] cf: Option<f32>,
+        #[case] written: Option<f32>,
+    ) {
+        for codecs in [Vec::new(), vec![Codec::Zlib { level: 1 }]] {
+            let mut array = array(6, cf, codecs);
+            write_out_missing(&mut array, &with_fill(fill.clone())).unwrap();
+            let expected = written.map(|value| value.to_le_bytes().repeat(2));
+            let chunk = match array.chunks.get(2) {
+                ChunkEntry::Inline(bytes) => Some(decode_chunk(&bytes, &array.codecs, 8).unwrap()),
+                _ => None,
+            };
+            assert_eq!(chunk, expected);
+            assert_eq!(
+                array.chunks.get(1),
+                ChunkEntry::Inline(Bytes::from_static(b"here"))
+            );
+        }
+    }
+
+    #[rstest]
+    #[case::zeros_are_the_default(FillValue::Default, None, true)]
+    #[case::zeros_beside_a_fill_value(FillValue::Default, Some(1.0), false)]
+    #[case::a_value(user(5.0), None, false)]
+    fn too_many_missing_chunks_are_a_reason_to_refuse(
+        #[case] fill: FillValue,
+        #[case] cf: Option<f32>,
+        #[case] fine: bool,
+    ) {
+        let mut array = array(u64::MAX / 8, cf, Vec::new());
+        let outcome = write_out_missing(&mut array, &with_fill(fill));
+        assert_eq!(outcome.is_ok(), fine);
+        assert_eq!(array.chunks.len(), 1);
+    }
+}

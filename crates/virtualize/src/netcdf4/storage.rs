@@ -304,3 +304,105 @@ impl Pipeline<'_> {
         join_all(encoded).await.into_iter().collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use rstest::rstest;
+
+    use super::*;
+    use crate::manifest::ChunkEntry;
+    use crate::netcdf4::sample;
+
+    const MIB: u64 = 1 << 20;
+
+    #[rstest]
+    #[case::scalar(&[], 8, &[])]
+    #[case::small(&[3, 4], 8, &[3, 4])]
+    #[case::no_element(&[0, 4], 8, &[1, 4])]
+    #[case::by_a_divisor(&[12, MIB], 4, &[4, MIB])]
+    #[case::second_dimension(&[3, 6, MIB], 4, &[1, 3, MIB])]
+    #[case::step_by_step(&[5, 4 * MIB], 4, &[1, 4 * MIB])]
+    #[case::no_crumbs(&[4_194_319], 8, &[4_194_319])]
+    #[case::crumbs_avoided(&[2 * 4_194_319], 8, &[4_194_319])]
+    fn contiguous_data_is_cut_into_equal_runs(
+        #[case] shape: &[u64],
+        #[case] element_size: u64,
+        #[case] chunk_shape: &[u64],
+    ) {
+        let extent = Extent {
+            shape,
+            element_size,
+        };
+        assert_eq!(cut(extent), chunk_shape);
+    }
+
+    fn express(dataset: &Dataset, buffer: &SourceBuffer) -> Result<Stored, String> {
+        let extent = Extent {
+            shape: dataset.dataspace.shape().unwrap(),
+            element_size: 4,
+        };
+        stored(dataset, extent, buffer).now_or_never().unwrap()
+    }
+
+    #[test]
+    fn a_run_of_bytes_becomes_chunks_one_after_another() {
+        let mut dataset = sample::dataset(1, &[2, 4 * MIB]);
+        dataset.storage = Storage::Contiguous(Some(ByteRange::new(100, 32 * MIB)));
+        let stored = express(&dataset, &SourceBuffer::new(100 + 32 * MIB, 0)).unwrap();
+        let source = SourceId(0);
+        let range = ByteRange::new(100 + 16 * MIB, 16 * MIB);
+        assert_eq!(stored.chunks.get(1), ChunkEntry::Virtual { source, range });
+        assert_eq!(stored.chunks.len(), 2);
+        assert!(express(&dataset, &SourceBuffer::new(99 + 32 * MIB, 0)).is_err());
+    }
+
+    fn masked(chunks: &[(u64, u64, u64, u32)], filters: &[u16]) -> Dataset {
+        let mut dataset = sample::dataset(1, &[6]);
+        dataset.storage = sample::chunked(&[2], chunks);
+        dataset.filters = filters.iter().map(|id| sample::filter(*id, &[])).collect();
+        dataset
+    }
+
+    #[test]
+    fn filters_that_no_chunk_went_through_do_not_matter() {
+        let dataset = masked(&[(0, 0, 8, 1), (2, 8, 8, 0xffff_ffff)], &[32000]);
+        let stored = express(&dataset, &SourceBuffer::new(64, 0)).unwrap();
+        assert_eq!(stored.codecs, []);
+        assert_eq!(stored.chunks.stored_bytes(), 16);
+    }
+
+    #[test]
+    fn a_chunk_that_left_out_a_filter_is_encoded_anew() {
+        let dataset = masked(&[(0, 0, 9, 0), (1, 9, 10, 0), (2, 30, 8, 2)], &[2, 1]);
+        let buffer = SourceBuffer::new(38, 100);
+        let shuffled = [1, 5, 2, 6, 3, 7, 4, 8];
+        buffer.push(30, Bytes::copy_from_slice(&shuffled));
+        let stored = express(&dataset, &buffer).unwrap();
+        assert_eq!(stored.codecs.len(), 2);
+        let ChunkEntry::Inline(bytes) = stored.chunks.get(2) else {
+            panic!("chunk 2 is not inlined");
+        };
+        let values = decode_chunk(&bytes, &stored.codecs, 8).unwrap();
+        assert_eq!(values, [1, 2, 3, 4, 5, 6, 7, 8]);
+    }
+
+    #[rstest]
+    #[case::past_the_end(masked(&[(0, 60, 8, 0)], &[1]), "inside the file")]
+    #[case::plain_but_short(masked(&[(0, 0, 7, 0)], &[]), "7 bytes")]
+    #[case::no_codec(masked(&[(0, 0, 7, 0)], &[32000]), "lzf")]
+    #[case::rank(Dataset { storage: sample::chunked(&[2, 2], &[]), ..sample::dataset(1, &[6]) }, "rank")]
+    #[case::no_length(Dataset { storage: sample::chunked(&[0], &[]), ..sample::dataset(1, &[6]) }, "rank")]
+    #[case::compact(Dataset {
+        storage: Storage::Compact { data: Bytes::from_static(&[0; 23]), range: None },
+        ..sample::dataset(1, &[6])
+    }, "24 bytes")]
+    #[case::external(Dataset {
+        storage: Storage::External(vec![String::from("a.raw")]),
+        ..sample::dataset(1, &[6])
+    }, "a.raw")]
+    fn what_cannot_be_pointed_at_is_refused(#[case] dataset: Dataset, #[case] reason: &str) {
+        let refusal = express(&dataset, &SourceBuffer::new(64, 0)).unwrap_err();
+        assert!(refusal.contains(reason), "{refusal}");
+    }
+}

@@ -216,3 +216,77 @@ fn zstd_frame(bytes: &[u8]) -> Vec<u8> {
 fn length(bytes: &[u8]) -> u64 {
     u64::try_from(bytes.len()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    const SHUFFLE: Codec = Codec::Shuffle { element_size: 2 };
+    const ZLIB: Codec = Codec::Zlib { level: 1 };
+    const ZSTD: Codec = Codec::Zstd { level: 1 };
+    const BZ2: Codec = Codec::Bz2 { level: 1 };
+
+    /// 1 to 8 as little-endian 16-bit numbers.
+    fn plain() -> Vec<u8> {
+        (1..=8u16).flat_map(u16::to_le_bytes).collect()
+    }
+
+    fn unhex(text: &str) -> Vec<u8> {
+        let pairs = text.as_bytes().chunks(2);
+        let byte = |pair: &[u8]| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap();
+        pairs.map(byte).collect()
+    }
+
+    /// Encoded by numcodecs 0.17.1 with `Shuffle(2)`, `Zlib`, `Zstd(1)`, `BZ2(1)` and `Fletcher32()`.
+    #[rstest]
+    #[case::zlib(&[SHUFFLE, ZLIB], "785e63646266616563e76080020001a80025")]
+    #[case::zstd(&[ZSTD], "28b52ffd201081000001000200030004000500060007000800")]
+    #[case::bzip2(&[BZ2],
+        "425a6831314159265359f48c400b00000440007fc0200021a068f50832620abc7bc092f177245385090f48c400b0")]
+    #[case::checksum(&[SHUFFLE, Codec::Fletcher32], "010203040506070800000000000000001410785e")]
+    #[case::netcdf_c(&[SHUFFLE, ZLIB, Codec::Fletcher32], "780163646266616563e76080020001a80025666758cb")]
+    #[case::nothing(&[], "01000200030004000500060007000800")]
+    fn what_numcodecs_encodes_is_decoded(#[case] codecs: &[Codec], #[case] encoded: &str) {
+        assert_eq!(decode_chunk(&unhex(encoded), codecs, 16).unwrap(), plain());
+    }
+
+    #[rstest]
+    #[case::shuffle(&[SHUFFLE])]
+    #[case::netcdf_c(&[SHUFFLE, ZLIB, Codec::Fletcher32])]
+    #[case::zstd(&[ZSTD])]
+    #[case::bzip2(&[BZ2])]
+    fn what_is_encoded_here_is_decoded_here(#[case] codecs: &[Codec]) {
+        let long: Vec<u8> = (0..300_001u32).map(|i| i.to_le_bytes()[1]).collect();
+        for data in [plain(), vec![], vec![7], vec![0; 300_000], long] {
+            let encoded = encode_chunk(&data, codecs).unwrap();
+            assert_eq!(decode_chunk(&encoded, codecs, length(&data)).unwrap(), data);
+        }
+    }
+
+    /// `Zstd().decode` of numcodecs 0.17.1 gives five bytes 7 for it.
+    #[test]
+    fn repeated_bytes_make_a_short_zstd_frame() {
+        let expected = unhex("28b52ffde005000000000000002b000007");
+        assert_eq!(zstd_frame(&[7; 5]), expected);
+    }
+
+    #[rstest]
+    #[case::too_long(&[], &[0; 17])]
+    #[case::too_short(&[], &[0; 15])]
+    #[case::checksum_differs(&[Codec::Fletcher32], &[1; 20])]
+    #[case::no_zlib_stream(&[ZLIB], &[1; 20])]
+    #[case::nothing_to_decode(&[ZSTD], &[])]
+    #[case::unknown(&[Codec::Blosc { cname: String::new(), clevel: 1, shuffle: 1 }], &[0; 16])]
+    fn other_bytes_are_refused(#[case] codecs: &[Codec], #[case] bytes: &[u8]) {
+        decode_chunk(bytes, codecs, 16).unwrap_err();
+    }
+
+    #[test]
+    fn a_stream_that_swells_is_cut_off() {
+        let swollen = encode_chunk(&vec![0; 10 << 20], &[ZLIB]).unwrap();
+        let error = decode_chunk(&swollen, &[ZLIB], 16).unwrap_err();
+        assert!(matches!(error, CodecError::Damaged { codec: "gzip", .. }));
+    }
+}
