@@ -6,6 +6,8 @@
 
 /// Rounding of 32-bit longitudes stays far below this many degrees.
 const TOLERANCE: f64 = 1e-3;
+/// Steps of curvilinear grids differ; up to this many degrees the widest may be half as long again as the next.
+const UNEVEN_LIMIT: f64 = 5.0;
 /// Longitudes beyond are fill values or no degrees.
 const LON_LIMIT: f64 = 720.0;
 
@@ -37,7 +39,8 @@ pub fn lon_extent(values: &[f64], bounds: Option<&[f64]>) -> Option<(f64, f64)> 
     } else {
         second_width(&empty)
     };
-    if widest.width <= step + TOLERANCE {
+    let uneven = widest.width <= UNEVEN_LIMIT && widest.width <= 1.5 * step;
+    if widest.width <= step + TOLERANCE || uneven {
         return Some((-180.0, 180.0));
     }
     let (west, east) = (wrapped(widest.start + widest.width), wrapped(widest.start));
@@ -177,6 +180,8 @@ mod tests {
     #[case::globe_from_minus_180(regular(-179.5, 1.0, 360), Some((-180.0, 180.0)))]
     #[case::globe_with_both_ends(regular(-180.0, 90.0, 5), Some((-180.0, 180.0)))]
     #[case::globe_less_one_column(regular(0.0, 2.5, 143), Some((0.0, -5.0)))]
+    #[case::globe_with_uneven_steps([regular(0.0, 1.0, 359), vec![359.2]].concat(), Some((-180.0, 180.0)))]
+    #[case::stations(vec![0.0, 110.0, 230.0], Some((0.0, -130.0)))]
     #[case::region(vec![5.0, 10.0, 15.0], Some((5.0, 15.0)))]
     #[case::descending(vec![15.0, 10.0, 5.0], Some((5.0, 15.0)))]
     #[case::region_in_0_to_360(vec![270.0, 280.0, 290.0], Some((-90.0, -70.0)))]

@@ -1,0 +1,119 @@
+//! Blob storage as the stages need it, and the address of a blob.
+
+mod local;
+mod path;
+mod pinned;
+
+pub use local::LocalBlobs;
+pub use pinned::{BlobSources, LocalFile, LocalSources, PinnedBlob, RangeSource, Sources};
+pub use path::{BlobPath, ParseBlobPathError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use virtualize::ByteRange;
+
+/// Why a blob operation failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BlobError {
+    /// There is no such blob.
+    #[error("{0} does not exist")]
+    NotFound(BlobPath),
+    /// There is no such container.
+    #[error("container {0} does not exist")]
+    NoContainer(String),
+    /// The blob is not, or no longer, the version that was asked for.
+    #[error("{0} has changed")]
+    Changed(BlobPath),
+    /// The blob exists already.
+    #[error("{0} exists already")]
+    Exists(BlobPath),
+    /// A range lies outside the blob.
+    #[error("{path} has no bytes {start}+{len}")]
+    OutOfRange {
+        /// The blob.
+        path: BlobPath,
+        /// First byte asked for.
+        start: u64,
+        /// Number of bytes asked for.
+        len: u64,
+    },
+    /// The store is throttling or failing; worth another try.
+    #[error("could not reach {path}")]
+    Unavailable {
+        /// The blob.
+        path: BlobPath,
+        /// What the store said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Access is refused: a missing role assignment, or file permissions.
+    #[error("access to {path} is refused")]
+    Denied {
+        /// The blob.
+        path: BlobPath,
+        /// What the store said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl BlobError {
+    /// Whether the same call may succeed later.
+    pub const fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable { .. })
+    }
+}
+
+/// What a store knows of a blob without reading it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlobInfo {
+    /// Where it is.
+    pub path: BlobPath,
+    /// Its version, without quotes.
+    pub etag: String,
+    /// Length in bytes.
+    pub length: u64,
+    /// Time of the last change.
+    pub last_modified: jiff::Timestamp,
+}
+
+/// On what condition a blob is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PutCondition {
+    /// Whatever is there is replaced.
+    Always,
+    /// Only where nothing is (`If-None-Match: *`).
+    IfAbsent,
+    /// Only over this version (`If-Match`).
+    IfMatch(String),
+}
+
+/// The handful of blob operations that the stages call.
+#[async_trait]
+pub trait Blobs: Send + Sync + std::fmt::Debug {
+    /// What is known of a blob.
+    async fn head(&self, path: &BlobPath) -> Result<BlobInfo, BlobError>;
+
+    /// Ranges of one version of a blob, in the order asked for; [`BlobError::Changed`] if it is another version.
+    async fn get_ranges(&self, path: &BlobPath, etag: &str, ranges: &[ByteRange]) -> Result<Vec<Bytes>, BlobError>;
+
+    /// A whole blob with its version.
+    async fn get(&self, path: &BlobPath) -> Result<(Bytes, BlobInfo), BlobError>;
+
+    /// Writes a whole blob at once and returns its version; readers see the old or the new one.
+    async fn put(&self, path: &BlobPath, bytes: Bytes, condition: PutCondition) -> Result<String, BlobError>;
+
+    /// The address under which references name a blob of this store: `az://container/blob`, or `file:///…`.
+    fn reference_url(&self, path: &BlobPath) -> String;
+
+    /// The blob that such an address names; `None` if it is none of this store.
+    fn path_of(&self, url: &str) -> Option<BlobPath>;
+
+    /// Blobs whose name starts with the path's, sorted by name.
+    async fn list(&self, prefix: &BlobPath) -> Result<Vec<BlobInfo>, BlobError>;
+
+    /// Deletes a blob; deleting what is not there is fine. Sources are never deleted: implementations refuse
+    /// outside the containers that are ours.
+    async fn delete(&self, path: &BlobPath) -> Result<(), BlobError>;
+}

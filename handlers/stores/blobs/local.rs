@@ -1,0 +1,316 @@
+//! Containers that are folders of the local file system: the embedded default, and what tests run on.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use virtualize::ByteRange;
+
+use super::{BlobError, BlobInfo, BlobPath, Blobs, PutCondition};
+
+/// Folders as containers of the account `local`.
+///
+/// The version of a file is its size, change time and inode, checked before and after each batch of reads.
+#[derive(Debug)]
+pub struct LocalBlobs {
+    containers: BTreeMap<String, Container>,
+    /// One conditional write at a time: the file system has no compare-and-set.
+    writing: Arc<Mutex<()>>,
+}
+
+#[derive(Debug, Clone)]
+struct Container {
+    folder: PathBuf,
+    writable: bool,
+}
+
+static TEMPORARY: AtomicU64 = AtomicU64::new(0);
+
+impl LocalBlobs {
+    /// `bronze`, which is only read, and `silver`, which is written.
+    pub fn new(bronze: impl Into<PathBuf>, silver: impl Into<PathBuf>) -> Self {
+        let container = |folder, writable| Container { folder, writable };
+        let containers = BTreeMap::from([
+            (String::from("bronze"), container(bronze.into(), false)),
+            (String::from("silver"), container(silver.into(), true)),
+        ]);
+        Self { containers, writing: Arc::default() }
+    }
+
+    /// The version of a local file: size, change time in nanoseconds and inode.
+    pub fn etag(metadata: &std::fs::Metadata) -> String {
+        let nanoseconds = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
+        format!("{:x}-{nanoseconds:x}-{:x}", metadata.size(), metadata.ino())
+    }
+
+    /// The file that a path stands for.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError::NoContainer`], or [`BlobError::NotFound`] for a name that would leave the container.
+    pub fn file(&self, path: &BlobPath) -> Result<PathBuf, BlobError> {
+        Ok(self.container(path)?.folder.join(relative(path)?))
+    }
+
+    fn container(&self, path: &BlobPath) -> Result<&Container, BlobError> {
+        let known = self.containers.get(&path.container).filter(|_| path.account == "local");
+        known.ok_or_else(|| BlobError::NoContainer(path.container.clone()))
+    }
+
+    fn writable(&self, path: &BlobPath) -> Result<PathBuf, BlobError> {
+        let container = self.container(path)?;
+        if !container.writable {
+            let source = io::Error::new(io::ErrorKind::ReadOnlyFilesystem, "sources are never written");
+            return Err(BlobError::Denied { path: path.clone(), source });
+        }
+        Ok(container.folder.join(relative(path)?))
+    }
+}
+
+/// The name as a relative path without any way up.
+fn relative(path: &BlobPath) -> Result<&Path, BlobError> {
+    let name = Path::new(&path.blob);
+    let plain = name.components().all(|part| matches!(part, std::path::Component::Normal(_)));
+    plain.then_some(name).ok_or_else(|| BlobError::NotFound(path.clone()))
+}
+
+fn failure(path: &BlobPath, source: io::Error) -> BlobError {
+    let path = path.clone();
+    match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => BlobError::NotFound(path),
+        io::ErrorKind::PermissionDenied => BlobError::Denied { path, source },
+        _ => BlobError::Unavailable { path, source },
+    }
+}
+
+fn info(path: &BlobPath, metadata: &std::fs::Metadata) -> BlobInfo {
+    let modified = metadata.modified().ok().and_then(|time| jiff::Timestamp::try_from(time).ok());
+    BlobInfo {
+        path: path.clone(),
+        etag: LocalBlobs::etag(metadata),
+        length: metadata.size(),
+        last_modified: modified.unwrap_or(jiff::Timestamp::UNIX_EPOCH),
+    }
+}
+
+fn head(path: &BlobPath, file: &Path) -> Result<BlobInfo, BlobError> {
+    let metadata = std::fs::metadata(file).map_err(|source| failure(path, source))?;
+    if !metadata.is_file() {
+        return Err(BlobError::NotFound(path.clone()));
+    }
+    Ok(info(path, &metadata))
+}
+
+fn read_range(path: &BlobPath, file: &std::fs::File, range: ByteRange) -> Result<Bytes, BlobError> {
+    let out_of_range = || BlobError::OutOfRange { path: path.clone(), start: range.start, len: range.len };
+    let length = file.metadata().map_err(|source| failure(path, source))?.size();
+    if range.start.checked_add(range.len).is_none_or(|end| end > length) {
+        return Err(out_of_range());
+    }
+    let mut bytes = vec![0; usize::try_from(range.len).map_err(|_| out_of_range())?];
+    file.read_exact_at(&mut bytes, range.start).map_err(|source| failure(path, source))?;
+    Ok(bytes.into())
+}
+
+/// Ranges of the version `etag`; the version is checked on the open file, and by name after reading.
+fn get_ranges(path: &BlobPath, name: &Path, etag: &str, ranges: &[ByteRange]) -> Result<Vec<Bytes>, BlobError> {
+    let file = std::fs::File::open(name).map_err(|source| failure(path, source))?;
+    let check = |metadata: io::Result<std::fs::Metadata>| {
+        let metadata = metadata.map_err(|source| failure(path, source))?;
+        (LocalBlobs::etag(&metadata) == etag).then_some(()).ok_or_else(|| BlobError::Changed(path.clone()))
+    };
+    check(file.metadata())?;
+    let parts = ranges.iter().map(|range| read_range(path, &file, *range)).collect::<Result<Vec<_>, _>>()?;
+    check(file.metadata())?;
+    check(std::fs::metadata(name))?;
+    Ok(parts)
+}
+
+/// Writes beside the target and renames, so that nobody sees a part of it.
+fn write_whole(path: &BlobPath, name: &Path, bytes: &[u8]) -> Result<String, BlobError> {
+    let fail = |source| failure(path, source);
+    if let Some(folder) = name.parent() {
+        std::fs::create_dir_all(folder).map_err(fail)?;
+    }
+    let number = TEMPORARY.fetch_add(1, Ordering::Relaxed);
+    let temporary = name.with_added_extension(format!("{}-{number}.tmp", std::process::id()));
+    let written = std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, name));
+    if let Err(source) = written {
+        std::fs::remove_file(&temporary).ok();
+        return Err(fail(source));
+    }
+    head(path, name).map(|info| info.etag)
+}
+
+fn put(path: &BlobPath, name: &Path, bytes: &[u8], condition: &PutCondition) -> Result<String, BlobError> {
+    let present = match head(path, name) {
+        Ok(info) => Some(info.etag),
+        Err(BlobError::NotFound(_)) => None,
+        Err(error) => return Err(error),
+    };
+    match (condition, present) {
+        (PutCondition::IfAbsent, Some(_)) => Err(BlobError::Exists(path.clone())),
+        (PutCondition::IfMatch(wanted), present) if present.as_ref() != Some(wanted) => {
+            Err(BlobError::Changed(path.clone()))
+        }
+        _ => write_whole(path, name, bytes),
+    }
+}
+
+fn list(prefix: &BlobPath, root: &Path) -> Result<Vec<BlobInfo>, BlobError> {
+    let mut found = Vec::new();
+    let mut folders = vec![root.join(prefix.folder())];
+    while let Some(folder) = folders.pop() {
+        let entries = match std::fs::read_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            other => other.map_err(|source| failure(prefix, source))?,
+        };
+        for entry in entries {
+            let entry = entry.map_err(|source| failure(prefix, source))?;
+            let Ok(metadata) = std::fs::metadata(entry.path()) else { continue };
+            if metadata.is_dir() {
+                folders.push(entry.path());
+            } else if let Some(name) = entry.path().strip_prefix(root).ok().and_then(Path::to_str) {
+                found.push(info(&prefix.sibling(name), &metadata));
+            }
+        }
+    }
+    found.retain(|info| info.path.blob.starts_with(&prefix.blob) && !info.path.blob.ends_with(".tmp"));
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(found)
+}
+
+/// Runs file work where it may block.
+async fn blocking<T: Send + 'static>(
+    path: &BlobPath,
+    work: impl FnOnce() -> Result<T, BlobError> + Send + 'static,
+) -> Result<T, BlobError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(BlobError::Unavailable { path: path.clone(), source: io::Error::other(error) }),
+    }
+}
+
+#[async_trait]
+impl Blobs for LocalBlobs {
+    async fn head(&self, path: &BlobPath) -> Result<BlobInfo, BlobError> {
+        let (path, file) = (path.clone(), self.file(path)?);
+        blocking(&path.clone(), move || head(&path, &file)).await
+    }
+
+    async fn get_ranges(&self, path: &BlobPath, etag: &str, ranges: &[ByteRange]) -> Result<Vec<Bytes>, BlobError> {
+        let (path, file) = (path.clone(), self.file(path)?);
+        let (etag, ranges) = (etag.to_owned(), ranges.to_vec());
+        blocking(&path.clone(), move || get_ranges(&path, &file, &etag, &ranges)).await
+    }
+
+    async fn get(&self, path: &BlobPath) -> Result<(Bytes, BlobInfo), BlobError> {
+        let info = self.head(path).await?;
+        let whole = ByteRange::new(0, info.length);
+        let parts = self.get_ranges(path, &info.etag, &[whole]).await?;
+        Ok((parts.into_iter().next().unwrap_or_default(), info))
+    }
+
+    async fn put(&self, path: &BlobPath, bytes: Bytes, condition: PutCondition) -> Result<String, BlobError> {
+        let (path, file) = (path.clone(), self.writable(path)?);
+        let writing = Arc::clone(&self.writing);
+        blocking(&path.clone(), move || {
+            let _one_at_a_time = writing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            put(&path, &file, &bytes, &condition)
+        })
+        .await
+    }
+
+    fn reference_url(&self, path: &BlobPath) -> String {
+        let file = self.file(path).map(|file| std::path::absolute(&file).unwrap_or(file));
+        file.map_or_else(|_| path.to_string(), |file| format!("file://{}", file.display()))
+    }
+
+    fn path_of(&self, url: &str) -> Option<BlobPath> {
+        let file = Path::new(url.strip_prefix("file://")?);
+        self.containers.iter().find_map(|(name, container)| {
+            let folder = std::path::absolute(&container.folder).ok()?;
+            let blob = file.strip_prefix(folder).ok()?.to_str()?;
+            Some(BlobPath::new("local", name.clone(), blob))
+        })
+    }
+
+    async fn list(&self, prefix: &BlobPath) -> Result<Vec<BlobInfo>, BlobError> {
+        let root = self.container(prefix)?.folder.clone();
+        let prefix = prefix.clone();
+        blocking(&prefix.clone(), move || list(&prefix, &root)).await
+    }
+
+    async fn delete(&self, path: &BlobPath) -> Result<(), BlobError> {
+        let (path, file) = (path.clone(), self.writable(path)?);
+        blocking(&path.clone(), move || match std::fs::remove_file(&file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failure(&path, error)),
+            _ => Ok(()),
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store() -> (tempfile::TempDir, LocalBlobs) {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("bronze")).unwrap();
+        let blobs = LocalBlobs::new(folder.path().join("bronze"), folder.path().join("silver"));
+        (folder, blobs)
+    }
+
+    #[tokio::test]
+    async fn a_changed_file_is_not_read() {
+        let (folder, blobs) = store();
+        let path = BlobPath::new("local", "bronze", "a.nc");
+        std::fs::write(folder.path().join("bronze/a.nc"), b"0123456789").unwrap();
+        let etag = blobs.head(&path).await.unwrap().etag;
+        let range = [ByteRange::new(2, 3)];
+        assert_eq!(blobs.get_ranges(&path, &etag, &range).await.unwrap(), [Bytes::from_static(b"234")]);
+        std::fs::write(folder.path().join("bronze/a.nc"), b"0123456789a").unwrap();
+        let again = blobs.get_ranges(&path, &etag, &range).await;
+        assert!(matches!(again, Err(BlobError::Changed(_))));
+    }
+
+    #[tokio::test]
+    async fn writes_keep_their_condition() {
+        let (_folder, blobs) = store();
+        let path = BlobPath::new("local", "silver", "refs/a.json");
+        let first = blobs.put(&path, Bytes::from_static(b"1"), PutCondition::IfAbsent).await.unwrap();
+        let second = blobs.put(&path, Bytes::from_static(b"2"), PutCondition::IfAbsent).await;
+        assert!(matches!(second, Err(BlobError::Exists(_))));
+        let third = blobs.put(&path, Bytes::from_static(b"33"), PutCondition::IfMatch(first.clone())).await;
+        assert!(third.is_ok());
+        let fourth = blobs.put(&path, Bytes::from_static(b"4"), PutCondition::IfMatch(first)).await;
+        assert!(matches!(fourth, Err(BlobError::Changed(_))));
+        assert_eq!(blobs.get(&path).await.unwrap().0, Bytes::from_static(b"33"));
+    }
+
+    #[tokio::test]
+    async fn a_source_is_never_written_or_deleted() {
+        let (folder, blobs) = store();
+        std::fs::write(folder.path().join("bronze/a.nc"), b"data").unwrap();
+        let path = BlobPath::new("local", "bronze", "a.nc");
+        assert!(blobs.put(&path, Bytes::new(), PutCondition::Always).await.is_err());
+        assert!(blobs.delete(&path).await.is_err());
+        assert_eq!(std::fs::read(folder.path().join("bronze/a.nc")).unwrap(), b"data");
+    }
+
+    #[tokio::test]
+    async fn nothing_outside_the_container_is_reached() {
+        let (folder, blobs) = store();
+        std::fs::write(folder.path().join("secret"), b"data").unwrap();
+        for name in ["../secret", "/etc/passwd", "a/../../secret"] {
+            let path = BlobPath::new("local", "bronze", name);
+            assert!(matches!(blobs.head(&path).await, Err(BlobError::NotFound(_))), "{name}");
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! The ledger: what has landed, which series it belongs to, what has been published.
+//!
+//! Every method is one transaction. The database decides who may do what (sequencers, ETags, generations,
+//! leases); queues only carry. SQLite is the embedded default; the traits are what PostgreSQL passes as well.
+
+mod model;
+mod sqlite;
+
+pub use model::*;
+pub use sqlite::SqliteLedger;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::blobs::BlobPath;
+
+/// Why the ledger failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LedgerError {
+    /// The database is unreachable, locked or failing; worth another try.
+    #[error("the ledger is not available")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// What is stored cannot be read back.
+    #[error("{what} in the ledger cannot be read")]
+    Corrupt {
+        /// The value.
+        what: &'static str,
+        /// Why not.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The schema is older than this program.
+    #[error("the ledger's schema is version {found}, this program needs {needed}")]
+    SchemaTooOld {
+        /// Version found.
+        found: i64,
+        /// Version needed.
+        needed: i64,
+    },
+    /// The request contradicts what is recorded.
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
+}
+
+/// A request that contradicts what is recorded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Conflict {
+    /// The Asset has a Release already, declared with other options.
+    #[error("{asset} is declared already with other options: {difference}")]
+    OtherOptions {
+        /// `dataset_id/resource_id`.
+        asset: String,
+        /// What differs.
+        difference: String,
+    },
+    /// Another source of declarations owns the Asset.
+    #[error("{asset} belongs to {owner}")]
+    OwnedByOther {
+        /// `dataset_id/resource_id`.
+        asset: String,
+        /// Who declared it.
+        owner: String,
+    },
+}
+
+/// What has landed.
+#[async_trait]
+pub trait FileLedger: Send + Sync {
+    /// Records that a version of a file is there.
+    ///
+    /// Newer versions (by sequencer, else by a differing `ETag` that a HEAD just confirmed) replace the record,
+    /// set its state to *landed*, and start the next generation of every group that holds the file.
+    async fn record_landed(&self, landing: &Landing) -> Result<Recorded, LedgerError>;
+
+    /// Records that a file is gone; groups that hold it start their next generation (state *stale*, or
+    /// *collecting* before the first combine). An event older than the recorded version changes nothing.
+    async fn record_gone(&self, path: &BlobPath, sequencer: Option<&str>) -> Result<Vec<GroupId>, LedgerError>;
+
+    /// Moves a landed file to *reading*, so that a crash is seen.
+    async fn record_reading(&self, file: FileId, etag: &str) -> Result<(), LedgerError>;
+
+    /// Records the outcome of reading a version; `false` if that version is no longer current (then nothing
+    /// was changed).
+    async fn record_outcome(&self, file: FileId, etag: &str, outcome: &FileOutcome) -> Result<bool, LedgerError>;
+
+    /// The file at a path.
+    async fn file(&self, path: &BlobPath) -> Result<Option<SourceFile>, LedgerError>;
+
+    /// The file with an id.
+    async fn file_by_id(&self, file: FileId) -> Result<Option<SourceFile>, LedgerError>;
+
+    /// Files below a prefix that are not gone, by name.
+    async fn files_below(&self, prefix: &BlobPath) -> Result<Vec<SourceFile>, LedgerError>;
+
+    /// Files that have been *landed* or *reading* since before `before`: a message got lost, or a handler died.
+    async fn stuck_files(&self, before: Timestamp) -> Result<Vec<SourceFile>, LedgerError>;
+}
+
+/// Which series are complete.
+#[async_trait]
+pub trait GroupLedger: Send + Sync {
+    /// Declares a group with its Asset, Release and job, or finds the one declared before.
+    ///
+    /// The same declaration again changes nothing. A declaration by `landfall.json` or submit takes over the
+    /// auto-grouped one of the same Asset while that has not been combined.
+    async fn declare_group(&self, declaration: &Declaration) -> Result<Declared, LedgerError>;
+
+    /// Declared groups (not auto-grouped ones) that could hold the blob: same account and container, prefix and
+    /// named files fit. The caller checks the pattern.
+    async fn declared_groups_for(&self, path: &BlobPath) -> Result<Vec<SourceGroup>, LedgerError>;
+
+    /// Makes a file a member; a file that was in an auto-grouped, never combined group leaves it when
+    /// `leave_auto` is set. Idempotent.
+    async fn add_member(&self, group: &GroupId, file: FileId, leave_auto: bool) -> Result<(), LedgerError>;
+
+    /// Groups that hold the file.
+    async fn groups_of(&self, file: FileId) -> Result<Vec<GroupId>, LedgerError>;
+
+    /// Judges a group on what its members are now and records the verdict, in one transaction. A change of the
+    /// member set (file, `ETag`) since the last generation starts the next one.
+    async fn settle(&self, group: &GroupId, judge: Judge, now: Timestamp) -> Result<Settled, LedgerError>;
+
+    /// Claims a due group for `runner`. A claim whose lease ran out is taken over.
+    async fn claim(&self, group: &GroupId, generation: i64, lease: &Lease) -> Result<Claimed, LedgerError>;
+
+    /// Extends the lease of a claim; `false` if it is no longer ours or the generation has moved on.
+    async fn renew(&self, claim: &Claim, until: Timestamp) -> Result<bool, LedgerError>;
+
+    /// Publishes a finished combine: Release (item, `blob_path`, revision, *completed*), job, tasks, audit and
+    /// group (*combined*), guarded by generation, runner and revision. `false`: the result is to be thrown away.
+    async fn publish(&self, claim: &Claim, result: &PublishedCombine) -> Result<bool, LedgerError>;
+
+    /// Ends a claim without a result: *blocked* (the input is at fault) or *failed* (retry). Guarded like
+    /// [`publish`](Self::publish).
+    async fn abandon(&self, claim: &Claim, end: &CombineEnd) -> Result<bool, LedgerError>;
+
+    /// The group with an id.
+    async fn group(&self, group: &GroupId) -> Result<Option<SourceGroup>, LedgerError>;
+
+    /// The group that feeds a Release.
+    async fn group_of_release(&self, release_id: &str) -> Result<Option<SourceGroup>, LedgerError>;
+
+    /// Members of a group with their files, by name.
+    async fn members(&self, group: &GroupId) -> Result<Vec<SourceFile>, LedgerError>;
+
+    /// Groups that Sweep has to look at: *due*, *collecting* with a quiet period that ran out by `now`,
+    /// *combining* with a lease that ran out, *failed*.
+    async fn overdue_groups(&self, now: Timestamp) -> Result<Vec<SourceGroup>, LedgerError>;
+}
+
+/// What has been published.
+#[async_trait]
+pub trait ReleaseCatalog: Send + Sync {
+    /// A Release with its cached item.
+    async fn release(&self, release_id: &str) -> Result<Option<Release>, LedgerError>;
+
+    /// The newest Release that a release, job, request or asset id means.
+    async fn resolve(&self, id: &str) -> Result<Option<Release>, LedgerError>;
+
+    /// The newest Release of an Asset by its names.
+    async fn resolve_names(&self, dataset_id: &str, resource_id: &str) -> Result<Option<Release>, LedgerError>;
+
+    /// Releases, newest first.
+    async fn releases(&self, limit: u32) -> Result<Vec<Release>, LedgerError>;
+
+    /// One published revision of a Release; `None` if it was never published.
+    async fn revision(&self, release_id: &str, revision: i64) -> Result<Option<Revision>, LedgerError>;
+
+    /// The tasks of a job, in order.
+    async fn tasks(&self, job_id: &str) -> Result<Vec<Task>, LedgerError>;
+
+    /// Version of the schema, once it is known to be current.
+    async fn check_schema(&self) -> Result<i64, LedgerError>;
+}
+
+/// The whole ledger.
+pub trait Ledger: FileLedger + GroupLedger + ReleaseCatalog + std::fmt::Debug {}
+
+impl<T: FileLedger + GroupLedger + ReleaseCatalog + std::fmt::Debug> Ledger for T {}
