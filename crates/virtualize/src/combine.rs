@@ -30,8 +30,18 @@ mod values;
 pub mod verify;
 
 #[cfg(test)]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "lengths in tests are small"
+)]
 mod matrix_tests;
 #[cfg(test)]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "lengths and values in tests are small"
+)]
 mod sample;
 
 use bytes::Bytes;

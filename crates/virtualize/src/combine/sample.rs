@@ -9,7 +9,7 @@ use crate::dataset::{
 };
 use crate::decode::ByteRange;
 use crate::manifest::{ChunkEntry, ChunkManifest, SourceId};
-use crate::zarr::{ByteOrder, DataType, coordinates};
+use crate::zarr::{ByteOrder, Codec, DataType, coordinates, encode_chunk};
 
 pub(super) const F4: DataType = DataType::Float(4, ByteOrder::Little);
 pub(super) const F8: DataType = DataType::Float(8, ByteOrder::Little);
@@ -293,4 +293,48 @@ pub(super) fn values(dataset: &VirtualDataset, files: &[File], path: &str) -> Ve
     let bytes = super::values::assemble(array, fetch).unwrap();
     let little = super::values::to_little_endian(bytes, &array.data_type);
     super::values::numbers(&little, &array.data_type).unwrap()
+}
+
+/// The same file with the chunks of a variable shuffled and deflated.
+pub(super) fn compressed(mut file: File, name: &str, level: u32) -> File {
+    let codecs = vec![Codec::Shuffle { element_size: 4 }, Codec::Zlib { level }];
+    let mut array = file.dataset.root.arrays[name].clone();
+    let mut chunks = ChunkManifest::new();
+    for (number, entry) in array.chunks.iter() {
+        if let ChunkEntry::Virtual { source, range } = entry {
+            let encoded = encode_chunk(&slice(&file, range), &codecs).unwrap();
+            chunks.push(
+                number,
+                source,
+                ByteRange::new(file.bytes.len() as u64, encoded.len() as u64),
+            );
+            file.bytes.extend(encoded);
+        }
+    }
+    (array.chunks, array.codecs) = (chunks, codecs);
+    file.insert(name, array);
+    file
+}
+
+/// A daily file that counts hours from its own first day.
+pub(super) fn shifted_epoch(name: &str, first_day: u32, steps: u32) -> File {
+    let hours: Vec<f64> = (0..steps).map(|step| f64::from(step) * 24.0).collect();
+    let bounds: Vec<f64> = hours.iter().flat_map(|hour| [*hour, hour + 24.0]).collect();
+    let n = u64::from(steps);
+    let units = format!("hours since 2000-01-{:02}", first_day + 1);
+    daily(name, first_day, steps)
+        .inline(
+            "time",
+            &F8,
+            &[("time", n)],
+            &hours,
+            time_attributes(&units, "gregorian"),
+        )
+        .inline(
+            "time_bnds",
+            &F8,
+            &[("time", n), ("bnds", 2)],
+            &bounds,
+            json!({}),
+        )
 }
