@@ -3,8 +3,13 @@
 //! Every method is one transaction. The database decides who may do what (sequencers, ETags, generations,
 //! leases); queues only carry. SQLite is the embedded default; the traits are what PostgreSQL passes as well.
 
+#[cfg(test)]
+mod contract;
+pub mod ids;
 mod model;
-mod sqlite;
+mod order;
+pub(crate) mod sqlite;
+mod takeover;
 
 pub use model::*;
 pub use sqlite::SqliteLedger;
@@ -38,6 +43,9 @@ pub enum LedgerError {
         /// Version needed.
         needed: i64,
     },
+    /// There is no such group.
+    #[error("there is no group {0}")]
+    UnknownGroup(GroupId),
     /// The request contradicts what is recorded.
     #[error(transparent)]
     Conflict(#[from] Conflict),
@@ -62,6 +70,12 @@ pub enum Conflict {
         asset: String,
         /// Who declared it.
         owner: String,
+    },
+    /// The Release that would be overwritten is approved.
+    #[error("the Release of {asset} is approved; revoke it before it is overwritten")]
+    Approved {
+        /// `dataset_id/resource_id`.
+        asset: String,
     },
 }
 

@@ -1,5 +1,9 @@
 //! Queues: ids travel, never file lists. The embedded queue is a table beside the ledger.
 
+mod embedded;
+
+pub use embedded::{EmbeddedQueue, QueuedMessage};
+
 use std::time::Duration;
 
 use async_trait::async_trait;

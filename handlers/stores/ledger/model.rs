@@ -12,7 +12,7 @@ use virtualize::rules::Finding;
 #[serde(transparent)]
 pub struct FileId(pub i64);
 
-/// Id of a group: 32 hex digits, from its Asset (see [`Declaration::group_id`]).
+/// Id of a group: 32 hex digits, from its Asset (see [`ids::group_id`](super::ids::group_id)).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct GroupId(pub String);
@@ -39,7 +39,7 @@ pub struct Landing {
 }
 
 /// What recording a landing came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Recorded {
     /// A version that was not known; it has to be read.
     New(SourceFile),

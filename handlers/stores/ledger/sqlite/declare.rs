@@ -1,0 +1,91 @@
+//! Declaring a group: its Asset, Release, job and request in one go, or what is there already.
+
+use jiff::Timestamp;
+use rusqlite::Transaction;
+
+use super::groups::{self, GroupRow};
+use super::platform::{self, NewRelease};
+use super::values::time_text;
+use crate::stores::ledger::takeover::{Standing, Step, decide};
+use crate::stores::ledger::{Declaration, Declared, GroupState, LedgerError, Origin, Release, SourceGroup, ids};
+
+pub(super) fn declare(tx: &Transaction<'_>, declaration: &Declaration) -> Result<Declared, LedgerError> {
+    let Declaration { platform_id, dataset_id, resource_id, version_id, .. } = declaration;
+    let asset_id = ids::asset_id(platform_id, dataset_id, resource_id);
+    let request_id = ids::request_id(dataset_id, resource_id, version_id.as_deref());
+    let id = ids::group_id(&asset_id);
+    let is_new = match groups::find(tx, &id)? {
+        Some(row) => meet(tx, &row, declaration)?,
+        None => {
+            platform::ensure_asset(tx, &asset_id, declaration)?;
+            let release = platform::create_release(tx, &asset_id, declaration, declaration.at)?;
+            groups::write(tx, &id, &asset_id, &release, declaration)?;
+            true
+        }
+    };
+    let row = groups::find(tx, &id)?.ok_or(LedgerError::UnknownGroup(id))?;
+    Ok(Declared { group: row.group, asset_id, request_id, is_new })
+}
+
+/// Meets a group that is there already; `true` if the declaration changed it.
+fn meet(tx: &Transaction<'_>, row: &GroupRow, declaration: &Declaration) -> Result<bool, LedgerError> {
+    let group = &row.group;
+    let release = platform::release(tx, &group.release_id)?;
+    let release = release.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+    let was_combined = groups::was_combined(tx, &group.id)?;
+    let standing = Standing { was_combined, approval_state: &release.approval_state };
+    let new = match decide(&group.declaration, declaration, standing)? {
+        Step::Keep => {
+            try_again(tx, group, declaration)?;
+            return Ok(false);
+        }
+        Step::Replace => {
+            platform::audit(tx, &release.release_id, "overwritten", None, None, declaration.at)?;
+            platform::withdraw_release(tx, &release)?;
+            platform::create_release(tx, &row.asset_id, declaration, declaration.at)?
+        }
+        Step::NextRelease => platform::create_release(tx, &row.asset_id, declaration, declaration.at)?,
+        Step::Overwrite => overwrite(tx, row, &release, declaration)?,
+    };
+    groups::redeclare(tx, row, &new, declaration)?;
+    Ok(true)
+}
+
+/// A submit that is repeated after its job failed queues it again.
+fn try_again(tx: &Transaction<'_>, group: &SourceGroup, declaration: &Declaration) -> Result<(), LedgerError> {
+    let has_failed = matches!(group.state, GroupState::Failed | GroupState::Blocked);
+    if declaration.origin != Origin::Submit || !has_failed {
+        return Ok(());
+    }
+    let now = declaration.at;
+    groups::set_state(tx, &group.id, GroupState::Collecting, None, None, now)?;
+    let sql = "UPDATE app_jobs SET metadata = json_set(metadata, '$.attempt',
+                   coalesce(json_extract(metadata, '$.attempt'), 1) + 1) WHERE job_id = ?1";
+    tx.execute(sql, [&group.job_id])?;
+    platform::requeue(tx, &group.release_id, &group.job_id, now)
+}
+
+/// Reuses the row of a Release: what is published under it stays readable until its next revision is.
+fn overwrite(
+    tx: &Transaction<'_>,
+    row: &GroupRow,
+    release: &Release,
+    declaration: &Declaration,
+) -> Result<NewRelease, LedgerError> {
+    let now: Timestamp = declaration.at;
+    let release_id = release.release_id.clone();
+    platform::audit(tx, &release_id, "overwritten", None, None, now)?;
+    let version = (release.version_ordinal, release.revision + 1);
+    let job_id = platform::queue_job(tx, &row.asset_id, &release_id, declaration, version, now)?;
+    let request_id =
+        ids::request_id(&declaration.dataset_id, &declaration.resource_id, declaration.version_id.as_deref());
+    tx.execute(
+        "UPDATE app_asset_releases SET job_id = ?2, request_id = ?3, suggested_version_id = ?4, version_id = NULL,
+             processing_status = 'pending', last_error = NULL, approval_state = 'pending_review', reviewer = NULL,
+             reviewed_at = NULL, rejection_reason = NULL, approval_notes = NULL, revoked_at = NULL, revoked_by = NULL,
+             revocation_reason = NULL, clearance_state = 'uncleared', updated_at = ?5
+         WHERE release_id = ?1",
+        (&release_id, &job_id, request_id, &declaration.version_id, time_text(now)),
+    )?;
+    Ok(NewRelease { release_id, job_id })
+}
