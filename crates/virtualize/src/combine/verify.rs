@@ -1,0 +1,1 @@
+//! Proves a join against fresh decodes of its sources.

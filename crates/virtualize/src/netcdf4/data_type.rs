@@ -1,0 +1,179 @@
+//! HDF5's types as Zarr's.
+
+use crate::hdf5::{Datatype, DatatypeClass, Member, Order};
+use crate::netcdf4::attribute::is_bool;
+use crate::zarr::{ByteOrder, DataType, Field};
+
+/// Names that pairs of floats have when they mean a complex number.
+const COMPLEX: [(&str, &str); 3] = [("r", "i"), ("re", "im"), ("real", "imag")];
+
+/// Nesting of types beyond which a file is not taken seriously.
+const MAX_DEPTH: usize = 32;
+
+/// The type of an element of the array; for array types that of their base, whose lengths are the array's then.
+///
+/// # Errors
+///
+/// The reason why Zarr cannot hold it.
+pub(super) fn element_type(datatype: &Datatype) -> Result<DataType, String> {
+    let mut base = datatype;
+    while let DatatypeClass::Array { base: inner, .. } = &base.class {
+        base = inner;
+    }
+    convert(base, MAX_DEPTH)
+}
+
+fn convert(datatype: &Datatype, depth: usize) -> Result<DataType, String> {
+    let depth = depth
+        .checked_sub(1)
+        .ok_or_else(|| String::from("its type is nested too deeply"))?;
+    match &datatype.class {
+        DatatypeClass::Integer {
+            order,
+            signed,
+            bit_offset,
+            precision,
+        } => integer(datatype.size, *order, *signed, (*bit_offset, *precision)),
+        DatatypeClass::Float { order, ieee } => float(datatype.size, *order, *ieee),
+        DatatypeClass::String { .. } => match datatype.size {
+            0 => Err(String::from("its strings have no length")),
+            size => Ok(DataType::FixedString(u64::from(size))),
+        },
+        DatatypeClass::VlenString { .. } => Ok(DataType::VlenString),
+        DatatypeClass::Opaque { .. } if datatype.size > 0 => {
+            Ok(DataType::Opaque(u64::from(datatype.size)))
+        }
+        DatatypeClass::Bitfield { order } => {
+            let bits = u16::try_from(datatype.size.saturating_mul(8)).unwrap_or(u16::MAX);
+            integer(datatype.size, *order, false, (0, bits))
+        }
+        DatatypeClass::Enum { .. } if is_bool(datatype) && !datatype.committed => {
+            Ok(DataType::Bool)
+        }
+        DatatypeClass::Enum { base, .. } => convert(base, depth),
+        DatatypeClass::Complex(base) => complex(base, depth),
+        DatatypeClass::Compound(members) => compound(datatype, members, depth),
+        other => Err(format!("Zarr has no type for {}", class_name(other))),
+    }
+}
+
+const fn class_name(class: &DatatypeClass) -> &'static str {
+    match class {
+        DatatypeClass::Time => "HDF5's time class",
+        DatatypeClass::Reference { object: true } => "object references",
+        DatatypeClass::Reference { object: false } => "region references",
+        DatatypeClass::VlenSequence(_) => "variable-length sequences",
+        DatatypeClass::Opaque { .. } => "opaque values of no length",
+        _ => "this type",
+    }
+}
+
+fn integer(
+    size: u32,
+    order: Order,
+    signed: bool,
+    (offset, precision): (u16, u16),
+) -> Result<DataType, String> {
+    if offset != 0 || u32::from(precision) != size.saturating_mul(8) {
+        return Err(format!(
+            "its integers use {precision} bits from bit {offset} on of {size} bytes"
+        ));
+    }
+    let order = byte_order(order, size)?;
+    match u8::try_from(size) {
+        Ok(size @ (1 | 2 | 4 | 8)) if signed => Ok(DataType::Int(size, order)),
+        Ok(size @ (1 | 2 | 4 | 8)) => Ok(DataType::UInt(size, order)),
+        _ => Err(format!("its integers have {size} bytes")),
+    }
+}
+
+fn float(size: u32, order: Order, ieee: bool) -> Result<DataType, String> {
+    let order = byte_order(order, size)?;
+    match u8::try_from(size) {
+        Ok(size @ (2 | 4 | 8)) if ieee => Ok(DataType::Float(size, order)),
+        _ => Err(format!("its floats of {size} bytes are not IEEE 754's")),
+    }
+}
+
+fn byte_order(order: Order, size: u32) -> Result<ByteOrder, String> {
+    match order {
+        Order::Big => Ok(ByteOrder::Big),
+        Order::Little => Ok(ByteOrder::Little),
+        Order::Other if size == 1 => Ok(ByteOrder::Little),
+        Order::Other => Err(String::from(
+            "its bytes are neither in little- nor big-endian order",
+        )),
+    }
+}
+
+fn complex(base: &Datatype, depth: usize) -> Result<DataType, String> {
+    match convert(base, depth)? {
+        DataType::Float(size @ (4 | 8), order) => Ok(DataType::Complex(size * 2, order)),
+        other => Err(format!(
+            "Zarr has no complex number of two {}",
+            other.name()
+        )),
+    }
+}
+
+fn compound(datatype: &Datatype, members: &[Member], depth: usize) -> Result<DataType, String> {
+    if let Some(complex) = as_complex(datatype, members, depth) {
+        return Ok(complex);
+    }
+    let mut members: Vec<&Member> = members.iter().collect();
+    members.sort_by_key(|member| member.offset);
+    let mut fields = Vec::with_capacity(members.len());
+    let mut end = 0u64;
+    for member in members {
+        if u64::from(member.offset) != end {
+            return Err(format!("its compound has padding before {}", member.name));
+        }
+        let field = field(member, depth)?;
+        end = end.saturating_add(u64::from(member.datatype.size));
+        fields.push(field);
+    }
+    match end == u64::from(datatype.size) && !fields.is_empty() {
+        true => Ok(DataType::Struct(fields)),
+        false => Err(String::from("its compound has padding at its end")),
+    }
+}
+
+fn field(member: &Member, depth: usize) -> Result<Field, String> {
+    let mut shape = Vec::new();
+    let mut base = &member.datatype;
+    while let DatatypeClass::Array { dims, base: inner } = &base.class {
+        shape.extend_from_slice(dims);
+        base = inner;
+    }
+    let data_type = convert(base, depth)?;
+    if data_type == DataType::VlenString || contains_zero(&shape) {
+        return Err(format!(
+            "member {} of its compound has no fixed size",
+            member.name
+        ));
+    }
+    Ok(Field {
+        name: member.name.clone(),
+        data_type,
+        shape,
+    })
+}
+
+fn contains_zero(shape: &[u64]) -> bool {
+    shape.contains(&0)
+}
+
+fn as_complex(datatype: &Datatype, members: &[Member], depth: usize) -> Option<DataType> {
+    let [re, im] = members else { return None };
+    let named = COMPLEX
+        .iter()
+        .any(|(r, i)| re.name.eq_ignore_ascii_case(r) && im.name.eq_ignore_ascii_case(i));
+    let halves = re.offset == 0
+        && im.offset == re.datatype.size
+        && datatype.size == re.datatype.size.checked_mul(2)?
+        && re.datatype.class == im.datatype.class;
+    match named && halves {
+        true => complex(&re.datatype, depth).ok(),
+        false => None,
+    }
+}

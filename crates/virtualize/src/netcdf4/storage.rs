@@ -1,0 +1,306 @@
+//! Where the data of a dataset is, as chunks of a Zarr array.
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+
+use crate::dataset::product;
+use crate::decode::{ByteRange, SourceBuffer};
+use crate::hdf5::{Chunk, Dataset, Storage};
+use crate::manifest::{ChunkManifest, SourceId};
+use crate::zarr::{Codec, codecs_of, decode_chunk, encode_chunk, is_masked};
+
+/// Largest chunk that contiguous data is cut into.
+const CUT: u64 = 16 << 20;
+
+/// Smallest chunk that is worth a reference.
+const CRUMB: u64 = 64 << 10;
+
+/// The most bytes that chunks with another filter mask than the rest may have together to be encoded anew.
+const MAX_REEXPRESSED: u64 = 8 << 20;
+
+/// Chunks, their shape and their codecs.
+#[derive(Debug, Default)]
+pub(super) struct Stored {
+    /// Shape of a chunk.
+    pub(super) chunk_shape: Vec<u64>,
+    /// Codecs in the order of encoding.
+    pub(super) codecs: Vec<Codec>,
+    /// Where each chunk is.
+    pub(super) chunks: ChunkManifest,
+}
+
+/// What [`stored`] needs to know of the array.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Extent<'a> {
+    /// Lengths, those of an array type included.
+    pub(super) shape: &'a [u64],
+    /// Bytes of an element of the array.
+    pub(super) element_size: u64,
+}
+
+/// The chunks of a dataset.
+///
+/// # Errors
+///
+/// The reason why they cannot be expressed.
+pub(super) async fn stored(
+    dataset: &Dataset,
+    extent: Extent<'_>,
+    buffer: &SourceBuffer,
+) -> Result<Stored, String> {
+    match &dataset.storage {
+        Storage::Compact { data, .. } => compact(data, extent),
+        Storage::Contiguous(range) => contiguous(*range, extent, buffer.file_len()),
+        Storage::Chunked {
+            broken: Some(why), ..
+        } => Err(format!("its chunk index cannot be read: {why}")),
+        Storage::Chunked {
+            chunk_shape,
+            chunks,
+            ..
+        } => chunked(dataset, chunk_shape, chunks, extent, buffer).await,
+        Storage::External(files) => {
+            Err(format!("its data is in other files: {}", files.join(", ")))
+        }
+        Storage::Virtual => Err(String::from(
+            "it is a view of other datasets (virtual layout)",
+        )),
+        Storage::Unsupported(why) => Err(why.clone()),
+    }
+}
+
+fn total_bytes(extent: Extent<'_>) -> Result<u64, String> {
+    product(extent.shape)
+        .and_then(|count| count.checked_mul(extent.element_size))
+        .ok_or_else(|| String::from("its size overflows"))
+}
+
+fn whole(shape: &[u64]) -> Vec<u64> {
+    shape.iter().map(|length| (*length).max(1)).collect()
+}
+
+fn compact(data: &Bytes, extent: Extent<'_>) -> Result<Stored, String> {
+    let total = total_bytes(extent)?;
+    let values = usize::try_from(total)
+        .ok()
+        .filter(|total| *total <= data.len());
+    let values = values.ok_or_else(|| format!("its compact data is shorter than {total} bytes"))?;
+    let chunks = match values {
+        0 => ChunkManifest::new(),
+        // A copy of its own, so that the page of the file it came from can go.
+        _ => ChunkManifest::inlined(Bytes::copy_from_slice(
+            data.get(..values).unwrap_or_default(),
+        )),
+    };
+    Ok(Stored {
+        chunk_shape: whole(extent.shape),
+        codecs: Vec::new(),
+        chunks,
+    })
+}
+
+fn contiguous(
+    range: Option<ByteRange>,
+    extent: Extent<'_>,
+    file_len: u64,
+) -> Result<Stored, String> {
+    let total = total_bytes(extent)?;
+    let chunk_shape = cut(extent);
+    let mut stored = Stored {
+        chunk_shape,
+        ..Stored::default()
+    };
+    let Some(range) = range.filter(|_| total > 0) else {
+        return Ok(stored);
+    };
+    if range.len < total || range.end() > file_len {
+        return Err(format!(
+            "its data of {total} bytes at byte {} is cut off",
+            range.start
+        ));
+    }
+    let chunk = product(&stored.chunk_shape).unwrap_or(1) * extent.element_size;
+    let count = total.checked_div(chunk).unwrap_or(0);
+    for number in 0..count {
+        let piece = ByteRange::new(range.start + number * chunk, chunk);
+        stored.chunks.push(number, SourceId(0), piece);
+    }
+    Ok(stored)
+}
+
+/// A chunk shape that cuts contiguous data along its leading dimensions into equal runs of at most [`CUT`] bytes.
+///
+/// Chunks of Zarr are all equal, so a dimension is cut by a divisor of its length; where the only one that fits would
+/// leave crumbs, the next larger one is taken.
+fn cut(extent: Extent<'_>) -> Vec<u64> {
+    let mut shape = whole(extent.shape);
+    for axis in 0..shape.len() {
+        let inner = product(shape.get(axis + 1..).unwrap_or_default());
+        let inner = inner.and_then(|count| count.checked_mul(extent.element_size));
+        let Some(length) = shape.get_mut(axis) else {
+            break;
+        };
+        match inner {
+            Some(inner) if inner.saturating_mul(*length) <= CUT => break,
+            Some(inner) if inner <= CUT => {
+                *length = divisor(*length, inner.max(1));
+                break;
+            }
+            _ => *length = 1,
+        }
+    }
+    shape
+}
+
+fn divisor(length: u64, inner: u64) -> u64 {
+    let most = CUT.checked_div(inner).unwrap_or(1).max(1);
+    let divides = |step: &u64| length.checked_rem(*step) == Some(0);
+    let below = (1..=most.min(length)).rev().find(divides).unwrap_or(1);
+    if below.saturating_mul(inner) >= CRUMB {
+        return below;
+    }
+    // The divisors above `most` are those that go with the small ones.
+    let partners = (1..=length.checked_div(most).unwrap_or(1).min(1 << 20)).rev();
+    let above = partners
+        .filter(divides)
+        .filter_map(|small| length.checked_div(small))
+        .find(|step| step.saturating_mul(inner) > CUT);
+    above.unwrap_or(length)
+}
+
+async fn chunked(
+    dataset: &Dataset,
+    chunk_shape: &[u64],
+    chunks: &[Chunk],
+    extent: Extent<'_>,
+    buffer: &SourceBuffer,
+) -> Result<Stored, String> {
+    let rank = dataset.dataspace.shape().map_or(0, <[u64]>::len);
+    let inner = extent.shape.get(rank..).unwrap_or_default();
+    if chunk_shape.len() != rank || chunk_shape.contains(&0) {
+        return Err(String::from("its chunks have not the rank of its extent"));
+    }
+    let chunk_shape: Vec<u64> = chunk_shape.iter().chain(inner).copied().collect();
+    let chunk_bytes = product(&chunk_shape)
+        .and_then(|count| count.checked_mul(extent.element_size))
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(|| String::from("the size of its chunks overflows"))?;
+    inside_the_file(chunks, buffer.file_len())?;
+    let pipeline = Pipeline {
+        dataset,
+        chunk_bytes,
+    };
+    let mask = pipeline.usual_mask(chunks);
+    let codecs = pipeline.codecs(mask)?;
+    let (usual, odd): (Vec<&Chunk>, Vec<&Chunk>) = chunks
+        .iter()
+        .partition(|chunk| pipeline.effective(chunk.filter_mask) == mask);
+    plain_chunks_have_their_size(&usual, &codecs, chunk_bytes)?;
+    let rows = usual.iter().map(|chunk| (chunk.number, chunk.range));
+    let (mut manifest, _) = ChunkManifest::from_rows(SourceId(0), rows.collect());
+    for (number, bytes) in pipeline.reexpress(&odd, &codecs, buffer).await? {
+        manifest.insert_inline(number, bytes);
+    }
+    Ok(Stored {
+        chunk_shape,
+        codecs,
+        chunks: manifest,
+    })
+}
+
+fn inside_the_file(chunks: &[Chunk], file_len: u64) -> Result<(), String> {
+    let outside = |chunk: &&Chunk| chunk.range.end() > file_len || chunk.range.len == 0;
+    match chunks.iter().find(outside) {
+        None => Ok(()),
+        Some(chunk) => Err(format!(
+            "chunk {} of {} bytes at byte {} does not lie inside the file",
+            chunk.number, chunk.range.len, chunk.range.start
+        )),
+    }
+}
+
+/// Readers take the bytes of a chunk without compression as they are, so their number must be right.
+fn plain_chunks_have_their_size(
+    chunks: &[&Chunk],
+    codecs: &[Codec],
+    chunk_bytes: u64,
+) -> Result<(), String> {
+    let mut expected = chunk_bytes;
+    for codec in codecs {
+        match codec {
+            Codec::Shuffle { .. } => {}
+            Codec::Fletcher32 => expected = expected.saturating_add(4),
+            _ => return Ok(()),
+        }
+    }
+    match chunks.iter().find(|chunk| chunk.range.len != expected) {
+        None => Ok(()),
+        Some(chunk) => Err(format!(
+            "chunk {} has {} bytes where its shape asks for {expected}",
+            chunk.number, chunk.range.len
+        )),
+    }
+}
+
+/// The filters of a dataset over chunks that may have left out some of them.
+struct Pipeline<'a> {
+    dataset: &'a Dataset,
+    chunk_bytes: u64,
+}
+
+impl Pipeline<'_> {
+    fn codecs(&self, mask: u32) -> Result<Vec<Codec>, String> {
+        let (filters, size) = (&self.dataset.filters, self.dataset.datatype.size);
+        codecs_of(filters, mask, size, self.chunk_bytes)
+    }
+
+    /// The bits of a mask that belong to a filter.
+    fn effective(&self, mask: u32) -> u32 {
+        (0..self.dataset.filters.len())
+            .filter(|position| is_masked(mask, *position))
+            .filter_map(|position| u32::try_from(position).ok())
+            .fold(0, |bits, position| bits | (1 << position))
+    }
+
+    /// The mask that most chunks have.
+    fn usual_mask(&self, chunks: &[Chunk]) -> u32 {
+        let mut counts = std::collections::BTreeMap::<u32, usize>::new();
+        for chunk in chunks {
+            *counts.entry(self.effective(chunk.filter_mask)).or_default() += 1;
+        }
+        let most = counts
+            .into_iter()
+            .max_by_key(|(mask, count)| (*count, std::cmp::Reverse(*mask)));
+        most.map_or(0, |(mask, _)| mask)
+    }
+
+    /// The chunks with another mask, read and encoded as the rest is.
+    async fn reexpress(
+        &self,
+        odd: &[&Chunk],
+        codecs: &[Codec],
+        buffer: &SourceBuffer,
+    ) -> Result<Vec<(u64, Bytes)>, String> {
+        let count = u64::try_from(odd.len()).unwrap_or(u64::MAX);
+        if count.saturating_mul(self.chunk_bytes) > MAX_REEXPRESSED {
+            return Err(format!(
+                "{count} of its chunks have left out other filters than the rest"
+            ));
+        }
+        let encoded = odd.iter().map(|chunk| async move {
+            let bytes = buffer.read("chunk", chunk.range.start, chunk.range.len);
+            let bytes = bytes.await.map_err(|error| error.to_string())?;
+            let own = self.codecs(self.effective(chunk.filter_mask))?;
+            let values = decode_chunk(&bytes, &own, self.chunk_bytes);
+            let again = values.and_then(|values| encode_chunk(&values, codecs));
+            match again {
+                Ok(bytes) => Ok((chunk.number, Bytes::from(bytes))),
+                Err(error) => Err(format!(
+                    "chunk {} with filter mask {:#x}: {error}",
+                    chunk.number, chunk.filter_mask
+                )),
+            }
+        });
+        join_all(encoded).await.into_iter().collect()
+    }
+}
