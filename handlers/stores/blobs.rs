@@ -5,7 +5,7 @@ mod path;
 mod pinned;
 
 pub use local::LocalBlobs;
-pub use pinned::{LocalFile, PinnedBlob, RangeSource};
+pub use pinned::{BlobSources, LocalFile, LocalSources, PinnedBlob, RangeSource, Sources};
 pub use path::{BlobPath, ParseBlobPathError};
 
 use async_trait::async_trait;
@@ -106,6 +106,9 @@ pub trait Blobs: Send + Sync + std::fmt::Debug {
 
     /// The address under which references name a blob of this store: `az://container/blob`, or `file:///…`.
     fn reference_url(&self, path: &BlobPath) -> String;
+
+    /// The blob that such an address names; `None` if it is none of this store.
+    fn path_of(&self, url: &str) -> Option<BlobPath>;
 
     /// Blobs whose name starts with the path's, sorted by name.
     async fn list(&self, prefix: &BlobPath) -> Result<Vec<BlobInfo>, BlobError>;

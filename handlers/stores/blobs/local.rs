@@ -231,6 +231,15 @@ impl Blobs for LocalBlobs {
         file.map_or_else(|_| path.to_string(), |file| format!("file://{}", file.display()))
     }
 
+    fn path_of(&self, url: &str) -> Option<BlobPath> {
+        let file = Path::new(url.strip_prefix("file://")?);
+        self.containers.iter().find_map(|(name, container)| {
+            let folder = std::path::absolute(&container.folder).ok()?;
+            let blob = file.strip_prefix(folder).ok()?.to_str()?;
+            Some(BlobPath::new("local", name.clone(), blob))
+        })
+    }
+
     async fn list(&self, prefix: &BlobPath) -> Result<Vec<BlobInfo>, BlobError> {
         let root = self.container(prefix)?.folder.clone();
         let prefix = prefix.clone();

@@ -98,3 +98,46 @@ impl RangeSource for LocalFile {
         self.blobs.get_ranges(&self.info.path, &self.info.etag, ranges).await
     }
 }
+
+/// Opens the sources that references name, at the version they name.
+#[async_trait]
+pub trait Sources: Send + Sync {
+    /// The source, pinned to its recorded version.
+    async fn open(&self, source: &Source) -> Result<Arc<dyn RangeSource>, BlobError>;
+}
+
+/// Sources that are blobs of a store.
+#[derive(Debug, Clone)]
+pub struct BlobSources(pub Arc<dyn Blobs>);
+
+#[async_trait]
+impl Sources for BlobSources {
+    async fn open(&self, source: &Source) -> Result<Arc<dyn RangeSource>, BlobError> {
+        let path = self.0.path_of(&source.url).ok_or_else(|| BlobError::NoContainer(source.url.clone()))?;
+        let last_modified = source.last_modified.as_deref().and_then(|text| text.parse().ok());
+        let info = BlobInfo {
+            path,
+            etag: source.etag.clone().unwrap_or_default(),
+            length: source.length,
+            last_modified: last_modified.unwrap_or(jiff::Timestamp::UNIX_EPOCH),
+        };
+        Ok(Arc::new(PinnedBlob::new(Arc::clone(&self.0), info)))
+    }
+}
+
+/// Sources that are local files anywhere, for the command line.
+#[derive(Debug, Clone, Copy)]
+pub struct LocalSources;
+
+#[async_trait]
+impl Sources for LocalSources {
+    async fn open(&self, source: &Source) -> Result<Arc<dyn RangeSource>, BlobError> {
+        let name = source.url.strip_prefix("file://").unwrap_or(&source.url);
+        let file = LocalFile::open(Path::new(name)).await?;
+        let recorded = source.etag.as_deref();
+        if recorded.is_some_and(|etag| etag != file.info.etag) {
+            return Err(BlobError::Changed(file.info.path));
+        }
+        Ok(Arc::new(file))
+    }
+}

@@ -43,8 +43,8 @@ impl Instant {
         Self { calendar, micros }
     }
 
-    #[cfg(test)]
-    pub(super) fn micros(self) -> i64 {
+    /// Microseconds since the first moment of the calendar's day 0; comparable within one calendar.
+    pub fn micros(self) -> i64 {
         self.micros
     }
 
