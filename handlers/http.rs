@@ -45,15 +45,9 @@ pub struct App {
 }
 
 impl App {
-    /// The app over its stores.
-    pub fn new(
-        config: Config,
-        silver_account: impl Into<String>,
-        blobs: Arc<dyn Blobs>,
-        ledger: Arc<dyn Ledger>,
-        pipeline: Arc<Pipeline>,
-    ) -> Self {
-        let silver_account = silver_account.into();
+    /// The app over its stores, in the one account of the embedded default.
+    pub fn new(config: Config, blobs: Arc<dyn Blobs>, ledger: Arc<dyn Ledger>, pipeline: Arc<Pipeline>) -> Self {
+        let silver_account = String::from("local");
         Self { config, silver_account, blobs, ledger, pipeline, stores: zarr::Stores::default() }
     }
 }
@@ -82,7 +76,3 @@ fn with(app: Arc<App>) -> impl Filter<Extract = (Arc<App>,), Error = std::conver
     warp::any().map(move || Arc::clone(&app))
 }
 
-#[cfg(test)]
-mod test_support;
-#[cfg(test)]
-mod tests;

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use warp::http::{Response, StatusCode, header};
 use warp::reject::Rejection;
 
+use crate::group::SubmissionError;
 use crate::pipeline::PipelineError;
 use crate::stores::blobs::BlobError;
 use crate::stores::ledger::{Conflict, LedgerError};
@@ -165,8 +166,16 @@ impl From<PipelineError> for ApiError {
         match error {
             PipelineError::Ledger(error) => error.into(),
             PipelineError::Blob(error) => error.into(),
-            other => Self::internal(other),
+            PipelineError::Submission(error) => error.into(),
+            PipelineError::Busy { .. } => Self::unavailable(error),
+            error => Self::internal(error),
         }
+    }
+}
+
+impl From<SubmissionError> for ApiError {
+    fn from(error: SubmissionError) -> Self {
+        Self::validation(error.to_string()).with("field", json!(error.field))
     }
 }
 

@@ -8,7 +8,7 @@ const KERCHUNK: &str = "application/vnd.zarr+kerchunk";
 const ZARR_V2: &str = "application/vnd.zarr; version=2";
 
 /// A SHA-256 as a multihash in hexadecimal, which is what `file:checksum` holds.
-pub fn multihash(sha256: [u8; 32]) -> String {
+fn multihash(sha256: &[u8]) -> String {
     let digits: String = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
     format!("1220{digits}")
 }
@@ -21,7 +21,7 @@ pub(super) fn links(input: &ItemInput<'_>) -> Value {
 }
 
 pub(super) fn assets(input: &ItemInput<'_>) -> Value {
-    let silver = input.silver_account;
+    let account = input.declaration.prefix.account.as_str();
     json!({
         "zarr-store": {
             "href": input.zarr_url(),
@@ -41,46 +41,37 @@ pub(super) fn assets(input: &ItemInput<'_>) -> Value {
             "zarr:zarr_format": 2,
             "zarr:node_type": "group",
             "zarr:consolidated": false,
-            "storage:refs": [silver],
+            "storage:refs": [account],
             "file:size": input.ref_size_bytes,
             "file:checksum": multihash(input.ref_sha256),
             "xarray:open_kwargs": {"engine": "kerchunk", "chunks": {}},
-            "xarray:storage_options": storage_options(input),
+            "xarray:storage_options": storage_options(account),
         },
         "netcdf_source": {
-            "href": input.source_url,
+            "href": input.source_url(),
             "type": "application/netcdf",
             "title": "NetCDF source files",
             "roles": ["source"],
-            "storage:refs": [input.declaration.prefix.account],
+            "storage:refs": [account],
         },
     })
 }
 
 /// What fsspec needs to reach the references and the files that they name.
-fn storage_options(input: &ItemInput<'_>) -> Value {
-    let bronze = input.declaration.prefix.account.as_str();
-    if bronze == "local" {
+fn storage_options(account: &str) -> Value {
+    if account == "local" {
         return json!({"remote_protocol": "file"});
     }
-    json!({
-        "remote_protocol": "az",
-        "remote_options": {"account_name": bronze},
-        "target_protocol": "abfs",
-        "target_options": {"account_name": input.silver_account},
-    })
+    let options = json!({"account_name": account});
+    json!({"remote_protocol": "az", "remote_options": options, "target_protocol": "abfs", "target_options": options})
 }
 
-/// The accounts, by name.
+/// The storage account by its name; bronze and silver are containers of the same one.
 pub(super) fn schemes(input: &ItemInput<'_>) -> Value {
-    let accounts = [input.silver_account, input.declaration.prefix.account.as_str()];
-    let schemes: Map<String, Value> = accounts.into_iter().map(|name| (name.to_owned(), scheme(name))).collect();
-    Value::Object(schemes)
-}
-
-fn scheme(account: &str) -> Value {
-    if account == "local" {
-        return json!({"type": "local", "platform": "file:///"});
-    }
-    json!({"type": "ms-azure", "platform": "https://{account}.blob.core.windows.net", "account": account})
+    let account = input.declaration.prefix.account.clone();
+    let scheme = match account.as_str() {
+        "local" => json!({"type": "local", "platform": "file:///"}),
+        name => json!({"type": "ms-azure", "platform": "https://{account}.blob.core.windows.net", "account": name}),
+    };
+    Value::Object(Map::from_iter([(account, scheme)]))
 }

@@ -7,15 +7,16 @@ use virtualize::cf::{Axis, axis_of, geographic_of};
 use virtualize::{VirtualArray, VirtualGroup};
 
 use super::role::{Roles, is_coordinate};
-use super::{ItemInput, instant, values};
+use super::instant::Times;
+use super::{ItemInput, values};
 
 /// A dimension with more values is described by its extent alone.
 const MOST_VALUES: usize = 100;
 
-pub(super) fn properties(input: &ItemInput<'_>) -> Map<String, Value> {
-    let root = &input.dataset.root;
+pub(super) fn properties(input: &ItemInput<'_>, times: Option<&Times>) -> Map<String, Value> {
+    let root = input.root();
     let dimensions = lengths(root).into_iter().map(|(name, length)| {
-        let description = dimension(input, &name, length);
+        let description = dimension(input, times, &name, length);
         (name, description)
     });
     let roles = Roles::of(root);
@@ -40,11 +41,12 @@ pub(super) fn lengths(root: &VirtualGroup) -> BTreeMap<String, u64> {
     out
 }
 
-fn dimension(input: &ItemInput<'_>, name: &str, length: u64) -> Value {
-    let coordinate = input.dataset.root.arrays.get(name).filter(|array| is_coordinate(name, array));
+fn dimension(input: &ItemInput<'_>, times: Option<&Times>, name: &str, length: u64) -> Value {
+    let is_joined = name == input.declaration.options.concat_dim;
+    let coordinate = input.root().arrays.get(name).filter(|array| is_coordinate(name, array));
     let axis = coordinate.and_then(|array| axis_of(name, &array.attributes));
-    if axis == Some(Axis::T) || name == input.declaration.options.concat_dim {
-        return temporal(input, name);
+    if axis == Some(Axis::T) || (is_joined && times.is_some()) {
+        return temporal(times.filter(|_| is_joined), input.combined.step.as_deref().filter(|_| is_joined));
     }
     let mut out = coordinate.map(describe).unwrap_or_default();
     let known = coordinate.and_then(values::inlined);
@@ -96,15 +98,9 @@ fn spatial(name: &str, array: &VirtualArray, axis: Axis, is_known: bool) -> Opti
     is_known.then_some(out)
 }
 
-/// The extent stands for the concat dimension; of another time nothing is known.
-fn temporal(input: &ItemInput<'_>, name: &str) -> Value {
-    let is_joined = name == input.declaration.options.concat_dim;
-    let range = input.time_range.filter(|_| is_joined);
-    let extent = match range {
-        Some((start, end)) => json!([instant::to_real_day(start), instant::to_real_day(end)]),
-        None => json!([null, null]),
-    };
-    let step = input.step.filter(|_| is_joined);
+/// A dimension of time; of another one than that of the series nothing is known.
+fn temporal(times: Option<&Times>, step: Option<&str>) -> Value {
+    let extent = times.map_or_else(|| json!([null, null]), |times| json!([times.start, times.end]));
     json!({"type": "temporal", "extent": extent, "step": step})
 }
 

@@ -31,7 +31,7 @@ fn ring(west: f64, south: f64, east: f64, north: f64) -> [[f64; 2]; 5] {
 
 /// The `proj:*` fields: geographic coordinates on a grid of latitudes and longitudes, else an unknown system.
 pub(super) fn projection(input: &ItemInput<'_>) -> Map<String, Value> {
-    let root = &input.dataset.root;
+    let root = input.root();
     let latitudes = length_of(root, Geographic::Latitude);
     let longitudes = length_of(root, Geographic::Longitude);
     let mut out = Map::new();
@@ -41,7 +41,7 @@ pub(super) fn projection(input: &ItemInput<'_>) -> Map<String, Value> {
     };
     out.insert(String::from("proj:code"), json!("EPSG:4326"));
     out.insert(String::from("proj:shape"), json!([shape.0, shape.1]));
-    if let Some(bbox) = input.spatial_extent {
+    if let Some(bbox) = input.combined.spatial_extent {
         out.insert(String::from("proj:bbox"), json!(bbox));
     }
     out

@@ -97,31 +97,43 @@ fn release() -> Release {
     }
 }
 
-/// Runs `check` on an input whose parts live long enough.
-fn with_input<T>(check: impl FnOnce(ItemInput<'_>) -> T) -> T {
-    let (dataset, declaration, release) = (dataset(), declaration(), release());
-    check(ItemInput {
-        dataset: &dataset,
-        time_range: Some(("2000-01-16T00:00:00Z", "2000-02-30T00:00:00Z")),
-        calendar: Some("360_day"),
-        step: Some("P1M"),
+fn combined() -> Combined {
+    Combined {
+        dataset: dataset(),
+        order: vec![0],
+        starts: vec![0],
+        time_range: Some((String::from("2000-01-16T00:00:00Z"), String::from("2000-02-30T00:00:00Z"))),
+        calendar: Some(String::from("360_day")),
+        step: Some(String::from("P1M")),
+        findings: Vec::new(),
+        dropped_attributes: Vec::new(),
         spatial_extent: Some([-180.0, -90.0, 180.0, 90.0]),
+    }
+}
+
+/// Runs `check` on the input of a combined dataset.
+fn with_input<T>(combined: &Combined, check: impl FnOnce(&ItemInput<'_>) -> T) -> T {
+    let (declaration, release) = (declaration(), release());
+    check(&ItemInput {
+        combined,
         declaration: &declaration,
         release: &release,
         revision: 2,
         public_url: "http://127.0.0.1:7071",
-        silver_account: "local",
         blob_path: "refs/combined/CMIP6_ta/day/ord3/r2/combined.json",
         ref_size_bytes: 77,
-        ref_sha256: [0xab; 32],
-        source_url: "abfs://bronze/cmip6/",
+        ref_sha256: &[0xab; 32],
         created: Timestamp::UNIX_EPOCH,
     })
 }
 
+fn item(combined: &Combined) -> Value {
+    with_input(combined, |input| build_item(input).unwrap())
+}
+
 #[test]
 fn times_are_real_days_and_true_ones() {
-    let item = with_input(|input| build_item(&input));
+    let item = item(&combined());
     let properties = &item["properties"];
     assert_eq!(properties["datetime"], "2000-01-16T00:00:00Z");
     assert_eq!(properties["start_datetime"], "2000-01-16T00:00:00Z");
@@ -134,7 +146,7 @@ fn times_are_real_days_and_true_ones() {
 
 #[test]
 fn dimensions_carry_their_coordinates() {
-    let item = with_input(|input| build_item(&input));
+    let item = item(&combined());
     let dimensions = &item["properties"]["cube:dimensions"];
     let lat = json!({
         "type": "spatial", "axis": "y", "extent": [-45.0, 45.0], "step": 90.0, "values": [-45.0, 45.0],
@@ -150,7 +162,7 @@ fn dimensions_carry_their_coordinates() {
 
 #[test]
 fn variables_say_what_they_are() {
-    let item = with_input(|input| build_item(&input));
+    let item = item(&combined());
     let variables = &item["properties"]["cube:variables"];
     let ta = json!({
         "type": "data", "dimensions": ["time", "plev", "lat", "lon"], "unit": "K", "description": "Air Temperature",
@@ -165,7 +177,7 @@ fn variables_say_what_they_are() {
 
 #[test]
 fn assets_lead_to_the_data() {
-    let item = with_input(|input| build_item(&input));
+    let item = item(&combined());
     assert_eq!(item["id"], "cmip6-ta-day-ord3");
     assert_eq!(item["collection"], "CMIP6_ta");
     assert_eq!(item["assets"]["zarr-store"]["href"], "http://127.0.0.1:7071/api/zarr/0123abcd/r2");
@@ -179,7 +191,7 @@ fn assets_lead_to_the_data() {
 
 #[test]
 fn what_is_not_known_is_left_out() {
-    let item = with_input(|input| build_item(&ItemInput { time_range: None, spatial_extent: None, ..input }));
+    let item = item(&Combined { time_range: None, spatial_extent: None, ..combined() });
     assert_eq!(item["geometry"], Value::Null);
     assert!(item.get("bbox").is_none());
     assert_eq!(item["properties"]["datetime"], "1970-01-01T00:00:00Z");
@@ -189,14 +201,10 @@ fn what_is_not_known_is_left_out() {
 
 #[test]
 fn a_grid_of_its_own_has_no_code() {
-    let (mut dataset, declaration, release) = (dataset(), declaration(), release());
-    let rotated = attributes(&[("units", "degrees"), ("standard_name", "grid_longitude")]);
-    let mut rlon = dataset.root.arrays.remove("lon").unwrap();
-    rlon.attributes = rotated;
-    dataset.root.arrays.insert(String::from("lon"), rlon);
-    let item = with_input(|input| {
-        build_item(&ItemInput { dataset: &dataset, declaration: &declaration, release: &release, ..input })
-    });
+    let mut combined = combined();
+    let lon = combined.dataset.root.arrays.get_mut("lon").unwrap();
+    lon.attributes = attributes(&[("units", "degrees"), ("standard_name", "grid_longitude")]);
+    let item = item(&combined);
     assert_eq!(item["properties"]["proj:code"], Value::Null);
     let lon = &item["properties"]["cube:dimensions"]["lon"];
     assert_eq!((&lon["type"], &lon["unit"]), (&json!("other"), &json!("degrees")));
@@ -205,7 +213,7 @@ fn a_grid_of_its_own_has_no_code() {
 
 #[test]
 fn the_result_is_that_of_the_combine() {
-    let result = with_input(|input| result_object(&input));
+    let result = with_input(&combined(), result_object);
     let expected = json!({
         "dataset_id": "CMIP6_ta_day",
         "combined_ref_url": "abfs://silver/refs/combined/CMIP6_ta/day/ord3/r2/combined.json",
