@@ -70,6 +70,26 @@ async fn an_event_that_nobody_takes_becomes_a_dead_letter() {
 }
 
 #[tokio::test]
+async fn an_event_that_waits_for_its_retry_holds_up_no_other() {
+    let handler = FakeHandler::start(|_, seen| {
+        if seen.json()["Data"]["event"]["id"] == "bad" {
+            500
+        } else {
+            200
+        }
+    })
+    .await;
+    let mut options = handler.options();
+    options.event_grid.max_in_flight = 1;
+    let host = start(options).await;
+    for id in ["bad", "good"] {
+        host.event_grid().deliver(json!({ "id": id })).await;
+    }
+    eventually("both", || (handler.seen().len() == 2).then_some(())).await;
+    assert_eq!(handler.seen()[1].json()["Data"]["event"]["id"], "good");
+}
+
+#[tokio::test]
 async fn chaos_can_deliver_everything_twice() {
     let handler = FakeHandler::start(|_, _| 200).await;
     let mut options = handler.options();
