@@ -83,7 +83,11 @@ async fn an_event_that_waits_for_its_retry_holds_up_no_other() {
     options.event_grid.max_in_flight = 1;
     let host = start(options).await;
     for id in ["bad", "good"] {
-        host.event_grid().deliver(json!({ "id": id })).await;
+        let grid = host.event_grid();
+        let accepted = grid.deliver(json!({ "id": id }));
+        tokio::time::timeout(std::time::Duration::from_secs(5), accepted)
+            .await
+            .expect("a free slot");
     }
     eventually("both", || (handler.seen().len() == 2).then_some(())).await;
     assert_eq!(handler.seen()[1].json()["Data"]["event"]["id"], "good");
