@@ -110,11 +110,7 @@ async fn old_links(
     tree: u64,
     heap: u64,
 ) -> Result<Vec<StoredLink>, DecodeError> {
-    let kind = Kind {
-        node_type: 0,
-        key_len: context.geometry().length_len(),
-        k: context.node_sizes.group_internal,
-    };
+    let kind = Kind::of_groups(context);
     let nodes = async {
         let leaves = leaves(context, tree, kind).await?;
         let mut addresses = Vec::new();
@@ -166,7 +162,7 @@ fn parse_symbols(
     for _ in 0..cursor.u16()? {
         let symbol = Symbol::parse(cursor)?;
         if let Some((tree, names)) = symbol.group {
-            prefetch_group(context, tree, names);
+            prefetch(context, tree, names);
         }
         links.push(symbol.link(heap)?);
     }
@@ -174,16 +170,10 @@ fn parse_symbols(
 }
 
 /// What the object header of a group will lead to is asked for together with that header.
-fn prefetch_group(context: &Context<'_>, tree: u64, names: u64) {
-    let kind = Kind {
-        node_type: 0,
-        key_len: context.geometry().length_len(),
-        k: context.node_sizes.group_internal,
-    };
+pub(super) fn prefetch(context: &Context<'_>, tree: u64, names: u64) {
+    let kind = Kind::of_groups(context);
     context.prefetch(tree, kind.node_len(context));
-    let geometry = context.geometry();
-    let heap_header = 8 + 2 * geometry.length_len() + geometry.offset_len();
-    context.prefetch(names, len_u64(heap_header));
+    context.prefetch(names, LocalHeap::FIRST_READ);
 }
 
 /// A symbol table entry.
