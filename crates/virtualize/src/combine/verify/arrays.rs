@@ -15,6 +15,8 @@ use crate::zarr::{coordinates, linear_number};
 
 /// Inlined values that are read from a source are at most this large.
 const DEFERRED_LIMIT: u64 = 32 << 20;
+/// Beyond so many mismatches of one dataset the others are not listed.
+const MANY: usize = 100;
 
 impl<'a> Verifier<'a> {
     /// Compares every variable of the combined dataset and of the sources.
@@ -232,32 +234,48 @@ impl<'a> Verifier<'a> {
         let ends = part.sampled_numbers();
         let mut count = 0u64;
         for (number, entry) in fresh.chunks.iter() {
-            for (combined_number, expected) in part.pieces(number, &entry, file) {
+            let pieces = part.pieces(number, &entry, file);
+            let last = pieces.len().saturating_sub(1);
+            for (at, (own_number, expected)) in pieces.iter().enumerate() {
                 count = count.saturating_add(1);
-                let actual = array.chunks.get(combined_number);
-                if actual != expected {
-                    let message = format!(
-                        "chunk {} is {}, in the file {}",
-                        crate::zarr::chunk_key(&part.grid, combined_number),
-                        shown(&actual),
-                        shown(&expected)
-                    );
-                    self.note("chunk_moved", file, path, message);
-                    if self.mismatches.len() > 100 {
-                        return count;
-                    }
-                } else if let (
-                    ChunkEntry::Virtual { range, .. },
-                    ChunkEntry::Virtual { range: whole, .. },
-                ) = (&actual, &entry)
-                    && ends.contains(&number)
-                {
-                    self.sample(path, file, *range, *whole);
-                }
+                let in_sample = ends.contains(&number) && (at == 0 || at == last);
+                self.compare_chunk(
+                    path,
+                    array,
+                    file,
+                    (*own_number, expected),
+                    in_sample.then_some(last > 0),
+                );
+            }
+            if self.mismatches.len() > MANY {
+                break;
             }
         }
         self.report.chunks_compared = self.report.chunks_compared.saturating_add(count);
         count
+    }
+
+    /// The place of one chunk; `sample` says whether it is to be read, and whether it is cut from a larger one.
+    fn compare_chunk(
+        &mut self,
+        path: &str,
+        array: &VirtualArray,
+        file: usize,
+        (number, expected): (u64, &ChunkEntry),
+        sample: Option<bool>,
+    ) {
+        let actual = array.chunks.get(number);
+        if actual != *expected {
+            let key = crate::zarr::chunk_key(&array.chunk_grid(), number);
+            let message = format!(
+                "chunk {key} is {}, in the file {}",
+                shown(&actual),
+                shown(expected)
+            );
+            self.note("chunk_moved", file, path, message);
+        } else if let (ChunkEntry::Virtual { range, .. }, Some(is_cut)) = (&actual, sample) {
+            self.sample(path, file, *range, is_cut);
+        }
     }
 
     /// Values that stand in the combined dataset, now or when the source has been read.
