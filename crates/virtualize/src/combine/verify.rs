@@ -1,7 +1,7 @@
 //! Proves a join: what the combined dataset says of each chunk against a fresh decode of every source.
 //!
-//! Nothing of the combiner is used. Which file a step lies in follows from the fresh lengths alone, and where a
-//! chunk must be follows from the fresh manifests; all of them are compared. Then a sample of chunks that covers
+//! Nothing that the combiner noted is used. Which file a step lies in follows from the fresh times (without
+//! times, from the lengths), and where a chunk must be follows from the fresh manifests; all of them are compared. Then a sample of chunks that covers
 //! both ends of every file is read, decoded through the combined metadata and through the fresh one, and must
 //! come out with the size that the shape asks for, and equal.
 
@@ -13,6 +13,8 @@ mod arrays;
 )]
 mod tests;
 mod times;
+
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -109,6 +111,8 @@ pub struct Verifier<'a> {
     deferred: Vec<Deferred>,
     per_file: Vec<usize>,
     asked: u64,
+    /// By the path of a concat coordinate: the first step of each file.
+    starts: BTreeMap<String, Vec<Option<u64>>>,
     mismatches: Vec<Mismatch>,
     report: VerifyReport,
 }
@@ -142,6 +146,7 @@ impl<'a> Verifier<'a> {
             deferred: Vec::new(),
             per_file: vec![0; fresh.len()],
             asked: 0,
+            starts: BTreeMap::new(),
             mismatches: Vec::new(),
             report,
         };

@@ -81,13 +81,16 @@ impl<'a> Verifier<'a> {
         self.compare_count(path, file, array, count);
     }
 
-    /// A variable along the concat dimension: each file's part lies where the lengths before it say.
+    /// A variable along the concat dimension: each file's part lies where its first time stands, and where there is
+    /// no time, behind the lengths of the files before it.
     fn compare_along(&mut self, path: &str, array: &VirtualArray, axis: usize) {
         let inlined = is_whole_inline(array);
-        let (mut start, mut count) = (0u64, 0u64);
+        let (mut end, mut count) = (0u64, 0u64);
+        let starts = self.starts(path);
         for file in 0..self.fresh.len() {
+            let start = starts.get(file).copied().flatten().unwrap_or(end);
             let Some(fresh) = self.fresh_array(file, path) else {
-                start = start.saturating_add(self.length_without(path, file));
+                end = start.saturating_add(self.length_without(path, file));
                 continue;
             };
             let Some(len) = length_along(fresh, &self.options.concat_dim) else {
@@ -111,11 +114,11 @@ impl<'a> Verifier<'a> {
                     fresh,
                 ));
             }
-            start = start.saturating_add(len);
+            end = start.saturating_add(len);
         }
-        if array.shape.get(axis) != Some(&start) {
+        if array.shape.get(axis) != Some(&end) {
             let message = format!(
-                "is {:?} steps long, the files together {start}",
+                "is {:?} steps long, the files together {end}",
                 array.shape.get(axis)
             );
             self.note(
@@ -244,7 +247,7 @@ impl<'a> Verifier<'a> {
                     array,
                     file,
                     (*own_number, expected),
-                    in_sample.then_some(last > 0),
+                    in_sample.then_some(part.own != part.chunk),
                 );
             }
             if self.mismatches.len() > MANY {
