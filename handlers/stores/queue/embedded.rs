@@ -49,7 +49,9 @@ impl EmbeddedQueue {
     ///
     /// [`LedgerError::Unavailable`] if the file cannot be opened or stays locked.
     pub fn open(path: &Path) -> Result<Self, LedgerError> {
-        Ok(Self { database: Database::open(path)? })
+        Ok(Self {
+            database: Database::open(path)?,
+        })
     }
 
     /// Receives up to `max` visible messages, oldest first, and hides them for `visibility`.
@@ -65,12 +67,18 @@ impl EmbeddedQueue {
     ) -> Result<Vec<QueuedMessage>, QueueError> {
         let now = Timestamp::now();
         let name = queue.to_owned();
-        let waiting = self.database.read(move |tx| any_visible(tx, &name, now)).await;
+        let waiting = self
+            .database
+            .read(move |tx| any_visible(tx, &name, now))
+            .await;
         if !waiting.map_err(|error| failed(queue, error))? {
             return Ok(Vec::new());
         }
         let (name, until) = (queue.to_owned(), later(now, visibility));
-        let received = self.database.write(move |tx| receive(tx, &name, max, now, until)).await;
+        let received = self
+            .database
+            .write(move |tx| receive(tx, &name, max, now, until))
+            .await;
         received.map_err(|error| failed(queue, error))
     }
 
@@ -81,7 +89,10 @@ impl EmbeddedQueue {
     /// [`QueueError`] if the file is not available.
     pub async fn delete(&self, message: &QueuedMessage) -> Result<bool, QueueError> {
         let sql = "DELETE FROM landfall_queue_message WHERE id = ?1 AND pop_receipt = ?2";
-        self.change(message, move |tx, message| tx.execute(sql, (message.id, &message.pop_receipt))).await
+        self.change(message, move |tx, message| {
+            tx.execute(sql, (message.id, &message.pop_receipt))
+        })
+        .await
     }
 
     /// Gives a message back, visible after `delay`; `false` if it has been received again since.
@@ -89,11 +100,18 @@ impl EmbeddedQueue {
     /// # Errors
     ///
     /// [`QueueError`] if the file is not available.
-    pub async fn release(&self, message: &QueuedMessage, delay: Duration) -> Result<bool, QueueError> {
+    pub async fn release(
+        &self,
+        message: &QueuedMessage,
+        delay: Duration,
+    ) -> Result<bool, QueueError> {
         let visible = time_text(later(Timestamp::now(), delay));
         let sql = "UPDATE landfall_queue_message SET visible_at = ?3, pop_receipt = NULL
                    WHERE id = ?1 AND pop_receipt = ?2";
-        self.change(message, move |tx, message| tx.execute(sql, (message.id, &message.pop_receipt, &visible))).await
+        self.change(message, move |tx, message| {
+            tx.execute(sql, (message.id, &message.pop_receipt, &visible))
+        })
+        .await
     }
 
     /// Keeps a message hidden for `visibility` from now; `false` if it has been received again since.
@@ -101,10 +119,18 @@ impl EmbeddedQueue {
     /// # Errors
     ///
     /// [`QueueError`] if the file is not available.
-    pub async fn extend(&self, message: &QueuedMessage, visibility: Duration) -> Result<bool, QueueError> {
+    pub async fn extend(
+        &self,
+        message: &QueuedMessage,
+        visibility: Duration,
+    ) -> Result<bool, QueueError> {
         let visible = time_text(later(Timestamp::now(), visibility));
-        let sql = "UPDATE landfall_queue_message SET visible_at = ?3 WHERE id = ?1 AND pop_receipt = ?2";
-        self.change(message, move |tx, message| tx.execute(sql, (message.id, &message.pop_receipt, &visible))).await
+        let sql =
+            "UPDATE landfall_queue_message SET visible_at = ?3 WHERE id = ?1 AND pop_receipt = ?2";
+        self.change(message, move |tx, message| {
+            tx.execute(sql, (message.id, &message.pop_receipt, &visible))
+        })
+        .await
     }
 
     /// Moves a message to another queue (its poison queue) as if it had just been sent there; `false` if it has
@@ -132,8 +158,13 @@ impl EmbeddedQueue {
     pub async fn len(&self, queue: &str) -> Result<u64, QueueError> {
         let name = queue.to_owned();
         let sql = "SELECT count(*) FROM landfall_queue_message WHERE queue = ?1";
-        let count = self.database.read(move |tx| Ok(tx.query_row(sql, [name], |row| row.get::<_, i64>(0))?)).await;
-        count.map(i64::unsigned_abs).map_err(|error| failed(queue, error))
+        let count = self
+            .database
+            .read(move |tx| Ok(tx.query_row(sql, [name], |row| row.get::<_, i64>(0))?))
+            .await;
+        count
+            .map(i64::unsigned_abs)
+            .map_err(|error| failed(queue, error))
     }
 
     async fn change<F>(&self, message: &QueuedMessage, change: F) -> Result<bool, QueueError>
@@ -141,7 +172,10 @@ impl EmbeddedQueue {
         F: FnOnce(&Transaction<'_>, &QueuedMessage) -> rusqlite::Result<usize> + Send + 'static,
     {
         let owned = message.clone();
-        let changed = self.database.write(move |tx| Ok(change(tx, &owned)? == 1)).await;
+        let changed = self
+            .database
+            .write(move |tx| Ok(change(tx, &owned)? == 1))
+            .await;
         changed.map_err(|error| failed(&message.queue, error))
     }
 }
@@ -153,7 +187,10 @@ impl Queue for EmbeddedQueue {
         let text = serde_json::to_string(message).map_err(|error| failed(queue, error))?;
         let now = Timestamp::now();
         let visible = later(now, delay);
-        let sent = self.database.write(move |tx| send(tx, queue, &text, now, visible)).await;
+        let sent = self
+            .database
+            .write(move |tx| send(tx, queue, &text, now, visible))
+            .await;
         sent.map_err(|error| failed(queue, error))
     }
 }
@@ -163,7 +200,10 @@ fn later(now: Timestamp, delay: Duration) -> Timestamp {
 }
 
 fn failed(queue: &str, error: impl std::error::Error + Send + Sync + 'static) -> QueueError {
-    QueueError { queue: queue.to_owned(), source: Box::new(error) }
+    QueueError {
+        queue: queue.to_owned(),
+        source: Box::new(error),
+    }
 }
 
 /// Stores a message, unless one with the same text waits untouched and comes at the same time: whoever receives
@@ -176,8 +216,16 @@ fn send(
     now: Timestamp,
     visible: Timestamp,
 ) -> Result<(), LedgerError> {
-    let earliest = if visible <= now { Timestamp::MIN } else { visible };
-    let latest = if visible <= now { now } else { visible.checked_add(SAME_TIME).unwrap_or(Timestamp::MAX) };
+    let earliest = if visible <= now {
+        Timestamp::MIN
+    } else {
+        visible
+    };
+    let latest = if visible <= now {
+        now
+    } else {
+        visible.checked_add(SAME_TIME).unwrap_or(Timestamp::MAX)
+    };
     tx.execute(
         "INSERT INTO landfall_queue_message (queue, text, inserted_at, visible_at)
          SELECT ?1, ?2, ?3, ?4 WHERE NOT EXISTS (
@@ -190,7 +238,9 @@ fn send(
 
 fn any_visible(tx: &Transaction<'_>, queue: &str, now: Timestamp) -> Result<bool, LedgerError> {
     let sql = "SELECT EXISTS (SELECT 1 FROM landfall_queue_message WHERE queue = ?1 AND visible_at <= ?2)";
-    Ok(tx.prepare_cached(sql)?.query_row((queue, time_text(now)), |row| row.get(0))?)
+    Ok(tx
+        .prepare_cached(sql)?
+        .query_row((queue, time_text(now)), |row| row.get(0))?)
 }
 
 fn receive(
@@ -207,7 +257,8 @@ fn receive(
                             ORDER BY visible_at, id LIMIT ?3)
                RETURNING *";
     let mut statement = tx.prepare_cached(sql)?;
-    let rows = statement.query_and_then((queue, time_text(now), max, time_text(until)), from_row)?;
+    let rows =
+        statement.query_and_then((queue, time_text(now), max, time_text(until)), from_row)?;
     let mut messages = rows.collect::<Result<Vec<_>, LedgerError>>()?;
     messages.sort_by_key(|message| message.id);
     Ok(messages)
@@ -235,11 +286,17 @@ mod tests {
 
     fn queue() -> (EmbeddedQueue, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
-        (EmbeddedQueue::open(&folder.path().join("ledger.db")).unwrap(), folder)
+        (
+            EmbeddedQueue::open(&folder.path().join("ledger.db")).unwrap(),
+            folder,
+        )
     }
 
     fn message(generation: i64) -> Message {
-        Message::CombineDue { group_id: String::from("g"), generation }
+        Message::CombineDue {
+            group_id: String::from("g"),
+            generation,
+        }
     }
 
     async fn one(queue: &EmbeddedQueue, visibility: Duration) -> QueuedMessage {
@@ -252,7 +309,10 @@ mod tests {
         let (queue, _folder) = queue();
         queue.send(&message(3), NOW).await.unwrap();
         let received = one(&queue, MINUTE).await;
-        assert_eq!(serde_json::from_str::<Message>(&received.text).unwrap(), message(3));
+        assert_eq!(
+            serde_json::from_str::<Message>(&received.text).unwrap(),
+            message(3)
+        );
         assert_eq!(received.dequeue_count, 1);
         assert!(queue.receive(QUEUE, 32, MINUTE).await.unwrap().is_empty());
         assert_eq!(queue.len(QUEUE).await.unwrap(), 1);
@@ -267,7 +327,10 @@ mod tests {
             queue.send(&message(generation), NOW).await.unwrap();
         }
         let received = queue.receive(QUEUE, 2, MINUTE).await.unwrap();
-        let texts: Vec<_> = received.iter().map(|message| serde_json::from_str::<Message>(&message.text).unwrap()).collect();
+        let texts: Vec<_> = received
+            .iter()
+            .map(|message| serde_json::from_str::<Message>(&message.text).unwrap())
+            .collect();
         assert_eq!(texts, [message(1), message(2)]);
         assert_eq!(queue.receive(QUEUE, 2, MINUTE).await.unwrap().len(), 1);
     }
@@ -315,10 +378,21 @@ mod tests {
         let (queue, _folder) = queue();
         queue.send(&message(1), NOW).await.unwrap();
         let received = one(&queue, MINUTE).await;
-        assert!(queue.move_to(&received, "combine-due-poison").await.unwrap());
+        assert!(
+            queue
+                .move_to(&received, "combine-due-poison")
+                .await
+                .unwrap()
+        );
         assert_eq!(queue.len(QUEUE).await.unwrap(), 0);
-        let poisoned = queue.receive("combine-due-poison", 1, MINUTE).await.unwrap();
-        assert_eq!((poisoned[0].text.as_str(), poisoned[0].dequeue_count), (received.text.as_str(), 1));
+        let poisoned = queue
+            .receive("combine-due-poison", 1, MINUTE)
+            .await
+            .unwrap();
+        assert_eq!(
+            (poisoned[0].text.as_str(), poisoned[0].dequeue_count),
+            (received.text.as_str(), 1)
+        );
     }
 
     #[tokio::test]
@@ -326,9 +400,15 @@ mod tests {
         let (queue, _folder) = queue();
         queue.send(&message(1), MINUTE).await.unwrap();
         assert!(queue.receive(QUEUE, 1, MINUTE).await.unwrap().is_empty());
-        queue.send(&message(2), Duration::from_millis(30)).await.unwrap();
+        queue
+            .send(&message(2), Duration::from_millis(30))
+            .await
+            .unwrap();
         tokio::time::sleep(Duration::from_millis(40)).await;
-        assert_eq!(one(&queue, MINUTE).await.text, serde_json::to_string(&message(2)).unwrap());
+        assert_eq!(
+            one(&queue, MINUTE).await.text,
+            serde_json::to_string(&message(2)).unwrap()
+        );
     }
 
     #[tokio::test]
@@ -337,12 +417,24 @@ mod tests {
         for delay in [NOW, NOW, MINUTE + Duration::from_millis(500), MINUTE] {
             queue.send(&message(1), delay).await.unwrap();
         }
-        assert_eq!(queue.len(QUEUE).await.unwrap(), 2, "one for now, one for later");
+        assert_eq!(
+            queue.len(QUEUE).await.unwrap(),
+            2,
+            "one for now, one for later"
+        );
         queue.send(&message(2), NOW).await.unwrap();
-        assert_eq!(queue.len(QUEUE).await.unwrap(), 3, "another generation is another message");
+        assert_eq!(
+            queue.len(QUEUE).await.unwrap(),
+            3,
+            "another generation is another message"
+        );
         let received = queue.receive(QUEUE, 2, NOW).await.unwrap();
         queue.send(&message(1), NOW).await.unwrap();
-        assert_eq!(queue.len(QUEUE).await.unwrap(), 4, "the first one is being dealt with");
+        assert_eq!(
+            queue.len(QUEUE).await.unwrap(),
+            4,
+            "the first one is being dealt with"
+        );
         assert!(queue.delete(&received[0]).await.unwrap());
         assert_eq!(queue.len(QUEUE).await.unwrap(), 3);
     }
