@@ -9,6 +9,7 @@ mod declare;
 mod files;
 mod groups;
 mod platform;
+mod settle;
 mod tasks;
 mod values;
 
@@ -151,7 +152,7 @@ impl GroupLedger for SqliteLedger {
     ) -> Result<Settled, LedgerError> {
         let group = group.clone();
         self.database
-            .write(move |tx| groups::settle(tx, &group, judge, now))
+            .write(move |tx| settle::settle(tx, &group, judge, now))
             .await
     }
 
@@ -388,6 +389,7 @@ mod tests {
             a_run_of_an_older_generation_is_thrown_away,
             a_change_after_combining_is_the_next_revision,
             an_approved_release_is_frozen_and_the_next_one_begins,
+            a_rejected_file_leaves_an_approved_release_and_its_job_alone,
             a_release_approved_during_a_run_is_not_touched_by_it,
             a_refused_input_stays_blocked_until_it_changes,
             a_failed_run_is_due_again_and_may_be_claimed_at_once,

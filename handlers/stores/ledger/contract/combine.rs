@@ -258,6 +258,28 @@ pub(crate) async fn an_approved_release_is_frozen_and_the_next_one_begins(subjec
     );
 }
 
+pub(crate) async fn a_rejected_file_leaves_an_approved_release_and_its_job_alone(
+    subject: &dyn Subject,
+) {
+    let ledger = subject.ledger();
+    let first = combined_group(ledger).await;
+    let (group, release_id) = (&first.group.id, &first.release.release_id);
+    subject.set_approval(release_id, "approved").await;
+    let before = ledger.release(release_id).await.unwrap();
+    let bad = land(ledger, "era5/a.nc", "v2").await;
+    let rejected = FileOutcome::Rejected {
+        fault: fault("not_netcdf"),
+        findings: Vec::new(),
+    };
+    ledger
+        .record_outcome(bad.id, "v2", &rejected)
+        .await
+        .unwrap();
+    assert_eq!(settle(ledger, group).await.group.state, GroupState::Blocked);
+    assert_eq!(ledger.release(release_id).await.unwrap(), before);
+    assert_eq!(subject.job_status(&first.release.job_id).await, "completed");
+}
+
 pub(crate) async fn a_release_approved_during_a_run_is_not_touched_by_it(subject: &dyn Subject) {
     let ledger = subject.ledger();
     let first = combined_group(ledger).await;
