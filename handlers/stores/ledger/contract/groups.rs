@@ -214,7 +214,8 @@ pub(crate) async fn declared_groups_are_found_by_folder_and_named_file(subject: 
         ..declaration(Origin::Submit, "cmip6/", 1)
     };
     named.options.expected = Some(Expected::Files(vec![
-        String::from("a.nc"),
+        String::from("abfs://bronze/cmip6/a.nc"),
+        String::from("y.nc"),
         String::from("cmip6/z.nc"),
     ]));
     ledger.declare_group(&named).await.unwrap();
@@ -222,6 +223,7 @@ pub(crate) async fn declared_groups_are_found_by_folder_and_named_file(subject: 
         ("cmip6/a.nc", vec!["all", "bare", "file", "folder", "named"]),
         ("cmip6/x/b.nc", vec!["all", "bare", "folder"]),
         ("cmip6/z.nc", vec!["all", "bare", "folder", "named"]),
+        ("cmip6/x/y.nc", vec!["all", "bare", "folder", "named"]),
         ("cmip62/a.nc", vec!["all"]),
         ("cmip6", vec!["all", "bare"]),
     ];

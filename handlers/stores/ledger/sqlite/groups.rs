@@ -101,7 +101,7 @@ pub(super) fn declared_for(
     let condition = "account = ?1 AND container = ?2 AND origin <> 'auto'";
     let mut found = groups(select(tx, condition, (&path.account, &path.container))?);
     found.retain(|group| {
-        lies_below(&path.blob, &group.declaration.prefix.blob) && is_named(group, &path.blob)
+        lies_below(&path.blob, &group.declaration.prefix.blob) && is_named(group, path)
     });
     Ok(found)
 }
@@ -113,18 +113,21 @@ pub(super) fn lies_below(blob: &str, prefix: &str) -> bool {
     folder.is_empty() || blob == prefix || blob.strip_prefix(folder).is_some_and(in_folder)
 }
 
-/// Whether a group that names its files names this one, by its whole name or the end of it.
-fn is_named(group: &SourceGroup, blob: &str) -> bool {
+/// Whether a group that names its files names this one: by its address, its whole name or the end of it.
+fn is_named(group: &SourceGroup, path: &BlobPath) -> bool {
     let Some(Expected::Files(names)) = &group.declaration.options.expected else {
         return true;
     };
-    let ends_with = |long: &str, short: &str| {
-        long.strip_suffix(short)
+    let ends_with = |name: &str| {
+        path.blob
+            .strip_suffix(name)
             .is_some_and(|rest| rest.ends_with('/'))
     };
+    let is_address =
+        |name: &str| BlobPath::parse(name, &path.account).is_ok_and(|named| named == *path);
     names
         .iter()
-        .any(|name| name == blob || ends_with(blob, name) || ends_with(name, blob))
+        .any(|name| *name == path.blob || ends_with(name) || is_address(name))
 }
 
 pub(super) fn members(
