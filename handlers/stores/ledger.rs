@@ -1,6 +1,6 @@
 //! The ledger: what has landed, which series it belongs to, what has been published.
 //!
-//! Every method is one transaction. The database decides who may do what (sequencers, ETags, generations,
+//! Every method is one transaction. The database decides who may do what (sequencers, `ETag`s, generations,
 //! leases); queues only carry. SQLite is the embedded default; the traits are what PostgreSQL passes as well.
 
 #[cfg(test)]

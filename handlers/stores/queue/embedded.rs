@@ -27,7 +27,7 @@ pub struct EmbeddedQueue {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueuedMessage {
     /// Its id.
-    pub id: i64,
+    pub id: String,
     /// The queue that it is on.
     pub queue: String,
     /// Its text: JSON of a [`Message`].
@@ -62,7 +62,7 @@ impl EmbeddedQueue {
     pub async fn receive(
         &self,
         queue: &str,
-        max: u32,
+        max: usize,
         visibility: Duration,
     ) -> Result<Vec<QueuedMessage>, QueueError> {
         let now = Timestamp::now();
@@ -75,6 +75,7 @@ impl EmbeddedQueue {
             return Ok(Vec::new());
         }
         let (name, until) = (queue.to_owned(), later(now, visibility));
+        let max = i64::try_from(max).unwrap_or(i64::MAX);
         let received = self
             .database
             .write(move |tx| receive(tx, &name, max, now, until))
@@ -87,10 +88,10 @@ impl EmbeddedQueue {
     /// # Errors
     ///
     /// [`QueueError`] if the file is not available.
-    pub async fn delete(&self, message: &QueuedMessage) -> Result<bool, QueueError> {
+    pub async fn delete(&self, id: &str, pop_receipt: &str) -> Result<bool, QueueError> {
         let sql = "DELETE FROM landfall_queue_message WHERE id = ?1 AND pop_receipt = ?2";
-        self.change(message, move |tx, message| {
-            tx.execute(sql, (message.id, &message.pop_receipt))
+        self.change(id, pop_receipt, move |tx, id, receipt| {
+            tx.execute(sql, (id, receipt))
         })
         .await
     }
@@ -102,35 +103,41 @@ impl EmbeddedQueue {
     /// [`QueueError`] if the file is not available.
     pub async fn release(
         &self,
-        message: &QueuedMessage,
+        id: &str,
+        pop_receipt: &str,
         delay: Duration,
     ) -> Result<bool, QueueError> {
         let visible = time_text(later(Timestamp::now(), delay));
         let sql = "UPDATE landfall_queue_message SET visible_at = ?3, pop_receipt = NULL
                    WHERE id = ?1 AND pop_receipt = ?2";
-        self.change(message, move |tx, message| {
-            tx.execute(sql, (message.id, &message.pop_receipt, &visible))
+        self.change(id, pop_receipt, move |tx, id, receipt| {
+            tx.execute(sql, (id, receipt, &visible))
         })
         .await
     }
 
-    /// Keeps a message hidden for `visibility` from now; `false` if it has been received again since.
+    /// Keeps a message hidden for `visibility` from now and returns its receipt.
     ///
     /// # Errors
     ///
-    /// [`QueueError`] if the file is not available.
+    /// [`QueueError`] if it has been received again since, or the file is not available.
     pub async fn extend(
         &self,
-        message: &QueuedMessage,
+        id: &str,
+        pop_receipt: &str,
         visibility: Duration,
-    ) -> Result<bool, QueueError> {
+    ) -> Result<String, QueueError> {
         let visible = time_text(later(Timestamp::now(), visibility));
         let sql =
             "UPDATE landfall_queue_message SET visible_at = ?3 WHERE id = ?1 AND pop_receipt = ?2";
-        self.change(message, move |tx, message| {
-            tx.execute(sql, (message.id, &message.pop_receipt, &visible))
-        })
-        .await
+        let held = self.change(id, pop_receipt, move |tx, id, receipt| {
+            tx.execute(sql, (id, receipt, &visible))
+        });
+        if held.await? {
+            Ok(pop_receipt.to_owned())
+        } else {
+            Err(failed_message(id, ReceivedAgain))
+        }
     }
 
     /// Moves a message to another queue (its poison queue) as if it had just been sent there; `false` if it has
@@ -139,13 +146,18 @@ impl EmbeddedQueue {
     /// # Errors
     ///
     /// [`QueueError`] if the file is not available.
-    pub async fn move_to(&self, message: &QueuedMessage, queue: &str) -> Result<bool, QueueError> {
+    pub async fn move_to(
+        &self,
+        id: &str,
+        pop_receipt: &str,
+        queue: &str,
+    ) -> Result<bool, QueueError> {
         let (queue, now) = (queue.to_owned(), time_text(Timestamp::now()));
         let sql = "UPDATE landfall_queue_message
                    SET queue = ?3, inserted_at = ?4, visible_at = ?4, dequeue_count = 0, pop_receipt = NULL
                    WHERE id = ?1 AND pop_receipt = ?2";
-        self.change(message, move |tx, message| {
-            tx.execute(sql, (message.id, &message.pop_receipt, &queue, &now))
+        self.change(id, pop_receipt, move |tx, id, receipt| {
+            tx.execute(sql, (id, receipt, &queue, &now))
         })
         .await
     }
@@ -167,18 +179,25 @@ impl EmbeddedQueue {
             .map_err(|error| failed(queue, error))
     }
 
-    async fn change<F>(&self, message: &QueuedMessage, change: F) -> Result<bool, QueueError>
+    /// Changes a message if the receipt is its latest.
+    async fn change<F>(&self, id: &str, pop_receipt: &str, change: F) -> Result<bool, QueueError>
     where
-        F: FnOnce(&Transaction<'_>, &QueuedMessage) -> rusqlite::Result<usize> + Send + 'static,
+        F: FnOnce(&Transaction<'_>, i64, &str) -> rusqlite::Result<usize> + Send + 'static,
     {
-        let owned = message.clone();
+        let number: i64 = id.parse().map_err(|error| failed_message(id, error))?;
+        let receipt = pop_receipt.to_owned();
         let changed = self
             .database
-            .write(move |tx| Ok(change(tx, &owned)? == 1))
+            .write(move |tx| Ok(change(tx, number, &receipt)? == 1))
             .await;
-        changed.map_err(|error| failed(&message.queue, error))
+        changed.map_err(|error| failed_message(id, error))
     }
 }
+
+/// Somebody else received the message after its time was up.
+#[derive(Debug, thiserror::Error)]
+#[error("the message has been received again since")]
+struct ReceivedAgain;
 
 #[async_trait]
 impl Queue for EmbeddedQueue {
@@ -202,6 +221,13 @@ fn later(now: Timestamp, delay: Duration) -> Timestamp {
 fn failed(queue: &str, error: impl std::error::Error + Send + Sync + 'static) -> QueueError {
     QueueError {
         queue: queue.to_owned(),
+        source: Box::new(error),
+    }
+}
+
+fn failed_message(id: &str, error: impl std::error::Error + Send + Sync + 'static) -> QueueError {
+    QueueError {
+        queue: format!("of message {id}"),
         source: Box::new(error),
     }
 }
@@ -246,7 +272,7 @@ fn any_visible(tx: &Transaction<'_>, queue: &str, now: Timestamp) -> Result<bool
 fn receive(
     tx: &Transaction<'_>,
     queue: &str,
-    max: u32,
+    max: i64,
     now: Timestamp,
     until: Timestamp,
 ) -> Result<Vec<QueuedMessage>, LedgerError> {
@@ -260,13 +286,13 @@ fn receive(
     let rows =
         statement.query_and_then((queue, time_text(now), max, time_text(until)), from_row)?;
     let mut messages = rows.collect::<Result<Vec<_>, LedgerError>>()?;
-    messages.sort_by_key(|message| message.id);
+    messages.sort_by_key(|message| message.inserted_at);
     Ok(messages)
 }
 
 fn from_row(row: &Row<'_>) -> Result<QueuedMessage, LedgerError> {
     Ok(QueuedMessage {
-        id: row.get("id")?,
+        id: row.get::<_, i64>("id")?.to_string(),
         queue: row.get("queue")?,
         text: row.get("text")?,
         dequeue_count: row.get("dequeue_count")?,
@@ -316,7 +342,12 @@ mod tests {
         assert_eq!(received.dequeue_count, 1);
         assert!(queue.receive(QUEUE, 32, MINUTE).await.unwrap().is_empty());
         assert_eq!(queue.len(QUEUE).await.unwrap(), 1);
-        assert!(queue.delete(&received).await.unwrap());
+        assert!(
+            queue
+                .delete(&received.id, &received.pop_receipt)
+                .await
+                .unwrap()
+        );
         assert_eq!(queue.len(QUEUE).await.unwrap(), 0);
     }
 
@@ -341,12 +372,27 @@ mod tests {
         queue.send(&message(1), NOW).await.unwrap();
         let first = one(&queue, NOW).await;
         let second = one(&queue, MINUTE).await;
-        assert_eq!((first.id, second.dequeue_count), (second.id, 2));
-        assert!(!queue.delete(&first).await.unwrap());
-        assert!(!queue.release(&first, NOW).await.unwrap());
-        assert!(!queue.extend(&first, NOW).await.unwrap());
-        assert!(!queue.move_to(&first, "combine-due-poison").await.unwrap());
-        assert!(queue.delete(&second).await.unwrap());
+        assert_eq!((&first.id, second.dequeue_count), (&second.id, 2));
+        assert!(!queue.delete(&first.id, &first.pop_receipt).await.unwrap());
+        assert!(
+            !queue
+                .release(&first.id, &first.pop_receipt, NOW)
+                .await
+                .unwrap()
+        );
+        assert!(
+            queue
+                .extend(&first.id, &first.pop_receipt, NOW)
+                .await
+                .is_err()
+        );
+        assert!(
+            !queue
+                .move_to(&first.id, &first.pop_receipt, "combine-due-poison")
+                .await
+                .unwrap()
+        );
+        assert!(queue.delete(&second.id, &second.pop_receipt).await.unwrap());
     }
 
     #[tokio::test]
@@ -354,12 +400,22 @@ mod tests {
         let (queue, _folder) = queue();
         queue.send(&message(1), NOW).await.unwrap();
         let first = one(&queue, MINUTE).await;
-        assert!(queue.release(&first, MINUTE).await.unwrap());
+        assert!(
+            queue
+                .release(&first.id, &first.pop_receipt, MINUTE)
+                .await
+                .unwrap()
+        );
         assert!(queue.receive(QUEUE, 1, MINUTE).await.unwrap().is_empty());
-        assert!(!queue.delete(&first).await.unwrap());
+        assert!(!queue.delete(&first.id, &first.pop_receipt).await.unwrap());
         queue.send(&message(2), NOW).await.unwrap();
         let second = one(&queue, MINUTE).await;
-        assert!(queue.release(&second, NOW).await.unwrap());
+        assert!(
+            queue
+                .release(&second.id, &second.pop_receipt, NOW)
+                .await
+                .unwrap()
+        );
         assert_eq!(one(&queue, MINUTE).await.dequeue_count, 2);
     }
 
@@ -368,9 +424,20 @@ mod tests {
         let (queue, _folder) = queue();
         queue.send(&message(1), NOW).await.unwrap();
         let received = one(&queue, NOW).await;
-        assert!(queue.extend(&received, MINUTE).await.unwrap());
+        assert_eq!(
+            queue
+                .extend(&received.id, &received.pop_receipt, MINUTE)
+                .await
+                .unwrap(),
+            received.pop_receipt
+        );
         assert!(queue.receive(QUEUE, 1, MINUTE).await.unwrap().is_empty());
-        assert!(queue.delete(&received).await.unwrap());
+        assert!(
+            queue
+                .delete(&received.id, &received.pop_receipt)
+                .await
+                .unwrap()
+        );
     }
 
     #[tokio::test]
@@ -380,7 +447,7 @@ mod tests {
         let received = one(&queue, MINUTE).await;
         assert!(
             queue
-                .move_to(&received, "combine-due-poison")
+                .move_to(&received.id, &received.pop_receipt, "combine-due-poison")
                 .await
                 .unwrap()
         );
@@ -435,7 +502,12 @@ mod tests {
             4,
             "the first one is being dealt with"
         );
-        assert!(queue.delete(&received[0]).await.unwrap());
+        assert!(
+            queue
+                .delete(&received[0].id, &received[0].pop_receipt)
+                .await
+                .unwrap()
+        );
         assert_eq!(queue.len(QUEUE).await.unwrap(), 3);
     }
 
@@ -458,7 +530,7 @@ mod tests {
         };
         let (one, two) = tokio::join!(tokio::spawn(drain(mine)), tokio::spawn(drain(theirs)));
         let mut ids = [one.unwrap(), two.unwrap()].concat();
-        ids.sort_unstable();
+        ids.sort();
         let all = ids.len();
         ids.dedup();
         assert_eq!((all, ids.len()), (40, 40));

@@ -1,14 +1,14 @@
 //! Runs: who may combine a generation of a group, and how the run ends.
 
+use jiff::Timestamp;
 use rusqlite::{OptionalExtension as _, Transaction};
 
 use super::values::{json_text, time_text};
-use super::{groups, platform, tasks};
+use super::{groups, platform, settle, tasks};
 use crate::stores::ledger::{
     Claim, Claimed, CombineEnd, Fault, GroupId, GroupState, Lease, LedgerError, PublishedCombine,
     Release, SourceGroup,
 };
-use jiff::Timestamp;
 
 pub(super) fn claim(
     tx: &Transaction<'_>,
@@ -32,7 +32,7 @@ pub(super) fn claim(
             return Ok(Claimed::Nothing);
         }
     }
-    let Some(members) = groups::settled_members(tx, id)? else {
+    let Some(members) = settle::settled_members(tx, id)? else {
         return Ok(Claimed::Nothing);
     };
     let release = open_release(tx, &row, lease.now)?;

@@ -148,15 +148,18 @@ impl From<rusqlite::Error> for LedgerError {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::Error::{
             FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType,
+            QueryReturnedNoRows,
         };
-        match error {
+        let what = match error {
             FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) => {
-                Self::Corrupt {
-                    what: "a column",
-                    source: Box::new(error),
-                }
+                "a column"
             }
-            _ => Self::Unavailable(Box::new(error)),
+            QueryReturnedNoRows => "a row that another one names",
+            _ => return Self::Unavailable(Box::new(error)),
+        };
+        Self::Corrupt {
+            what,
+            source: Box::new(error),
         }
     }
 }

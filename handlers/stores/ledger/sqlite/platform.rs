@@ -281,7 +281,8 @@ pub(super) fn requeue(
     Ok(())
 }
 
-/// Fails the job of a Release whose input is at fault before any combine; what is published already stays so.
+/// Fails the job of a Release whose input is at fault before any combine; what is published stays
+/// as it is, and so does all of an approved Release.
 pub(super) fn block(
     tx: &Transaction<'_>,
     release_id: &str,
@@ -290,8 +291,10 @@ pub(super) fn block(
     now: Timestamp,
 ) -> Result<(), LedgerError> {
     let at = time_text(now);
-    let sql = "UPDATE app_jobs SET status = 'failed', error_details = ?2, updated_at = ?3 WHERE job_id = ?1";
-    tx.execute(sql, (job_id, error, &at))?;
+    let sql = "UPDATE app_jobs SET status = 'failed', error_details = ?2, updated_at = ?3
+               WHERE job_id = ?1 AND NOT EXISTS (SELECT 1 FROM app_asset_releases
+                                                 WHERE release_id = ?4 AND approval_state = 'approved')";
+    tx.execute(sql, (job_id, error, &at, release_id))?;
     let sql = "UPDATE app_asset_releases SET processing_status = 'failed', last_error = ?2, updated_at = ?3
                WHERE release_id = ?1 AND processing_status <> 'completed'";
     tx.execute(sql, (release_id, error, &at))?;
@@ -322,11 +325,7 @@ pub(super) fn audit(
 fn snapshot(tx: &Transaction<'_>, release_id: &str) -> Result<Map<String, Value>, LedgerError> {
     let mut statement =
         tx.prepare_cached("SELECT * FROM app_asset_releases WHERE release_id = ?1")?;
-    let columns: Vec<String> = statement
-        .column_names()
-        .into_iter()
-        .map(str::to_owned)
-        .collect();
+    let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let mut rows = statement.query([release_id])?;
     let Some(row) = rows.next()? else {
         return Ok(Map::new());
