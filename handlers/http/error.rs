@@ -142,6 +142,7 @@ impl From<Conflict> for ApiError {
                 let difference = json!(difference);
                 Self::conflict("ReleaseExistsError", conflict.to_string()).with("difference", difference)
             }
+            Conflict::Approved { .. } => Self::conflict("ReleaseStateError", conflict.to_string()),
             Conflict::OwnedByOther { .. } => Self::conflict("ReleaseExistsError", conflict.to_string()),
         }
     }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use bytes::{Buf as _, Bytes};
+use bytes::{Buf, Bytes};
 use futures_util::{Stream, StreamExt as _};
 use serde_json::json;
 use tracing::{Instrument as _, error, warn};
