@@ -84,11 +84,8 @@ impl Front {
         request: Request<Incoming>,
     ) -> Result<Response<Body>, NoAnswer> {
         let (uri, method) = (request.uri().clone(), request.method().clone());
-        let mut headers = forwarded_headers(&request, id);
+        let headers = forwarded_headers(&request, id);
         let mut upload = self.upload(request).await?;
-        if matches!(upload, Upload::Nothing) {
-            headers.remove(CONTENT_LENGTH);
-        }
         let deadline = Instant::now() + self.ready_limit;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());

@@ -120,9 +120,10 @@ async fn pass_lines(output: impl AsyncRead + Unpin, events: EventSink) {
 /// Asks the process to end, and makes it end after [`GRACE`].
 pub(super) async fn terminate(child: &mut Child) -> io::Result<ExitStatus> {
     if let Some(pid) = child.id() {
-        // The signal is sent by `kill`, as sending it from here would take unsafe code.
-        let asked = Command::new("kill")
-            .args(["-TERM", &pid.to_string()])
+        // Sending the signal from here would take unsafe code. Every shell has `kill` built in; not every system has the
+        // program.
+        let asked = Command::new("sh")
+            .args(["-c", "kill -TERM \"$0\"", &pid.to_string()])
             .status()
             .await;
         if asked.is_ok_and(|status| status.success())

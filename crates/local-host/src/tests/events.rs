@@ -70,6 +70,30 @@ async fn an_event_that_nobody_takes_becomes_a_dead_letter() {
 }
 
 #[tokio::test]
+async fn an_event_that_waits_for_its_retry_holds_up_no_other() {
+    let handler = FakeHandler::start(|_, seen| {
+        if seen.json()["Data"]["event"]["id"] == "bad" {
+            500
+        } else {
+            200
+        }
+    })
+    .await;
+    let mut options = handler.options();
+    options.event_grid.max_in_flight = 1;
+    let host = start(options).await;
+    for id in ["bad", "good"] {
+        let grid = host.event_grid();
+        let accepted = grid.deliver(json!({ "id": id }));
+        tokio::time::timeout(std::time::Duration::from_secs(5), accepted)
+            .await
+            .expect("a free slot");
+    }
+    eventually("both", || (handler.seen().len() == 2).then_some(())).await;
+    assert_eq!(handler.seen()[1].json()["Data"]["event"]["id"], "good");
+}
+
+#[tokio::test]
 async fn chaos_can_deliver_everything_twice() {
     let handler = FakeHandler::start(|_, _| 200).await;
     let mut options = handler.options();

@@ -112,7 +112,12 @@ async fn a_file_held_open_is_announced_when_it_is_closed() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     drop(file);
+    let closed = std::time::Instant::now();
     assert_eq!(next(&mut watch).await, "+a.nc 20");
+    assert!(
+        closed.elapsed() < Duration::from_secs(1),
+        "without waiting for it to settle"
+    );
     assert!(is_quiet(&mut watch).await);
 }
 

@@ -100,8 +100,8 @@ async fn the_handler_is_started_with_its_environment_and_ended_with_the_host() {
 async fn a_killed_handler_is_started_again_and_requests_wait_for_it() {
     let (host, _events, _root) = start(true).await;
     let first = host.handler_pid().unwrap();
-    let killed = std::process::Command::new("kill")
-        .args(["-9", &first.to_string()])
+    let killed = std::process::Command::new("sh")
+        .args(["-c", "kill -9 \"$0\"", &first.to_string()])
         .status()
         .unwrap();
     assert!(killed.success());
