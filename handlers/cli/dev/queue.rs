@@ -21,7 +21,7 @@ impl HostQueue {
 
 fn to_host(message: QueuedMessage) -> QueueMessage {
     QueueMessage {
-        id: message.id.to_string(),
+        id: message.id,
         text: message.text,
         dequeue_count: message.dequeue_count,
         pop_receipt: message.pop_receipt,
@@ -29,18 +29,6 @@ fn to_host(message: QueuedMessage) -> QueueMessage {
         expires: Timestamp::MAX,
         next_visible: message.visible_at,
     }
-}
-
-fn from_host(queue: &str, message: &QueueMessage) -> Result<QueuedMessage, QueueError> {
-    Ok(QueuedMessage {
-        id: message.id.parse()?,
-        queue: queue.to_owned(),
-        text: message.text.clone(),
-        dequeue_count: message.dequeue_count,
-        pop_receipt: message.pop_receipt.clone(),
-        inserted_at: message.inserted,
-        visible_at: message.next_visible,
-    })
 }
 
 #[async_trait]
@@ -51,52 +39,29 @@ impl QueueSource for HostQueue {
         max: usize,
         visibility: Duration,
     ) -> Result<Vec<QueueMessage>, QueueError> {
-        let messages = self
-            .0
-            .receive(queue, u32::try_from(max)?, visibility)
-            .await?;
+        let messages = self.0.receive(queue, max, visibility).await?;
         Ok(messages.into_iter().map(to_host).collect())
     }
 
     async fn extend(
         &self,
-        queue: &str,
+        _: &str,
         message: &QueueMessage,
         visibility: Duration,
     ) -> Result<String, QueueError> {
-        match self
-            .0
-            .extend(&from_host(queue, message)?, visibility)
-            .await?
-        {
-            true => Ok(message.pop_receipt.clone()),
-            false => Err("the message has been received again".into()),
-        }
+        Ok(self.0.extend(&message.id, &message.pop_receipt, visibility).await?)
     }
 
-    async fn delete(&self, queue: &str, message: &QueueMessage) -> Result<(), QueueError> {
-        Ok(self.0.delete(&from_host(queue, message)?).await.map(drop)?)
+    async fn delete(&self, _: &str, message: &QueueMessage) -> Result<(), QueueError> {
+        Ok(self.0.delete(&message.id, &message.pop_receipt).await.map(drop)?)
     }
 
-    async fn release(
-        &self,
-        queue: &str,
-        message: &QueueMessage,
-        delay: Duration,
-    ) -> Result<(), QueueError> {
-        Ok(self
-            .0
-            .release(&from_host(queue, message)?, delay)
-            .await
-            .map(drop)?)
+    async fn release(&self, _: &str, message: &QueueMessage, delay: Duration) -> Result<(), QueueError> {
+        Ok(self.0.release(&message.id, &message.pop_receipt, delay).await.map(drop)?)
     }
 
     async fn poison(&self, queue: &str, message: &QueueMessage) -> Result<(), QueueError> {
         let target = format!("{queue}-poison");
-        Ok(self
-            .0
-            .move_to(&from_host(queue, message)?, &target)
-            .await
-            .map(drop)?)
+        Ok(self.0.move_to(&message.id, &message.pop_receipt, &target).await.map(drop)?)
     }
 }
