@@ -8,7 +8,7 @@ use futures_util::future::try_join;
 
 use crate::decode::DecodeError;
 use crate::hdf5::btree_v2;
-use crate::hdf5::checksum::lookup3;
+use crate::hdf5::checksum;
 use crate::hdf5::context::{Context, all};
 use crate::hdf5::cursor::{Cursor, len_u64, little_endian};
 use crate::hdf5::heap::fractal::table::{Child, DoublingTable};
@@ -368,7 +368,7 @@ impl Header {
         for byte in zeroed.iter_mut().skip(position).take(4) {
             *byte = 0;
         }
-        if lookup3(&zeroed) == stored {
+        if checksum::matches(&zeroed, stored) {
             return Ok(());
         }
         Err(cursor.malformed("the checksum does not match"))
@@ -417,8 +417,7 @@ impl Header {
             return Ok(huge);
         };
         let records = btree_v2::read(context, tree).await?;
-        for record in records.iter() {
-            let mut cursor = record.cursor();
+        for mut cursor in records.iter() {
             let found = Huge::parse(&mut cursor, matches!(records.kind, 2 | 4))?;
             let key = cursor.bytes(self.geometry.length_len())?;
             huge.insert(little_endian(&key), found);
