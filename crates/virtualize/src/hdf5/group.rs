@@ -80,8 +80,7 @@ async fn dense_links(
     };
     let ids = records
         .iter()
-        .map(|record| {
-            let mut cursor = record.cursor();
+        .map(|mut cursor| {
             cursor.skip(key_len)?;
             Ok(cursor.rest())
         })
@@ -140,7 +139,8 @@ async fn read_symbol_nodes(
     context: &Context<'_>,
     addresses: &[u64],
 ) -> Result<Vec<(u64, Bytes)>, DecodeError> {
-    let entry = 2 * context.geometry().offset_len() + 8 + SCRATCH;
+    let geometry = context.geometry();
+    let entry = geometry.length_len() + geometry.offset_len() + 8 + SCRATCH;
     let entries = 2 * usize::from(context.node_sizes.group_leaf);
     let len = len_u64(8 + entries * entry);
     let reads = addresses
@@ -188,10 +188,11 @@ struct Symbol {
 }
 
 impl Symbol {
-    /// Offset of the name, object header, kind of cache u32, 4 reserved, scratch pad of 16 bytes.
+    /// Offset of the name (as wide as a length, whatever the specification says), object header, kind of cache u32,
+    /// 4 reserved, scratch pad of 16 bytes.
     fn parse(cursor: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         let geometry = cursor.geometry();
-        let name_offset = cursor.uint(geometry.offset_len())?;
+        let name_offset = cursor.length()?;
         let header = cursor.address()?;
         let cache = cursor.u32()?;
         cursor.skip(4)?;
