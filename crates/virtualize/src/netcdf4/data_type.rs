@@ -64,6 +64,7 @@ const fn class_name(class: &DatatypeClass) -> &'static str {
         DatatypeClass::Reference { object: false } => "region references",
         DatatypeClass::VlenSequence(_) => "variable-length sequences",
         DatatypeClass::Opaque { .. } => "opaque values of no length",
+        DatatypeClass::Array { .. } => "arrays inside an element",
         _ => "this type",
     }
 }
