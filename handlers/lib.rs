@@ -14,4 +14,16 @@
 //! [`stores`] reaches the world outside, [`http`] and [`cli`] translate and delegate, [`config`] alone reads the
 //! environment. Dependencies point one way: `http, cli → pipeline → stages → stores → virtualize`.
 
+pub mod catalog;
+pub mod cli;
+pub mod combine;
+pub mod config;
+pub mod event;
+pub mod group;
+pub mod http;
+pub mod pipeline;
+pub mod read;
+pub mod reference;
 pub mod stores;
+pub mod telemetry;
+pub mod validate;

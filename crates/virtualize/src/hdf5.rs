@@ -2,14 +2,42 @@
 //!
 //! Follows the *HDF5 File Format Specification* (version 3.0 and layout message version 5). What the structures
 //! mean for NetCDF-4 is [`netcdf4`](crate::netcdf4)'s matter.
+//!
+//! | module | what it reads |
+//! | --- | --- |
+//! | `superblock`, `object_header`, `message` | where everything starts, and what describes an object |
+//! | `group`, `dataset`, `attribute`, `tree` | the objects, and the tree they form |
+//! | `btree_v1`, `btree_v2`, `heap` | the structures that the others are stored in |
+//! | `chunk_index` | where the chunks are |
+//! | `context`, `cursor`, `checksum`, `speculate` | budgets and caches; checked reading of fields; reading ahead |
 
+mod attribute;
+mod btree_v1;
+mod btree_v2;
+mod checksum;
+mod chunk_index;
+mod context;
+#[cfg(test)]
+mod corpus_tests;
+mod cursor;
+mod dataset;
+mod group;
+mod heap;
+mod message;
 mod model;
+mod object_header;
+mod speculate;
+mod superblock;
+mod tree;
 
 pub use model::*;
 
 use bytes::Bytes;
 
 use crate::decode::{DecodeError, DecodeOptions, SourceBuffer};
+use context::Context;
+use cursor::Cursor;
+use heap::global::{self, Reference};
 
 /// Reads the whole object tree of a file whose superblock stands at `superblock_at`.
 ///
@@ -22,8 +50,13 @@ pub(crate) async fn decode(
     options: &DecodeOptions,
     superblock_at: u64,
 ) -> Result<Hdf5File, DecodeError> {
-    let _ = (buffer, options, superblock_at);
-    Err(DecodeError::Unsupported(String::from("HDF5")))
+    let (superblock, context) = superblock::read(buffer, options, superblock_at).await?;
+    let root = tree::read(&context, superblock.root, options.max_objects).await?;
+    Ok(Hdf5File {
+        superblock_version: superblock.version,
+        geometry: superblock.geometry,
+        root,
+    })
 }
 
 /// Reads the values of variable-length elements, each of which is a reference into the global heap as stored
@@ -37,8 +70,17 @@ pub(crate) async fn read_variable_length(
     geometry: Geometry,
     elements: &[Bytes],
 ) -> Result<Vec<Bytes>, DecodeError> {
-    let _ = (buffer, geometry, elements);
-    Err(DecodeError::Unsupported(String::from(
-        "variable-length data",
-    )))
+    let context = Context::new(buffer, geometry, &DecodeOptions::default());
+    let references = elements
+        .iter()
+        .map(|element| {
+            Reference::parse(&mut Cursor::new(
+                "variable-length data",
+                0,
+                element,
+                geometry,
+            ))
+        })
+        .collect::<Result<Vec<Reference>, _>>()?;
+    global::values(&context, &references).await
 }

@@ -1,7 +1,37 @@
 //! Reads the values of small coordinates into the dataset, so that opening it costs no further request. SPEC §5.
 
-use crate::dataset::VirtualDataset;
-use crate::decode::{DecodeError, DecodeOptions, SourceBuffer};
+mod values;
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+
+use crate::dataset::{VirtualArray, VirtualDataset, VirtualGroup};
+use crate::decode::{ByteRange, DecodeError, DecodeOptions, SourceBuffer};
+use crate::manifest::{ChunkEntry, ChunkManifest};
+use crate::rules::Finding;
+use crate::zarr::{Codec, DataType};
+
+pub(crate) use values::{ValuesError, read_values};
+
+/// Attributes that name coordinates and bounds.
+const NAMING: [&str; 5] = [
+    "coordinates",
+    "bounds",
+    "climatology",
+    "grid_mapping",
+    "formula_terms",
+];
+
+/// Ranges nearer to each other than this are read as one.
+const GAP: u64 = 64 << 10;
+
+/// The most ranges that are read for one coordinate.
+const MAX_RANGES: usize = 16;
+
+/// Size of a concat coordinate, or of a chunk of it, beyond which a file is not taken seriously.
+const CONCAT_MAX_BYTES: u64 = 256 << 20;
 
 /// Inlines the concat coordinate, and other coordinates, bounds, levels and scalars where they are small.
 ///
@@ -13,6 +43,298 @@ pub(crate) async fn inline_coordinates(
     buffer: &SourceBuffer,
     options: &DecodeOptions,
 ) -> Result<(), DecodeError> {
-    let _ = (dataset, buffer, options);
+    let names = named_by_attributes(&dataset.root);
+    let wanted: Vec<(String, Role, VirtualArray)> = dataset
+        .root
+        .walk()
+        .into_iter()
+        .filter_map(|(path, array)| {
+            let role = role_of(&path, array, &names, options)?;
+            Some((path, role, array.clone()))
+        })
+        .collect();
+    for (path, role, array) in &wanted {
+        if *role == Role::Concat && is_huge(array) {
+            return Err(unreadable(path, ValuesError::TooLarge));
+        }
+    }
+    let reads = wanted
+        .iter()
+        .map(|(_, _, array)| read_values(array, buffer));
+    for ((path, role, array), read) in wanted.iter().zip(join_all(reads).await) {
+        match read {
+            Ok(values) => {
+                if let Some(target) = find(&mut dataset.root, path) {
+                    *target = inlined(array, values);
+                }
+            }
+            Err(error) if *role == Role::Concat => return Err(unreadable(path, error)),
+            Err(error) => dataset.findings.push(Finding::info(
+                "not-inlined",
+                Some(path),
+                format!("its values stay in the source file: {error}"),
+            )),
+        }
+    }
     Ok(())
+}
+
+/// What a variable that is inlined is to the dataset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// The coordinate of the concat dimension.
+    Concat,
+    /// Another coordinate, bounds or a scalar.
+    Coordinate,
+}
+
+fn role_of(
+    path: &str,
+    array: &VirtualArray,
+    names: &BTreeSet<String>,
+    options: &DecodeOptions,
+) -> Option<Role> {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    if array.data_type == DataType::VlenString || is_plain(array) {
+        return None;
+    }
+    let own_dimension = matches!(array.dimension_names.as_slice(), [only] if only == name);
+    if own_dimension && name == options.concat_dim {
+        return Some(Role::Concat);
+    }
+    let is_coordinate = own_dimension || array.shape.is_empty() || names.contains(name);
+    let small = array
+        .nbytes()
+        .is_some_and(|bytes| bytes <= options.inline_max_bytes);
+    (is_coordinate && small && is_compact(array)).then_some(Role::Coordinate)
+}
+
+fn is_huge(array: &VirtualArray) -> bool {
+    [array.nbytes(), array.chunk_nbytes()]
+        .iter()
+        .any(|bytes| bytes.is_none_or(|bytes| bytes > CONCAT_MAX_BYTES))
+}
+
+/// Whether the array is what inlining would make of it already.
+fn is_plain(array: &VirtualArray) -> bool {
+    array.chunks.is_inline()
+        && array.codecs.is_empty()
+        && array.chunk_shape == plain_chunk_shape(array)
+        && array.data_type == array.data_type.to_little_endian()
+}
+
+/// Whether decoding one chunk is in proportion to the array, and its chunks lie in few ranges.
+fn is_compact(array: &VirtualArray) -> bool {
+    let chunk = array.chunk_nbytes().unwrap_or(u64::MAX);
+    let whole = array.nbytes().unwrap_or(0);
+    if chunk > whole.saturating_mul(64).max(1 << 20) {
+        return false;
+    }
+    let mut ranges: Vec<ByteRange> = array
+        .chunks
+        .iter()
+        .filter_map(|(_, entry)| match entry {
+            ChunkEntry::Virtual { range, .. } => Some(range),
+            _ => None,
+        })
+        .collect();
+    ranges.sort_unstable();
+    let mut merged = 0usize;
+    let mut end: Option<u64> = None;
+    for range in ranges {
+        if end.is_none_or(|end| range.start > end.saturating_add(GAP)) {
+            merged += 1;
+        }
+        end = Some(end.unwrap_or(0).max(range.end()));
+    }
+    merged <= MAX_RANGES
+}
+
+/// Every name in an attribute by which CF refers to other variables.
+fn named_by_attributes(root: &VirtualGroup) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let mut take = |attributes: &crate::dataset::Attributes| {
+        for key in NAMING {
+            let text = attributes.get(key).and_then(serde_json::Value::as_str);
+            let words = text.unwrap_or_default().split_whitespace();
+            names.extend(words.filter(|w| !w.ends_with(':')).map(basename));
+        }
+    };
+    take(&root.attributes);
+    for (_, array) in root.walk() {
+        take(&array.attributes);
+    }
+    names
+}
+
+fn basename(word: &str) -> String {
+    word.rsplit('/').next().unwrap_or(word).to_owned()
+}
+
+/// The array with its values in one uncompressed little-endian chunk.
+fn inlined(array: &VirtualArray, values: Vec<u8>) -> VirtualArray {
+    let data_type = array.data_type.to_little_endian();
+    let chunks = match array.is_empty() {
+        true => ChunkManifest::new(),
+        false => ChunkManifest::inlined(Bytes::from(little_endian(&array.data_type, values))),
+    };
+    let fill = array.fill_value.clone();
+    VirtualArray {
+        chunk_shape: plain_chunk_shape(array),
+        fill_value: fill.map(|fill| little_endian(&array.data_type, fill)),
+        data_type,
+        codecs: Vec::<Codec>::new(),
+        chunks,
+        ..array.clone()
+    }
+}
+
+fn plain_chunk_shape(array: &VirtualArray) -> Vec<u64> {
+    array.shape.iter().map(|length| (*length).max(1)).collect()
+}
+
+/// The elements with their least significant bytes first.
+fn little_endian(data_type: &DataType, mut values: Vec<u8>) -> Vec<u8> {
+    if data_type == &data_type.to_little_endian() {
+        return values;
+    }
+    let number = match data_type {
+        DataType::Complex(size, _) => size / 2,
+        DataType::Int(size, _) | DataType::UInt(size, _) | DataType::Float(size, _) => *size,
+        _ => 1,
+    };
+    for bytes in values.chunks_exact_mut(usize::from(number.max(1))) {
+        bytes.reverse();
+    }
+    values
+}
+
+fn find<'a>(root: &'a mut VirtualGroup, path: &str) -> Option<&'a mut VirtualArray> {
+    match path.split_once('/') {
+        Some((group, rest)) => find(root.groups.get_mut(group)?, rest),
+        None => root.arrays.get_mut(path),
+    }
+}
+
+fn unreadable(path: &str, error: ValuesError) -> DecodeError {
+    match error {
+        ValuesError::Read(error) => error,
+        error => DecodeError::Unsupported(format!(
+            "the concat coordinate /{path} cannot be read: {error}"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::*;
+    use crate::dataset::{Attributes, Format, Layout};
+    use crate::manifest::SourceId;
+    use crate::zarr::ByteOrder;
+
+    const BIG: DataType = DataType::Int(2, ByteOrder::Big);
+
+    /// `count` chunks of two big-endian numbers each, `gap` bytes apart.
+    fn array(dims: &[&str], count: u64, gap: u64) -> VirtualArray {
+        let rows = (0..count).map(|i| (i, ByteRange::new(i * gap, 4)));
+        VirtualArray {
+            shape: dims.iter().map(|_| count * 2).collect(),
+            chunk_shape: dims.iter().map(|_| 2).collect(),
+            data_type: BIG,
+            fill_value: Some(vec![0, 9]),
+            codecs: Vec::new(),
+            dimension_names: dims.iter().map(|dim| String::from(*dim)).collect(),
+            attributes: Attributes::new(),
+            chunks: ChunkManifest::from_rows(SourceId(0), rows.collect()).0,
+            layout: Layout::Chunked,
+        }
+    }
+
+    fn scalar() -> VirtualArray {
+        let row = (0, ByteRange::new(8, 2));
+        VirtualArray {
+            chunks: ChunkManifest::from_rows(SourceId(0), vec![row]).0,
+            ..array(&[], 1, 4)
+        }
+    }
+
+    fn run(
+        arrays: Vec<(&str, VirtualArray)>,
+        file_len: u64,
+    ) -> (VirtualDataset, Result<(), DecodeError>) {
+        let mut root = VirtualGroup::default();
+        let arrays = arrays.into_iter();
+        root.arrays = arrays
+            .map(|(name, array)| (name.to_owned(), array))
+            .collect();
+        let mut dataset = VirtualDataset::new(Format::Netcdf4, root, file_len);
+        let buffer = SourceBuffer::new(file_len, u64::MAX);
+        let bytes: Vec<u8> = [0, 1, 0, 2].repeat(usize::try_from(file_len / 4).unwrap());
+        buffer.push(0, Bytes::from(bytes));
+        let options = DecodeOptions::default();
+        let outcome = inline_coordinates(&mut dataset, &buffer, &options).now_or_never();
+        (dataset, outcome.expect("every byte is there"))
+    }
+
+    #[test]
+    fn the_concat_coordinate_becomes_one_plain_chunk() {
+        let (dataset, outcome) = run(vec![("time", array(&["time"], 100, 1 << 17))], 100 << 17);
+        outcome.unwrap();
+        let time = &dataset.root.arrays["time"];
+        assert_eq!(time.data_type, DataType::Int(2, ByteOrder::Little));
+        assert_eq!(
+            (&time.chunk_shape, &time.fill_value),
+            (&vec![200], &Some(vec![9, 0]))
+        );
+        let values = Bytes::from([1, 0, 2, 0].repeat(100));
+        assert_eq!(time.chunks, ChunkManifest::inlined(values));
+    }
+
+    #[rstest]
+    #[case::dimension_coordinate("x", array(&["x"], 3, 4), true)]
+    #[case::in_too_many_pieces("x", array(&["x"], 17, 1 << 17), false)]
+    #[case::named_by_another("lat", array(&["x"], 3, 4), true)]
+    #[case::bounds("x_bnds", array(&["x"], 3, 4), true)]
+    #[case::scalar("height", scalar(), true)]
+    #[case::data("v", array(&["x"], 3, 4), false)]
+    #[case::too_large("lat", VirtualArray { shape: vec![600_000], ..array(&["x"], 3, 4) }, false)]
+    fn small_coordinates_are_inlined(
+        #[case] name: &str,
+        #[case] array: VirtualArray,
+        #[case] inlined: bool,
+    ) {
+        let mut names = Attributes::new();
+        names.insert(String::from("coordinates"), json!("lat lon"));
+        names.insert(String::from("bounds"), json!("x_bnds"));
+        let naming = VirtualArray {
+            attributes: names,
+            ..self::array(&["y", "x"], 1, 4)
+        };
+        let (dataset, outcome) = run(vec![("naming", naming), (name, array)], 17 << 17);
+        outcome.unwrap();
+        assert_eq!(dataset.root.arrays[name].chunks.is_inline(), inlined);
+        assert!(!dataset.root.arrays["naming"].chunks.is_inline());
+    }
+
+    #[test]
+    fn what_cannot_be_decoded_matters_for_the_concat_coordinate_only() {
+        let codec = Codec::Blosc {
+            cname: String::from("lz4"),
+            clevel: 5,
+            shuffle: 1,
+        };
+        let damaged = |dim: &str| VirtualArray {
+            codecs: vec![codec.clone()],
+            ..array(&[dim], 1, 4)
+        };
+        let (dataset, outcome) = run(vec![("x", damaged("x"))], 4);
+        outcome.unwrap();
+        assert_eq!(dataset.findings[0].code, "not-inlined");
+        let (_, outcome) = run(vec![("time", damaged("time"))], 4);
+        assert!(outcome.unwrap_err().to_string().contains("/time"));
+    }
 }

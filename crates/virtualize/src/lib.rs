@@ -11,12 +11,14 @@
 //! | [`dataset`], [`manifest`] | the result: groups, arrays, and where each chunk lies |
 //! | [`zarr`] | Zarr metadata, chunk keys, codecs |
 //! | [`cf`], [`cmip6`], [`rules`] | CF time and calendars; CMIP6 names; validation rules |
+//! | [`contiguous`] | cuts uncompressed data into chunks |
 //! | [`combine`] | joins the datasets of a series, and checks the join |
 //! | [`kerchunk`] | writes and reads kerchunk references |
 
 pub mod cf;
 pub mod cmip6;
 pub mod combine;
+pub mod contiguous;
 pub mod dataset;
 pub mod decode;
 pub mod hdf5;

@@ -3,13 +3,18 @@
 //! Follows the Zarr v2 specification with xarray's `_ARRAY_DIMENSIONS`. What a virtual dataset needs of a store
 //! is rendered from here, for the reference file and for the served store alike.
 
+mod checksum;
 mod codec;
 mod data_type;
 mod decode;
+mod filter;
 
 pub use codec::Codec;
+pub(crate) use data_type::float_to_json;
 pub use data_type::{ByteOrder, DataType, Field};
+pub(crate) use data_type::{float, signed, unsigned};
 pub use decode::{CodecError, decode_chunk, encode_chunk};
+pub(crate) use filter::{codecs_of, is_masked};
 
 use serde_json::{Value, json};
 

@@ -1,0 +1,278 @@
+//! The thread behind a watch: turns the system's notices and listings of the folder into what the tracker needs.
+
+use std::{
+    collections::HashSet,
+    io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    time::{Duration, Instant, SystemTime},
+};
+
+use notify::{
+    Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _,
+    event::{AccessKind, AccessMode, ModifyKind, RenameMode},
+};
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::{
+    FolderWatchOptions,
+    filter::Filter,
+    tracker::{Change, Print, Seen, Tracker},
+};
+
+/// With notices the folder is still listed this often, as notices can be lost.
+const SAFETY_LISTING: Duration = Duration::from_secs(30);
+
+/// A listing may take up no more than one part in this many of the time.
+const LISTING_SHARE: u32 = 20;
+
+/// Longest sleep, after which the thread looks whether anybody still listens.
+const TICK: Duration = Duration::from_millis(500);
+
+/// What a notice asks for.
+enum Notice {
+    /// This file is complete.
+    Landed(PathBuf),
+    /// Something happened here.
+    Touched(PathBuf),
+    /// Notices were lost.
+    Lost,
+}
+
+pub(super) struct Watcher {
+    root: PathBuf,
+    options: FolderWatchOptions,
+    tracker: Tracker,
+    fresh: UnboundedSender<Change>,
+    backlog: UnboundedSender<Change>,
+}
+
+impl Watcher {
+    pub(super) fn new(
+        root: PathBuf,
+        mut options: FolderWatchOptions,
+        filter: Filter,
+        fresh: UnboundedSender<Change>,
+        backlog: UnboundedSender<Change>,
+    ) -> Self {
+        Self {
+            root,
+            tracker: Tracker::new(filter, options.settle, std::mem::take(&mut options.known)),
+            options,
+            fresh,
+            backlog,
+        }
+    }
+
+    /// Runs until nobody listens any more.
+    pub(super) fn run(mut self) {
+        let (sender, notices) = channel();
+        // The watch comes before the first listing, so that nothing falls between the two.
+        let watch = self.ask_for_notices(sender);
+        let interval = if watch.is_some() {
+            SAFETY_LISTING
+        } else {
+            self.options.poll_interval
+        };
+        let mut next_listing = Instant::now();
+        while !self.fresh.is_closed() {
+            if Instant::now() >= next_listing {
+                let started = Instant::now();
+                self.list();
+                next_listing = Instant::now() + interval.max(started.elapsed() * LISTING_SHARE);
+            }
+            if self.take_notices(&notices, next_listing) {
+                next_listing = Instant::now();
+            }
+            for path in self.tracker.to_look_at(Instant::now()) {
+                self.look(&path, false);
+            }
+        }
+    }
+
+    fn ask_for_notices(&self, sender: Sender<Notice>) -> Option<RecommendedWatcher> {
+        if !self.options.notices {
+            return None;
+        }
+        let on_event = move |event: notify::Result<Event>| {
+            for notice in event.map_or_else(|_| vec![Notice::Lost], read_notices) {
+                drop(sender.send(notice));
+            }
+        };
+        // The listing does not follow links to folders, so notices from behind them would be half the story.
+        let config = notify::Config::default().with_follow_symlinks(false);
+        let watch = RecommendedWatcher::new(on_event, config).and_then(|mut watch| {
+            watch.watch(&self.root, RecursiveMode::Recursive)?;
+            Ok(watch)
+        });
+        watch
+            .inspect_err(|error| {
+                tracing::warn!("The folder is polled, as it cannot be watched: {error}")
+            })
+            .ok()
+    }
+
+    /// Waits for notices and follows them; true if a listing is needed.
+    fn take_notices(&mut self, notices: &Receiver<Notice>, until: Instant) -> bool {
+        let mut wait = until.saturating_duration_since(Instant::now()).min(TICK);
+        if self.tracker.has_pending() {
+            wait = wait.min(self.options.settle / 4);
+        }
+        let first = match notices.recv_timeout(wait) {
+            Ok(notice) => notice,
+            Err(RecvTimeoutError::Timeout) => return false,
+            Err(RecvTimeoutError::Disconnected) => {
+                std::thread::sleep(wait);
+                return false;
+            }
+        };
+        let mut lost = false;
+        for notice in std::iter::once(first).chain(notices.try_iter()) {
+            match notice {
+                Notice::Landed(path) => self.follow(&path, true),
+                Notice::Touched(path) => self.follow(&path, false),
+                Notice::Lost => lost = true,
+            }
+        }
+        lost
+    }
+
+    fn follow(&mut self, path: &Path, landed: bool) {
+        let Ok(relative) = path.strip_prefix(&self.root).map(Path::to_path_buf) else {
+            return;
+        };
+        // The root itself being gone is an unmounted disk rather than a deletion of everything.
+        if !relative.as_os_str().is_empty() && Filter::enters(&relative) {
+            self.look(&relative, landed);
+        }
+    }
+
+    /// Looks at one path now, as something happened there.
+    fn look(&mut self, relative: &Path, landed: bool) {
+        let metadata = match std::fs::metadata(self.root.join(relative)) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                for change in self.tracker.gone(relative) {
+                    drop(self.fresh.send(change));
+                }
+                return;
+            }
+            Err(error) => {
+                return tracing::warn!("Could not look at {}: {error}", relative.display());
+            }
+        };
+        if metadata.is_dir() {
+            // A folder that was moved here brings files of which no notice tells.
+            self.walk(relative, &mut HashSet::new(), false);
+        } else if metadata.is_file() {
+            let seen = self.seen(&metadata, landed);
+            if let Some(change) = self.tracker.see(relative, seen, Instant::now()) {
+                drop(self.fresh.send(change));
+            }
+        }
+    }
+
+    /// Lists the whole folder; what is not there any more is gone.
+    fn list(&mut self) {
+        let mut found = HashSet::new();
+        self.walk(Path::new(""), &mut found, true);
+        if std::fs::read_dir(&self.root).is_err() {
+            return;
+        }
+        let missing: Vec<PathBuf> = self
+            .tracker
+            .announced()
+            .filter(|path| !found.contains(*path))
+            .cloned()
+            .collect();
+        for path in missing {
+            // Only a look proves that it is gone: a part of the folder may have been unreadable.
+            self.look(&path, false);
+        }
+    }
+
+    /// Walks a folder and takes note of its files.
+    fn walk(&mut self, folder: &Path, found: &mut HashSet<PathBuf>, is_listing: bool) {
+        let mut folders = vec![folder.to_path_buf()];
+        while let Some(folder) = folders.pop() {
+            let entries = match std::fs::read_dir(self.root.join(&folder)) {
+                Ok(entries) => entries,
+                Err(error) => {
+                    tracing::warn!("Could not list {}: {error}", folder.display());
+                    continue;
+                }
+            };
+            for entry in entries.flatten() {
+                let relative = folder.join(entry.file_name());
+                // Links to folders are not followed: they could lead in circles.
+                match entry.file_type() {
+                    Ok(kind) if kind.is_dir() && Filter::enters(&relative) => {
+                        folders.push(relative)
+                    }
+                    Ok(kind) if kind.is_file() || kind.is_symlink() => {
+                        self.find(relative, found, is_listing)
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn find(&mut self, relative: PathBuf, found: &mut HashSet<PathBuf>, is_listing: bool) {
+        let Ok(metadata) = std::fs::metadata(self.root.join(&relative)) else {
+            return;
+        };
+        if !metadata.is_file() {
+            return;
+        }
+        let seen = self.seen(&metadata, false);
+        if let Some(change) = self.tracker.see(&relative, seen, Instant::now()) {
+            let channel = if is_listing {
+                &self.backlog
+            } else {
+                &self.fresh
+            };
+            drop(channel.send(change));
+        }
+        if is_listing {
+            found.insert(relative);
+        }
+    }
+
+    fn seen(&self, metadata: &std::fs::Metadata, landed: bool) -> Seen {
+        let age = metadata
+            .modified()
+            .ok()
+            .and_then(|at| SystemTime::now().duration_since(at).ok());
+        Seen {
+            print: Print {
+                length: metadata.len(),
+                modified_ns: i128::from(metadata.mtime()) * 1_000_000_000
+                    + i128::from(metadata.mtime_nsec()),
+                inode: metadata.ino(),
+            },
+            etag: (self.options.etag)(metadata),
+            landed: landed || age.is_some_and(|age| age >= self.options.settle),
+        }
+    }
+}
+
+fn read_notices(event: Event) -> Vec<Notice> {
+    if event.need_rescan() {
+        return vec![Notice::Lost];
+    }
+    let landed = matches!(
+        event.kind,
+        EventKind::Access(AccessKind::Close(AccessMode::Write))
+            | EventKind::Modify(ModifyKind::Name(RenameMode::To))
+    );
+    let reading = matches!(event.kind, EventKind::Access(_)) && !landed;
+    let notice = if landed {
+        Notice::Landed
+    } else {
+        Notice::Touched
+    };
+    let paths = if reading { Vec::new() } else { event.paths };
+    paths.into_iter().map(notice).collect()
+}

@@ -1,0 +1,227 @@
+//! The files of a series, and how variables are found in them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::dataset::{VirtualArray, VirtualDataset, VirtualGroup};
+use crate::zarr::DataType;
+
+/// One file of a series.
+#[derive(Debug)]
+pub(super) struct Input {
+    pub dataset: VirtualDataset,
+    /// Its name in messages: the last part of its URL.
+    pub name: String,
+    /// Number of its first source among the sources of all inputs.
+    pub base: u32,
+}
+
+/// Inputs with their sources numbered through, and without the variables to be dropped.
+pub(super) fn numbered(datasets: Vec<VirtualDataset>, drop: &[String]) -> Vec<Input> {
+    let mut base = 0u32;
+    let number = |(at, mut dataset): (usize, VirtualDataset)| {
+        drop_variables(&mut dataset.root, "", drop);
+        dataset
+            .skipped
+            .retain(|skipped| !is_named(skipped.variable.trim_start_matches('/'), drop));
+        let name = dataset
+            .sources
+            .first()
+            .map(|source| base_name(&source.url))
+            .unwrap_or_default();
+        let name = if name.is_empty() {
+            format!("file {at}")
+        } else {
+            name
+        };
+        let input = Input {
+            name,
+            base,
+            dataset,
+        };
+        base = base.saturating_add(u32::try_from(input.dataset.sources.len()).unwrap_or(u32::MAX));
+        input
+    };
+    datasets.into_iter().enumerate().map(number).collect()
+}
+
+fn drop_variables(group: &mut VirtualGroup, prefix: &str, drop: &[String]) {
+    group
+        .arrays
+        .retain(|name, _| !is_named(&format!("{prefix}{name}"), drop));
+    for (name, inner) in &mut group.groups {
+        drop_variables(inner, &format!("{prefix}{name}/"), drop);
+    }
+}
+
+/// Whether a list names a variable, by its name or by its path.
+pub(super) fn is_named(path: &str, list: &[String]) -> bool {
+    list.iter().any(|wanted| {
+        let wanted = wanted.trim_start_matches('/');
+        wanted == path || wanted == split(path).1
+    })
+}
+
+/// The last part of a URL, without a query.
+pub(super) fn base_name(url: &str) -> String {
+    let path = url.split(['?', '#']).next().unwrap_or(url);
+    path.rsplit('/').next().unwrap_or(path).to_owned()
+}
+
+/// Folder (with its slash, empty for the root) and name of a path.
+pub(super) fn split(path: &str) -> (&str, &str) {
+    path.rfind('/')
+        .map_or(("", path), |at| path.split_at(at + 1))
+}
+
+impl Input {
+    pub(super) fn array(&self, path: &str) -> Option<&VirtualArray> {
+        array_at(&self.dataset.root, path)
+    }
+
+    /// Length of the concat dimension as it is seen from the group of `path`.
+    pub(super) fn length(&self, path: &str, dim: &str) -> Option<u64> {
+        let mut folder = split(path).0;
+        loop {
+            let group = group_at(&self.dataset.root, folder)?;
+            if let Some(length) = declared_length(group, dim) {
+                return Some(length);
+            }
+            if folder.is_empty() {
+                return None;
+            }
+            folder = split(folder.trim_end_matches('/')).0;
+        }
+    }
+}
+
+/// The array at a path relative to a group.
+pub(super) fn array_at<'a>(group: &'a VirtualGroup, path: &str) -> Option<&'a VirtualArray> {
+    match path.split_once('/') {
+        Some((name, rest)) => array_at(group.groups.get(name)?, rest),
+        None => group.arrays.get(path),
+    }
+}
+
+fn group_at<'a>(group: &'a VirtualGroup, folder: &str) -> Option<&'a VirtualGroup> {
+    match folder.split_once('/') {
+        Some((name, rest)) => group_at(group.groups.get(name)?, rest),
+        None => Some(group),
+    }
+}
+
+fn declared_length(group: &VirtualGroup, dim: &str) -> Option<u64> {
+    let declared = group.dimensions.get(dim).map(|dimension| dimension.length);
+    declared.or_else(|| {
+        group
+            .arrays
+            .values()
+            .find_map(|array| length_along(array, dim))
+    })
+}
+
+/// Which axis of an array is the dimension; `None` if none is or several are.
+pub(super) fn axis_along(array: &VirtualArray, dim: &str) -> Option<usize> {
+    let mut axes = array
+        .dimension_names
+        .iter()
+        .enumerate()
+        .filter(|(_, name)| *name == dim);
+    let axis = axes.next()?.0;
+    axes.next().is_none().then_some(axis)
+}
+
+/// Length of an array along a dimension that it has once.
+pub(super) fn length_along(array: &VirtualArray, dim: &str) -> Option<u64> {
+    array.shape.get(axis_along(array, dim)?).copied()
+}
+
+/// An attribute that is text.
+pub(super) fn text<'a>(array: &'a VirtualArray, attribute: &str) -> Option<&'a str> {
+    array.attributes.get(attribute).and_then(Value::as_str)
+}
+
+/// The files in the order of the series, and what can be said of them together.
+pub(super) struct Series<'a> {
+    pub files: Vec<&'a Input>,
+    pub dim: &'a str,
+    /// Path of a bounds variable along the concat dimension → path of the coordinate that it belongs to.
+    pub bounds: BTreeMap<String, String>,
+    /// Paths of the variables that locate others: coordinates and bounds.
+    pub coordinates: BTreeSet<String>,
+}
+
+impl<'a> Series<'a> {
+    pub(super) fn new(files: Vec<&'a Input>, dim: &'a str) -> Self {
+        let mut series = Self {
+            files,
+            dim,
+            bounds: BTreeMap::new(),
+            coordinates: BTreeSet::new(),
+        };
+        for file in series.files.clone() {
+            series.note_roles(&file.dataset.root, "");
+        }
+        series
+    }
+
+    /// Every path of a variable in any file, sorted.
+    pub(super) fn paths(&self) -> BTreeSet<String> {
+        let arrays = self.files.iter().flat_map(|file| file.dataset.root.walk());
+        arrays.map(|(path, _)| path).collect()
+    }
+
+    /// The first file that has a variable, and the variable there.
+    pub(super) fn first(&self, path: &str) -> Option<(&'a Input, &'a VirtualArray)> {
+        self.files
+            .iter()
+            .find_map(|file| Some((*file, file.array(path)?)))
+    }
+
+    /// The variable in each file of the series.
+    pub(super) fn arrays(&self, path: &str) -> Vec<Option<&'a VirtualArray>> {
+        self.files.iter().map(|file| file.array(path)).collect()
+    }
+
+    /// Number of steps of each file where `path` lies.
+    pub(super) fn lengths(&self, path: &str) -> Vec<u64> {
+        let length = |file: &&Input| {
+            let own = file
+                .array(path)
+                .and_then(|array| length_along(array, self.dim));
+            own.or_else(|| file.length(path, self.dim)).unwrap_or(0)
+        };
+        self.files.iter().map(length).collect()
+    }
+
+    fn note_roles(&mut self, group: &VirtualGroup, prefix: &str) {
+        for (name, array) in &group.arrays {
+            let path = format!("{prefix}{name}");
+            if array.dimension_names.contains(name) {
+                self.coordinates.insert(path.clone());
+            }
+            for attribute in ["bounds", "climatology"] {
+                if let Some(bounds) = text(array, attribute) {
+                    let bounds = format!("{prefix}{}", bounds.trim());
+                    self.coordinates.insert(bounds.clone());
+                    self.bounds.entry(bounds).or_insert_with(|| path.clone());
+                }
+            }
+            let named = text(array, "coordinates")
+                .into_iter()
+                .flat_map(str::split_whitespace);
+            self.coordinates
+                .extend(named.map(|name| format!("{prefix}{name}")));
+        }
+        for (name, inner) in &group.groups {
+            self.note_roles(inner, &format!("{prefix}{name}/"));
+        }
+    }
+
+    /// Whether a variable locates or labels others, so that it may be read whole.
+    pub(super) fn is_coordinate(&self, path: &str, array: &VirtualArray) -> bool {
+        let is_text = matches!(array.data_type, DataType::FixedString(_));
+        array.shape.len() <= 1 || is_text || self.coordinates.contains(path)
+    }
+}

@@ -1,0 +1,632 @@
+//! Time along a series: the order of the files, whether it increases, and one encoding for all of it.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use crate::cf::{self, Axis, Calendar, CfError, Instant, TimePart, TimeUnits, TimeValues, axis_of};
+use crate::combine::CombineError;
+use crate::combine::input::{Input, Series, axis_along, split, text};
+use crate::combine::refusal::Disagreement;
+use crate::combine::values::{Reader, as_usize, numbers};
+use crate::dataset::VirtualArray;
+use crate::manifest::ChunkEntry;
+use crate::zarr::{ByteOrder, DataType, float, signed, unsigned};
+
+/// Where the steps of one file lie.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Positions {
+    /// On a calendar.
+    Instants(Vec<Instant>),
+    /// On an axis of plain numbers.
+    Numbers(Vec<f64>),
+    /// Nobody can say.
+    Unknown,
+}
+
+impl Positions {
+    fn first_cmp(&self, other: &Self) -> Ordering {
+        let known = match (self, other) {
+            (Self::Instants(a), Self::Instants(b)) => {
+                pair(a, b).and_then(|(a, b)| a.partial_cmp(b))
+            }
+            (Self::Numbers(a), Self::Numbers(b)) => pair(a, b).and_then(|(a, b)| a.partial_cmp(b)),
+            _ => return Ordering::Equal,
+        };
+        known.unwrap_or_else(|| self.is_empty().cmp(&other.is_empty()))
+    }
+
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Instants(instants) => instants.is_empty(),
+            Self::Numbers(numbers) => numbers.is_empty(),
+            Self::Unknown => true,
+        }
+    }
+}
+
+fn pair<'a, T>(a: &'a [T], b: &'a [T]) -> Option<(&'a T, &'a T)> {
+    Some((a.first()?, b.first()?))
+}
+
+/// A concat coordinate and where each input's steps lie on it, in the order of the inputs.
+#[derive(Debug)]
+pub(super) struct Clock {
+    pub path: String,
+    pub positions: Vec<Positions>,
+}
+
+/// Whether a variable counts from a date; what is packed does not count as that.
+pub(super) fn is_time(array: &VirtualArray) -> bool {
+    let since =
+        text(array, "units").is_some_and(|units| units.to_ascii_lowercase().contains(" since "));
+    let number = matches!(
+        array.data_type,
+        DataType::Int(..) | DataType::UInt(..) | DataType::Float(..)
+    );
+    let packed = ["scale_factor", "add_offset"]
+        .iter()
+        .any(|key| array.attributes.contains_key(*key));
+    since && number && !packed
+}
+
+/// The units and the calendar of a variable that [`is_time`].
+pub(super) fn units_of(array: &VirtualArray) -> Result<TimeUnits, CfError> {
+    let calendar = Calendar::parse(text(array, "calendar"))?;
+    TimeUnits::parse(text(array, "units").unwrap_or_default(), calendar)
+}
+
+/// Reads the concat coordinates of all groups, the shallowest first; `None` while bytes are missing.
+pub(super) fn read(
+    inputs: &[Input],
+    dim: &str,
+    reader: &mut Reader<'_>,
+    faults: &mut Vec<Disagreement>,
+) -> Result<Option<Vec<Clock>>, CombineError> {
+    let mut clocks = Vec::new();
+    for path in clock_paths(inputs, dim) {
+        let mut positions = Vec::new();
+        for input in inputs {
+            positions.push(read_one(input, &path, reader, faults)?);
+        }
+        check_calendars(&path, inputs, &positions, faults);
+        clocks.push(Clock { path, positions });
+    }
+    Ok((!reader.is_waiting()).then_some(clocks))
+}
+
+fn read_one(
+    input: &Input,
+    path: &str,
+    reader: &mut Reader<'_>,
+    faults: &mut Vec<Disagreement>,
+) -> Result<Positions, CombineError> {
+    let Some(array) = input.array(path).filter(|array| array.shape.len() == 1) else {
+        return Ok(Positions::Unknown);
+    };
+    let Some(bytes) = reader.values(input, path, array)? else {
+        return Ok(Positions::Unknown);
+    };
+    if !is_time(array) {
+        return Ok(numbers(&bytes, &array.data_type).map_or(Positions::Unknown, Positions::Numbers));
+    }
+    let read = units_of(array).and_then(|units| {
+        time_values(&bytes, &array.data_type).map_or(Ok(Vec::new()), |values| units.decode(&values))
+    });
+    Ok(read.map_or_else(
+        |error| {
+            faults.push(unreadable(input, path, &error));
+            Positions::Unknown
+        },
+        Positions::Instants,
+    ))
+}
+
+fn unreadable(input: &Input, path: &str, error: &CfError) -> Disagreement {
+    Disagreement::new(
+        error.code(),
+        &input.name,
+        path,
+        &format!("cannot be read: {error}"),
+    )
+}
+
+/// Variables named like the dimension; where a group has none, a time along it.
+fn clock_paths(inputs: &[Input], dim: &str) -> Vec<String> {
+    let mut named = BTreeSet::new();
+    let mut timed = BTreeSet::new();
+    for (path, array) in inputs.iter().flat_map(|input| input.dataset.root.walk()) {
+        if array.dimension_names != [dim] {
+            continue;
+        }
+        let (folder, name) = split(&path);
+        let depth = folder.matches('/').count();
+        if name == dim {
+            named.insert((depth, path));
+        } else if is_time(array)
+            && axis_of(name, &array.attributes) == Some(Axis::T)
+            && is_named_time(name, array)
+        {
+            timed.insert((depth, path));
+        }
+    }
+    if named.is_empty() {
+        named.extend(timed.into_iter().next());
+    }
+    named.into_iter().map(|(_, path)| path).collect()
+}
+
+fn is_named_time(name: &str, array: &VirtualArray) -> bool {
+    let standard = text(array, "standard_name") == Some("time");
+    standard || text(array, "axis") == Some("T") || name.eq_ignore_ascii_case("time")
+}
+
+fn check_calendars(
+    path: &str,
+    inputs: &[Input],
+    positions: &[Positions],
+    faults: &mut Vec<Disagreement>,
+) {
+    let calendar_of = |positions: &Positions| match positions {
+        Positions::Instants(instants) => instants.first().map(|instant| instant.calendar().name()),
+        _ => None,
+    };
+    let Some(first) = positions.iter().find_map(calendar_of) else {
+        return;
+    };
+    for (input, positions) in inputs.iter().zip(positions) {
+        match (calendar_of(positions), positions) {
+            (Some(calendar), _) if calendar != first => {
+                let problem = format!(
+                    "has the calendar '{calendar}', first file has '{first}'. Series with different calendars cannot be joined"
+                );
+                let fault = Disagreement::new("calendar_mismatch", &input.name, path, &problem);
+                faults.push(fault.with_values(first, calendar));
+            }
+            (None, Positions::Numbers(_)) => {
+                let problem = "has no time units, other files have";
+                faults.push(Disagreement::new(
+                    "time_units_invalid",
+                    &input.name,
+                    path,
+                    problem,
+                ));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The inputs in the order of their first step; those without one keep their place at the end.
+pub(super) fn order(clock: Option<&Clock>, count: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..count).collect();
+    if let Some(clock) = clock {
+        order.sort_by(
+            |a, b| match (clock.positions.get(*a), clock.positions.get(*b)) {
+                (Some(a), Some(b)) => a.first_cmp(b),
+                _ => Ordering::Equal,
+            },
+        );
+    }
+    order
+}
+
+/// Checks that a coordinate strictly increases in every file and from file to file.
+pub(super) fn check_increasing(
+    clock: &Clock,
+    order: &[usize],
+    inputs: &[Input],
+    faults: &mut Vec<Disagreement>,
+) {
+    let mut before: Option<(&Input, &Positions)> = None;
+    for at in order {
+        let (Some(input), Some(positions)) = (inputs.get(*at), clock.positions.get(*at)) else {
+            continue;
+        };
+        faults.extend(fault_inside(&clock.path, input, positions));
+        if positions.is_empty() {
+            continue;
+        }
+        if let Some((earlier, last)) = before {
+            faults.extend(fault_between(
+                &clock.path,
+                (earlier, last),
+                (input, positions),
+            ));
+        }
+        before = Some((input, positions));
+    }
+}
+
+fn fault_inside(path: &str, input: &Input, positions: &Positions) -> Option<Disagreement> {
+    let (index, equal, step) = match positions {
+        Positions::Instants(instants) => {
+            let fault = cf::check_increasing(instants)?;
+            let step = instants.get(fault.index)?.date_time().to_iso();
+            (fault.index, fault.order == cf::Order::Duplicate, step)
+        }
+        Positions::Numbers(numbers) => {
+            let mut pairs = numbers.iter().zip(numbers.iter().skip(1));
+            let index = pairs.position(|(a, b)| a.partial_cmp(b) != Some(Ordering::Less))? + 1;
+            let (earlier, later) = (numbers.get(index - 1)?, numbers.get(index)?);
+            (index, earlier.total_cmp(later).is_eq(), later.to_string())
+        }
+        Positions::Unknown => return None,
+    };
+    Some(match equal {
+        true => Disagreement::new(
+            "time_duplicate",
+            &input.name,
+            path,
+            &format!("has {step} twice, again at index {index}"),
+        ),
+        false => {
+            let problem = format!("does not increase at index {index} ({step})");
+            Disagreement::new("time_not_increasing", &input.name, path, &problem)
+        }
+    })
+}
+
+fn fault_between(
+    path: &str,
+    (earlier, first): (&Input, &Positions),
+    (later, second): (&Input, &Positions),
+) -> Option<Disagreement> {
+    let (end, start, shared) = match (first, second) {
+        (Positions::Instants(a), Positions::Instants(b)) => {
+            let (end, start) = (a.last()?, b.first()?);
+            if end.partial_cmp(start)? == Ordering::Less {
+                return None;
+            }
+            let known: HashSet<&Instant> = a.iter().collect();
+            let shared = b.iter().find(|instant| known.contains(instant));
+            let iso = |instant: &Instant| instant.date_time().to_iso();
+            (iso(end), iso(start), shared.map(iso))
+        }
+        (Positions::Numbers(a), Positions::Numbers(b)) => {
+            let (end, start) = (a.last()?, b.first()?);
+            if end < start {
+                return None;
+            }
+            let known: HashSet<u64> = a.iter().map(|number| number.to_bits()).collect();
+            let shared = b.iter().find(|number| known.contains(&number.to_bits()));
+            (
+                end.to_string(),
+                start.to_string(),
+                shared.map(f64::to_string),
+            )
+        }
+        _ => return None,
+    };
+    let (code, problem) = match shared {
+        Some(step) => (
+            "time_duplicate",
+            format!("has {step}, which is in {} too", earlier.name),
+        ),
+        None => (
+            "time_not_increasing",
+            format!("starts at {start}, before {} ends at {end}", earlier.name),
+        ),
+    };
+    Some(Disagreement::new(code, &later.name, path, &problem).with_values(end, start))
+}
+
+/// Values of one variable over the whole series, in one encoding.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Column {
+    pub data_type: DataType,
+    pub bytes: Vec<u8>,
+    /// The units of a coordinate; bounds have none of their own.
+    pub units: String,
+}
+
+/// What becomes of the variables that count time.
+#[derive(Debug, Default)]
+pub(super) struct Columns {
+    /// Those that were brought to one encoding.
+    pub joined: BTreeMap<String, Column>,
+    /// Every variable whose units are known to agree or were made to: times and their bounds.
+    pub timed: BTreeSet<String>,
+}
+
+/// Brings times that differ in units or type, and their bounds, to one encoding; `None` while bytes are missing.
+pub(super) fn columns(
+    series: &Series<'_>,
+    along: &[String],
+    inline_max: u64,
+    reader: &mut Reader<'_>,
+    faults: &mut Vec<Disagreement>,
+) -> Result<Columns, CombineError> {
+    let mut columns = Columns::default();
+    for path in along {
+        let arrays: Vec<&VirtualArray> = series.arrays(path).into_iter().flatten().collect();
+        let belongs = series
+            .bounds
+            .get(path)
+            .and_then(|owner| series.first(owner));
+        if belongs.is_some_and(|(_, owner)| is_time(owner))
+            || !arrays.iter().all(|array| is_time(array))
+        {
+            continue;
+        }
+        let agreement = agreement(series, path, faults);
+        let bounds = bounds_of(series, path, along);
+        columns.timed.insert(path.clone());
+        columns.timed.extend(bounds.clone());
+        let small = arrays.iter().all(|array| is_small(array, inline_max));
+        match agreement {
+            Agreement::Same => {}
+            Agreement::Types if small => {
+                join_into(&mut columns, series, &[path.as_str()], reader, faults)?
+            }
+            Agreement::None if small => {
+                let mut paths = vec![path.as_str()];
+                paths.extend(bounds.as_deref());
+                join_into(&mut columns, series, &paths, reader, faults)?;
+            }
+            // Too large to be re-expressed: the units must agree like those of any other variable.
+            Agreement::Types | Agreement::None => drop(columns.timed.remove(path)),
+        }
+    }
+    join_bounds_types(&mut columns, series, reader, faults)?;
+    Ok(columns)
+}
+
+fn is_small(array: &VirtualArray, inline_max: u64) -> bool {
+    array.shape.len() == 1 || array.nbytes().is_some_and(|bytes| bytes <= inline_max)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Agreement {
+    /// Units and types are equal.
+    Same,
+    /// Only the width of the type differs.
+    Types,
+    /// Units or the kind of numbers differ.
+    None,
+}
+
+fn agreement(series: &Series<'_>, path: &str, faults: &mut Vec<Disagreement>) -> Agreement {
+    let mut first: Option<(TimeUnits, &VirtualArray)> = None;
+    let mut result = Agreement::Same;
+    for file in &series.files {
+        let Some(array) = file.array(path) else {
+            continue;
+        };
+        let units = match units_of(array) {
+            Ok(units) => units,
+            Err(error) => {
+                // The concat coordinates have been reported when they were read.
+                let fault = unreadable(file, path, &error);
+                if !faults.contains(&fault) {
+                    faults.push(fault);
+                }
+                continue;
+            }
+        };
+        match &first {
+            None => first = Some((units, array)),
+            Some((first_units, _)) if first_units.calendar() != units.calendar() => {
+                report_calendar(file, path, first_units, &units, faults);
+            }
+            Some((first_units, first_array)) => {
+                let float = |array: &VirtualArray| matches!(array.data_type, DataType::Float(..));
+                if *first_units != units || float(first_array) != float(array) {
+                    result = Agreement::None;
+                } else if first_array.data_type.to_little_endian()
+                    != array.data_type.to_little_endian()
+                    && result == Agreement::Same
+                {
+                    result = Agreement::Types;
+                }
+            }
+        }
+    }
+    result
+}
+
+fn report_calendar(
+    file: &Input,
+    path: &str,
+    first: &TimeUnits,
+    other: &TimeUnits,
+    faults: &mut Vec<Disagreement>,
+) {
+    let (first, other) = (first.calendar().name(), other.calendar().name());
+    let known = |fault: &Disagreement| fault.code == "calendar_mismatch" && fault.variable == path;
+    if !faults.iter().any(known) {
+        let problem = format!("has the calendar '{other}', first file has '{first}'");
+        faults.push(
+            Disagreement::new("calendar_mismatch", &file.name, path, &problem)
+                .with_values(first, other),
+        );
+    }
+}
+
+/// The bounds of a time that run along the concat dimension first.
+fn bounds_of(series: &Series<'_>, owner: &str, along: &[String]) -> Option<String> {
+    let mut bounds = series
+        .bounds
+        .iter()
+        .filter(|(_, of)| *of == owner)
+        .map(|(path, _)| path);
+    bounds
+        .find(|path| {
+            let leading = |array: &&VirtualArray| axis_along(array, series.dim) == Some(0);
+            along.contains(path) && series.arrays(path).iter().flatten().all(leading)
+        })
+        .cloned()
+}
+
+/// Bounds whose times agree, but whose own types differ.
+fn join_bounds_types(
+    columns: &mut Columns,
+    series: &Series<'_>,
+    reader: &mut Reader<'_>,
+    faults: &mut Vec<Disagreement>,
+) -> Result<(), CombineError> {
+    for path in series.bounds.keys() {
+        if !columns.timed.contains(path) || columns.joined.contains_key(path) {
+            continue;
+        }
+        let mut types = series
+            .arrays(path)
+            .into_iter()
+            .flatten()
+            .map(|array| array.data_type.to_little_endian());
+        let first = types.next();
+        if types.any(|other| Some(&other) != first.as_ref()) {
+            join_into(columns, series, &[path.as_str()], reader, faults)?;
+        }
+    }
+    Ok(())
+}
+
+/// Joins a time, and its bounds when they are the second path.
+fn join_into(
+    columns: &mut Columns,
+    series: &Series<'_>,
+    paths: &[&str],
+    reader: &mut Reader<'_>,
+    faults: &mut Vec<Disagreement>,
+) -> Result<(), CombineError> {
+    let mut read = Vec::new();
+    for path in paths {
+        let mut parts = Vec::new();
+        for file in &series.files {
+            let Some(array) = file.array(path) else {
+                continue;
+            };
+            let Some(bytes) = reader.values(file, path, array)? else {
+                continue;
+            };
+            parts.extend(part(series, file, path, array, &bytes));
+        }
+        read.push(parts);
+    }
+    if reader.is_waiting() {
+        return Ok(());
+    }
+    let first = series.first(paths.first().copied().unwrap_or_default());
+    let joined = match read.as_slice() {
+        [times, bounds] => {
+            cf::join_times_with_bounds(times, bounds).map(|(time, bounds)| (time, Some(bounds)))
+        }
+        [times] => cf::join_times(times).map(|time| (time, None)),
+        _ => return Ok(()),
+    };
+    match (joined, first) {
+        (Ok((time, bounds)), _) => {
+            let values = std::iter::once(time.values).chain(bounds);
+            for (path, values) in paths.iter().zip(values) {
+                let like = series.first(path).map(|(_, array)| &array.data_type);
+                let (data_type, bytes) = encode(&values, like);
+                let units = time.units.clone();
+                columns.joined.insert(
+                    (*path).to_owned(),
+                    Column {
+                        data_type,
+                        bytes,
+                        units,
+                    },
+                );
+            }
+        }
+        // Different calendars have been reported, file by file.
+        (Err(CfError::CalendarMismatch { .. }), _) | (_, None) => {}
+        (Err(error), Some((file, _))) => {
+            let path = paths.first().copied().unwrap_or_default();
+            faults.push(unreadable(file, path, &error));
+        }
+    }
+    Ok(())
+}
+
+fn part<'a>(
+    series: &Series<'_>,
+    file: &'a Input,
+    path: &str,
+    array: &'a VirtualArray,
+    bytes: &[u8],
+) -> Option<TimePart<'a>> {
+    let own = is_time(array).then_some(array);
+    let owner = own.or_else(|| file.array(series.bounds.get(path)?))?;
+    Some(TimePart {
+        values: time_values(bytes, &array.data_type)?,
+        units: text(owner, "units")?,
+        calendar: Calendar::parse(text(owner, "calendar")).ok()?,
+    })
+}
+
+/// The instants of an inlined time coordinate; `None` where the array is no CF time or not inlined as one chunk.
+pub fn time_instants(array: &VirtualArray) -> Option<Vec<Instant>> {
+    let ChunkEntry::Inline(bytes) = array.chunks.get(0) else {
+        return None;
+    };
+    let attribute = |name: &str| {
+        array
+            .attributes
+            .get(name)
+            .and_then(serde_json::Value::as_str)
+    };
+    let calendar = Calendar::parse(attribute("calendar")).ok()?;
+    let units = TimeUnits::parse(attribute("units")?, calendar).ok()?;
+    if array.shape != array.chunk_shape || !array.codecs.is_empty() {
+        return None;
+    }
+    units.decode(&time_values(&bytes, &array.data_type)?).ok()
+}
+
+/// Little-endian numbers as time values; `None` for what is no number or too large for one.
+pub(super) fn time_values(bytes: &[u8], data_type: &DataType) -> Option<TimeValues> {
+    let order = ByteOrder::Little;
+    let elements = bytes.chunks_exact(as_usize(data_type.size()).max(1));
+    match data_type {
+        DataType::Int(..) => Some(TimeValues::Int(
+            elements.map(|e| signed(e, order)).collect(),
+        )),
+        DataType::UInt(..) => {
+            TimeValues::from_unsigned(&elements.map(|e| unsigned(e, order)).collect::<Vec<_>>())
+        }
+        DataType::Float(..) => Some(TimeValues::Float(
+            elements.map(|e| float(e, order)).collect(),
+        )),
+        _ => None,
+    }
+}
+
+/// Joined values as bytes, in the first file's integer type where they fit it.
+fn encode(values: &TimeValues, like: Option<&DataType>) -> (DataType, Vec<u8>) {
+    let order = ByteOrder::Little;
+    match values {
+        TimeValues::Float(values) => {
+            let bytes = values
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect();
+            (DataType::Float(8, order), bytes)
+        }
+        TimeValues::Int(values) => {
+            let four = matches!(like, Some(DataType::Int(4, _)));
+            let narrow: Option<Vec<i32>> = values
+                .iter()
+                .map(|value| i32::try_from(*value).ok())
+                .collect();
+            match narrow.filter(|_| four) {
+                Some(narrow) => (
+                    DataType::Int(4, order),
+                    narrow
+                        .iter()
+                        .flat_map(|value| value.to_le_bytes())
+                        .collect(),
+                ),
+                None => (
+                    DataType::Int(8, order),
+                    values
+                        .iter()
+                        .flat_map(|value| value.to_le_bytes())
+                        .collect(),
+                ),
+            }
+        }
+    }
+}

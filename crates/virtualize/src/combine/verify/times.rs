@@ -1,0 +1,223 @@
+//! Values that stand in the combined dataset: times as instants, everything else bit for bit.
+
+use std::collections::HashMap;
+
+use super::Verifier;
+use crate::cf::{self, Instant, TimeUnits};
+use crate::combine::input::{array_at, axis_along, split, text};
+use crate::combine::time::{is_time, time_values, units_of};
+use crate::combine::values::{as_usize, assemble, to_little_endian};
+use crate::dataset::{VirtualArray, VirtualDataset, product};
+use crate::manifest::ChunkEntry;
+use crate::zarr::DataType;
+
+impl Verifier<'_> {
+    /// Compares the values of one file with the part of the combined variable that begins at `start`.
+    pub(super) fn compare_values(
+        &mut self,
+        path: &str,
+        file: usize,
+        start: u64,
+        fresh: &VirtualArray,
+        values: &[u8],
+    ) {
+        let Some(combined) = array_at(&self.combined.root, path) else {
+            return;
+        };
+        let Some(part) = part_of(combined, &self.options.concat_dim, start, fresh) else {
+            let message = format!("has shape {:?}, the file {:?}", combined.shape, fresh.shape);
+            return self.note("shape_differs", file, path, message);
+        };
+        let fresh_units = self
+            .fresh
+            .get(file)
+            .and_then(|dataset| owner_units(dataset, path));
+        let combined_units = owner_units(self.combined, path);
+        if let (Some(ours), Some(theirs)) = (combined_units, fresh_units) {
+            self.compare_packing(path, combined, file, fresh, true);
+            let ours = instants(&ours, &part, &combined.data_type);
+            let theirs = instants(&theirs, values, &fresh.data_type);
+            // Values that are no times at all, such as fills, can only be compared as they stand.
+            let same = match (&ours, &theirs) {
+                (Some(ours), Some(theirs)) => ours == theirs,
+                _ => part == values,
+            };
+            if !same {
+                self.note(
+                    "times_differ",
+                    file,
+                    path,
+                    String::from("its times are not those of the file"),
+                );
+            }
+            return;
+        }
+        self.compare_packing(path, combined, file, fresh, false);
+        if combined.data_type.to_little_endian() != fresh.data_type.to_little_endian() {
+            let message = format!(
+                "is {}, in the file {}",
+                combined.data_type.name(),
+                fresh.data_type.name()
+            );
+            self.note("dtype_mismatch", file, path, message);
+        } else if part != values {
+            self.note(
+                "values_differ",
+                file,
+                path,
+                String::from("its values are not those of the file"),
+            );
+        }
+    }
+
+    /// The first step of each file where `path` lies, by its first time; `None` for those without times.
+    pub(super) fn starts(&mut self, path: &str) -> Vec<Option<u64>> {
+        let Some(clock) = clock_of(self.combined, path, &self.options.concat_dim) else {
+            return Vec::new();
+        };
+        if let Some(known) = self.starts.get(&clock) {
+            return known.clone();
+        }
+        let joined = times_of(self.combined, &clock).unwrap_or_default();
+        let places: HashMap<Instant, u64> = joined.into_iter().zip(0..).collect();
+        let mut starts = Vec::new();
+        for (file, dataset) in self.fresh.iter().enumerate() {
+            let first = times_of(dataset, &clock).and_then(|times| times.first().copied());
+            let place = first.and_then(|first| places.get(&first).copied());
+            if let (Some(first), None) = (first, place) {
+                let message = format!("its first time {} is not there", first.date_time().to_iso());
+                self.note("times_differ", file, &clock, message);
+            }
+            starts.push(place);
+        }
+        self.starts.insert(clock, starts.clone());
+        starts
+    }
+
+    /// The fresh times must increase from file to file, in the order of the sources.
+    pub(super) fn compare_times(&mut self) {
+        let path = self.options.concat_dim.clone();
+        let mut last: Option<Instant> = None;
+        for (file, dataset) in self.fresh.iter().enumerate() {
+            let times = times_of(dataset, &path).unwrap_or_default();
+            let all: Vec<Instant> = last.into_iter().chain(times).collect();
+            if cf::check_increasing(&all).is_some() {
+                let message = String::from("its times do not follow those of the files before");
+                self.note("order", file, &path, message);
+            }
+            last = all.last().copied();
+        }
+    }
+}
+
+fn instants(units: &TimeUnits, values: &[u8], data_type: &DataType) -> Option<Vec<Instant>> {
+    units.decode(&time_values(values, data_type)?).ok()
+}
+
+/// The times of an inlined coordinate.
+fn times_of(dataset: &VirtualDataset, path: &str) -> Option<Vec<Instant>> {
+    let array = array_at(&dataset.root, path).filter(|array| is_time(array))?;
+    let values = to_little_endian(inlined_values(array)?, &array.data_type);
+    instants(&units_of(array).ok()?, &values, &array.data_type)
+}
+
+/// The concat coordinate of the group that a variable lies in, or of the nearest group above.
+fn clock_of(dataset: &VirtualDataset, path: &str, dim: &str) -> Option<String> {
+    let mut folder = split(path).0;
+    loop {
+        let clock = format!("{folder}{dim}");
+        if array_at(&dataset.root, &clock).is_some_and(is_time) {
+            return Some(clock);
+        }
+        if folder.is_empty() {
+            return None;
+        }
+        folder = split(folder.trim_end_matches('/')).0;
+    }
+}
+
+/// The units that a variable's values are in, its own or those of the time that it bounds.
+fn owner_units(dataset: &VirtualDataset, path: &str) -> Option<TimeUnits> {
+    let array = array_at(&dataset.root, path)?;
+    if is_time(array) {
+        return units_of(array).ok();
+    }
+    let (folder, name) = split(path);
+    let owner = dataset.root.walk().into_iter().find(|(other, owner)| {
+        let bounds = text(owner, "bounds").or_else(|| text(owner, "climatology"));
+        split(other).0 == folder && bounds.map(str::trim) == Some(name) && is_time(owner)
+    });
+    units_of(owner?.1).ok()
+}
+
+fn inlined_values(array: &VirtualArray) -> Option<Vec<u8>> {
+    let inline = |entry| match entry {
+        ChunkEntry::Inline(bytes) => Some(Some(bytes)),
+        _ => None,
+    };
+    array
+        .chunks
+        .is_inline()
+        .then(|| assemble(array, inline).ok())
+        .flatten()
+}
+
+/// The little-endian bytes of the steps of one file; `None` when the shapes do not go together.
+fn part_of(
+    combined: &VirtualArray,
+    dim: &str,
+    start: u64,
+    fresh: &VirtualArray,
+) -> Option<Vec<u8>> {
+    if combined.data_type == DataType::VlenString {
+        return strings_of(combined, start, fresh.len()?);
+    }
+    let all = to_little_endian(inlined_values(combined)?, &combined.data_type);
+    let Some(axis) = axis_along(combined, dim) else {
+        return (combined.shape == fresh.shape).then_some(all);
+    };
+    let others = |array: &VirtualArray| {
+        let mut shape = array.shape.clone();
+        if let Some(len) = shape.get_mut(axis) {
+            *len = 0;
+        }
+        shape
+    };
+    if others(combined) != others(fresh) || combined.dimension_names != fresh.dimension_names {
+        return None;
+    }
+    let row = combined
+        .shape
+        .get(axis + 1..)
+        .and_then(product)?
+        .checked_mul(combined.data_type.size())?;
+    let (total, len) = (combined.shape.get(axis)?, fresh.shape.get(axis)?);
+    let outer = combined.shape.get(..axis).and_then(product)?;
+    let mut out = Vec::new();
+    for at in 0..outer {
+        let from = at
+            .checked_mul(*total)?
+            .checked_add(start)?
+            .checked_mul(row)?;
+        let until = from.checked_add(len.checked_mul(row)?)?;
+        out.extend_from_slice(all.get(as_usize(from)..as_usize(until))?);
+    }
+    Some(out)
+}
+
+/// Some strings of a vlen-utf8 chunk as a chunk of their own.
+fn strings_of(array: &VirtualArray, start: u64, count: u64) -> Option<Vec<u8>> {
+    let all = inlined_values(array)?;
+    let mut rest = all.get(4..)?;
+    let mut out = u32::try_from(count).ok()?.to_le_bytes().to_vec();
+    for at in 0..start.checked_add(count)? {
+        let (head, _) = rest.split_first_chunk::<4>()?;
+        let len = as_usize(u64::from(u32::from_le_bytes(*head))).checked_add(4)?;
+        let (string, behind) = rest.split_at_checked(len)?;
+        if at >= start {
+            out.extend_from_slice(string);
+        }
+        rest = behind;
+    }
+    Some(out)
+}

@@ -1,0 +1,75 @@
+//! Bob Jenkins' lookup3 hash, the checksum of every structure that HDF5 1.8 and later added.
+
+/// The checksum of `bytes`, with 0 as the initial value.
+pub(super) fn lookup3(bytes: &[u8]) -> u32 {
+    let len = u32::try_from(bytes.len() & 0xffff_ffff).unwrap_or(u32::MAX);
+    let start = 0xdead_beef_u32.wrapping_add(len);
+    let (mut a, mut b, mut c) = (start, start, start);
+    let mut rest = bytes;
+    while rest.len() > 12 {
+        let (block, tail) = rest.split_at(12);
+        let [x, y, z] = words(block);
+        a = a.wrapping_add(x);
+        b = b.wrapping_add(y);
+        c = c.wrapping_add(z);
+        (a, b, c) = mix(a, b, c);
+        rest = tail;
+    }
+    if rest.is_empty() {
+        return c;
+    }
+    let [x, y, z] = words(rest);
+    finish(a.wrapping_add(x), b.wrapping_add(y), c.wrapping_add(z))
+}
+
+/// Up to twelve bytes as three little-endian words, padded with zeros.
+fn words(bytes: &[u8]) -> [u32; 3] {
+    let mut padded = [[0u8; 4]; 3];
+    for (word, part) in padded.iter_mut().zip(bytes.chunks(4)) {
+        for (to, from) in word.iter_mut().zip(part) {
+            *to = *from;
+        }
+    }
+    padded.map(u32::from_le_bytes)
+}
+
+fn mix(mut a: u32, mut b: u32, mut c: u32) -> (u32, u32, u32) {
+    a = a.wrapping_sub(c) ^ c.rotate_left(4);
+    c = c.wrapping_add(b);
+    b = b.wrapping_sub(a) ^ a.rotate_left(6);
+    a = a.wrapping_add(c);
+    c = c.wrapping_sub(b) ^ b.rotate_left(8);
+    b = b.wrapping_add(a);
+    a = a.wrapping_sub(c) ^ c.rotate_left(16);
+    c = c.wrapping_add(b);
+    b = b.wrapping_sub(a) ^ a.rotate_left(19);
+    a = a.wrapping_add(c);
+    c = c.wrapping_sub(b) ^ b.rotate_left(4);
+    b = b.wrapping_add(a);
+    (a, b, c)
+}
+
+fn finish(mut a: u32, mut b: u32, mut c: u32) -> u32 {
+    c = (c ^ b).wrapping_sub(b.rotate_left(14));
+    a = (a ^ c).wrapping_sub(c.rotate_left(11));
+    b = (b ^ a).wrapping_sub(a.rotate_left(25));
+    c = (c ^ b).wrapping_sub(b.rotate_left(16));
+    a = (a ^ c).wrapping_sub(c.rotate_left(4));
+    b = (b ^ a).wrapping_sub(a.rotate_left(14));
+    (c ^ b).wrapping_sub(b.rotate_left(24))
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    // The driver in Jenkins' lookup3.c prints these.
+    #[rstest]
+    #[case::nothing(b"", 0xdead_beef)]
+    #[case::thirty_bytes(b"Four score and seven years ago", 0x1777_0551)]
+    fn agrees_with_the_author(#[case] bytes: &[u8], #[case] hash: u32) {
+        assert_eq!(lookup3(bytes), hash);
+    }
+}

@@ -1,0 +1,290 @@
+//! HDF5's types as Zarr's.
+
+use crate::hdf5::{Datatype, DatatypeClass, Member, Order};
+use crate::netcdf4::attribute::is_bool;
+use crate::zarr::{ByteOrder, DataType, Field};
+
+/// Names that pairs of floats have when they mean a complex number.
+const COMPLEX: [(&str, &str); 3] = [("r", "i"), ("re", "im"), ("real", "imag")];
+
+/// Nesting of types beyond which a file is not taken seriously.
+const MAX_DEPTH: usize = 32;
+
+/// The type of an element of the array; for array types that of their base, whose lengths are the array's then.
+///
+/// # Errors
+///
+/// The reason why Zarr cannot hold it.
+pub(super) fn element_type(datatype: &Datatype) -> Result<DataType, String> {
+    let mut base = datatype;
+    while let DatatypeClass::Array { base: inner, .. } = &base.class {
+        base = inner;
+    }
+    convert(base, MAX_DEPTH)
+}
+
+fn convert(datatype: &Datatype, depth: usize) -> Result<DataType, String> {
+    let depth = depth
+        .checked_sub(1)
+        .ok_or_else(|| String::from("its type is nested too deeply"))?;
+    match &datatype.class {
+        DatatypeClass::Integer {
+            order,
+            signed,
+            bit_offset,
+            precision,
+        } => integer(datatype.size, *order, *signed, (*bit_offset, *precision)),
+        DatatypeClass::Float { order, ieee } => float(datatype.size, *order, *ieee),
+        DatatypeClass::String { .. } => match datatype.size {
+            0 => Err(String::from("its strings have no length")),
+            size => Ok(DataType::FixedString(u64::from(size))),
+        },
+        DatatypeClass::VlenString { .. } => Ok(DataType::VlenString),
+        DatatypeClass::Opaque { .. } if datatype.size > 0 => {
+            Ok(DataType::Opaque(u64::from(datatype.size)))
+        }
+        DatatypeClass::Bitfield { order } => {
+            let bits = u16::try_from(datatype.size.saturating_mul(8)).unwrap_or(u16::MAX);
+            integer(datatype.size, *order, false, (0, bits))
+        }
+        DatatypeClass::Enum { .. } if is_bool(datatype) && !datatype.committed => {
+            Ok(DataType::Bool)
+        }
+        DatatypeClass::Enum { base, .. } => convert(base, depth),
+        DatatypeClass::Complex(base) => complex(base, depth),
+        DatatypeClass::Compound(members) => compound(datatype, members, depth),
+        other => Err(format!("Zarr has no type for {}", class_name(other))),
+    }
+}
+
+const fn class_name(class: &DatatypeClass) -> &'static str {
+    match class {
+        DatatypeClass::Time => "HDF5's time class",
+        DatatypeClass::Reference { object: true } => "object references",
+        DatatypeClass::Reference { object: false } => "region references",
+        DatatypeClass::VlenSequence(_) => "variable-length sequences",
+        DatatypeClass::Opaque { .. } => "opaque values of no length",
+        _ => "this type",
+    }
+}
+
+fn integer(
+    size: u32,
+    order: Order,
+    signed: bool,
+    (offset, precision): (u16, u16),
+) -> Result<DataType, String> {
+    if offset != 0 || u32::from(precision) != size.saturating_mul(8) {
+        return Err(format!(
+            "its integers use {precision} bits from bit {offset} on of {size} bytes"
+        ));
+    }
+    let order = byte_order(order, size)?;
+    match u8::try_from(size) {
+        Ok(size @ (1 | 2 | 4 | 8)) if signed => Ok(DataType::Int(size, order)),
+        Ok(size @ (1 | 2 | 4 | 8)) => Ok(DataType::UInt(size, order)),
+        _ => Err(format!("its integers have {size} bytes")),
+    }
+}
+
+fn float(size: u32, order: Order, ieee: bool) -> Result<DataType, String> {
+    let order = byte_order(order, size)?;
+    match u8::try_from(size) {
+        Ok(size @ (2 | 4 | 8)) if ieee => Ok(DataType::Float(size, order)),
+        _ => Err(format!("its floats of {size} bytes are not IEEE 754's")),
+    }
+}
+
+fn byte_order(order: Order, size: u32) -> Result<ByteOrder, String> {
+    match order {
+        Order::Big => Ok(ByteOrder::Big),
+        Order::Little => Ok(ByteOrder::Little),
+        Order::Other if size == 1 => Ok(ByteOrder::Little),
+        Order::Other => Err(String::from(
+            "its bytes are neither in little- nor big-endian order",
+        )),
+    }
+}
+
+fn complex(base: &Datatype, depth: usize) -> Result<DataType, String> {
+    match convert(base, depth)? {
+        DataType::Float(size @ (4 | 8), order) => Ok(DataType::Complex(size * 2, order)),
+        other => Err(format!(
+            "Zarr has no complex number of two {}",
+            other.name()
+        )),
+    }
+}
+
+fn compound(datatype: &Datatype, members: &[Member], depth: usize) -> Result<DataType, String> {
+    if let Some(complex) = as_complex(datatype, members, depth) {
+        return Ok(complex);
+    }
+    let mut members: Vec<&Member> = members.iter().collect();
+    members.sort_by_key(|member| member.offset);
+    let mut fields = Vec::with_capacity(members.len());
+    let mut end = 0u64;
+    for member in members {
+        if u64::from(member.offset) != end {
+            return Err(format!("its compound has padding before {}", member.name));
+        }
+        let field = field(member, depth)?;
+        end = end.saturating_add(u64::from(member.datatype.size));
+        fields.push(field);
+    }
+    match end == u64::from(datatype.size) && !fields.is_empty() {
+        true => Ok(DataType::Struct(fields)),
+        false => Err(String::from("its compound has padding at its end")),
+    }
+}
+
+fn field(member: &Member, depth: usize) -> Result<Field, String> {
+    let mut shape = Vec::new();
+    let mut base = &member.datatype;
+    while let DatatypeClass::Array { dims, base: inner } = &base.class {
+        shape.extend_from_slice(dims);
+        base = inner;
+    }
+    let data_type = convert(base, depth)?;
+    if data_type == DataType::VlenString || contains_zero(&shape) {
+        return Err(format!(
+            "member {} of its compound has no fixed size",
+            member.name
+        ));
+    }
+    Ok(Field {
+        name: member.name.clone(),
+        data_type,
+        shape,
+    })
+}
+
+fn contains_zero(shape: &[u64]) -> bool {
+    shape.contains(&0)
+}
+
+fn as_complex(datatype: &Datatype, members: &[Member], depth: usize) -> Option<DataType> {
+    let [re, im] = members else { return None };
+    let named = COMPLEX
+        .iter()
+        .any(|(r, i)| re.name.eq_ignore_ascii_case(r) && im.name.eq_ignore_ascii_case(i));
+    let halves = re.offset == 0
+        && im.offset == re.datatype.size
+        && datatype.size == re.datatype.size.checked_mul(2)?
+        && re.datatype.class == im.datatype.class;
+    match named && halves {
+        true => complex(&re.datatype, depth).ok(),
+        false => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+    use crate::netcdf4::sample::{float32, int};
+
+    fn class(size: u32, class: DatatypeClass) -> Datatype {
+        Datatype {
+            size,
+            class,
+            committed: false,
+        }
+    }
+
+    fn member(name: &str, offset: u32, datatype: Datatype) -> Member {
+        Member {
+            name: name.to_owned(),
+            offset,
+            datatype,
+        }
+    }
+
+    fn pair(a: &str, b: &str) -> Datatype {
+        let members = vec![member(a, 0, float32()), member(b, 4, float32())];
+        class(8, DatatypeClass::Compound(members))
+    }
+
+    fn array(dims: &[u64], base: Datatype) -> Datatype {
+        let size = base.size * u32::try_from(dims.iter().product::<u64>()).unwrap();
+        let (dims, base) = (dims.to_vec(), Box::new(base));
+        class(size, DatatypeClass::Array { dims, base })
+    }
+
+    fn enumeration(size: u32) -> Datatype {
+        let base = Box::new(int(size));
+        let members = Vec::new();
+        class(size, DatatypeClass::Enum { base, members })
+    }
+
+    #[rstest]
+    #[case::float(float32(), "\"<f4\"")]
+    #[case::integer(int(8), "\"<i8\"")]
+    #[case::enumeration(enumeration(2), "\"<i2\"")]
+    #[case::complex(pair("r", "i"), "\"<c8\"")]
+    #[case::native_complex(class(8, DatatypeClass::Complex(Box::new(float32()))), "\"<c8\"")]
+    #[case::compound(pair("u", "v"), r#"[["u","<f4"],["v","<f4"]]"#)]
+    #[case::array_member(
+        class(16, DatatypeClass::Compound(vec![
+            member("b", 4, array(&[3], int(4))), member("a", 0, float32())])),
+        r#"[["a","<f4"],["b","<i4",[3]]]"#)]
+    #[case::array(array(&[2, 3], int(2)), "\"<i2\"")]
+    #[case::opaque(class(5, DatatypeClass::Opaque { tag: String::new() }), "\"|V5\"")]
+    fn types_are_numpys(#[case] datatype: Datatype, #[case] dtype: &str) {
+        let element = element_type(&datatype).unwrap();
+        assert_eq!(element.to_json().to_string(), dtype);
+    }
+
+    fn odd(bit_offset: u16, precision: u16, order: Order) -> Datatype {
+        let signed = true;
+        class(
+            4,
+            DatatypeClass::Integer {
+                order,
+                signed,
+                bit_offset,
+                precision,
+            },
+        )
+    }
+
+    fn padded(first: u32, size: u32) -> Datatype {
+        let members = vec![member("a", first, float32())];
+        class(size, DatatypeClass::Compound(members))
+    }
+
+    #[rstest]
+    #[case::bits(odd(0, 20, Order::Little), "20 bits")]
+    #[case::shifted(odd(2, 32, Order::Little), "from bit 2")]
+    #[case::vax(odd(0, 32, Order::Other), "little- nor big-endian")]
+    #[case::three_bytes(int(3), "3 bytes")]
+    #[case::long_double(class(16, DatatypeClass::Float { order: Order::Little, ieee: false }), "IEEE")]
+    #[case::time(class(4, DatatypeClass::Time), "time class")]
+    #[case::reference(class(8, DatatypeClass::Reference { object: true }), "object references")]
+    #[case::sequence(
+        class(16, DatatypeClass::VlenSequence(Box::new(int(4)))),
+        "variable-length sequences"
+    )]
+    #[case::padding_before(padded(4, 8), "padding before a")]
+    #[case::padding_behind(padded(0, 8), "padding at its end")]
+    fn what_zarr_has_no_type_for_is_refused(#[case] datatype: Datatype, #[case] reason: &str) {
+        let refusal = element_type(&datatype).unwrap_err();
+        assert!(refusal.contains(reason), "{refusal}");
+    }
+
+    #[test]
+    fn nesting_has_an_end() {
+        let mut datatype = int(1);
+        for _ in 0..100_000 {
+            let members = Vec::new();
+            let base = Box::new(datatype);
+            datatype = class(1, DatatypeClass::Enum { base, members });
+        }
+        assert!(element_type(&datatype).is_err());
+        // Dropping it by recursion would need as deep a stack.
+        while let DatatypeClass::Enum { base, .. } = datatype.class {
+            datatype = *base;
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! Fill values: CF's, which readers mask, and HDF5's, which unallocated chunks hold. SPEC §3.
+
+use bytes::Bytes;
+
+use crate::dataset::VirtualArray;
+use crate::hdf5::{Attribute, AttributeValue, Dataset, FillValue};
+use crate::manifest::ChunkEntry;
+use crate::zarr::{ByteOrder, Codec, DataType, encode_chunk};
+
+/// The most chunks that are written out because they are not allocated in the source.
+const MAX_CHUNKS: u64 = 10_000;
+
+/// The most bytes that such chunks may take together.
+const MAX_BYTES: u64 = 16 << 20;
+
+/// The largest decoded chunk that is made up for it.
+const MAX_CHUNK_BYTES: u64 = 64 << 20;
+
+/// The attribute `_FillValue` as one element of `data_type`; `None` where the value does not fit it to the bit.
+pub(super) fn cf_fill_value(attribute: &Attribute, data_type: &DataType) -> Option<Vec<u8>> {
+    match &attribute.value {
+        AttributeValue::Integers(values) => integer(i128::from(one(values)?), data_type),
+        AttributeValue::Unsigned(values) => integer(i128::from(one(values)?), data_type),
+        AttributeValue::Floats(values) => float(one(values)?, data_type),
+        _ => None,
+    }
+}
+
+fn one<T: Copy>(values: &[T]) -> Option<T> {
+    match values {
+        [value] => Some(*value),
+        _ => None,
+    }
+}
+
+fn integer(value: i128, data_type: &DataType) -> Option<Vec<u8>> {
+    let (size, order, range) = match data_type {
+        DataType::Bool => (1, ByteOrder::Little, 0..=1),
+        DataType::Int(size, order) => {
+            let half = 1i128 << (u32::from(*size) * 8 - 1);
+            (*size, *order, -half..=half - 1)
+        }
+        DataType::UInt(size, order) => (*size, *order, 0..=(1i128 << (u32::from(*size) * 8)) - 1),
+        DataType::Float(..) => return float(whole(value)?, data_type),
+        _ => return None,
+    };
+    if !range.contains(&value) {
+        return None;
+    }
+    let mut bytes = value.to_le_bytes().get(..usize::from(size))?.to_vec();
+    if order == ByteOrder::Big {
+        bytes.reverse();
+    }
+    Some(bytes)
+}
+
+/// An integer as a float, where that is exact.
+fn whole(value: i128) -> Option<f64> {
+    let value = i32::try_from(value).ok()?;
+    Some(f64::from(value))
+}
+
+fn float(value: f64, data_type: &DataType) -> Option<Vec<u8>> {
+    match data_type {
+        DataType::Float(..) => {
+            let bytes = data_type.element_from_json(&crate::zarr::float_to_json(value))?;
+            let back = data_type.element_to_json(&bytes);
+            (back == crate::zarr::float_to_json(value)).then_some(bytes)
+        }
+        DataType::Int(..) | DataType::UInt(..) => {
+            let whole = value.fract() == 0.0 && value.abs() < 9e15;
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "it is a whole number that the type holds"
+            )]
+            let value = whole.then_some(value as i64)?;
+            integer(i128::from(value), data_type)
+        }
+        _ => None,
+    }
+}
+
+/// Writes out the chunks that are not allocated in the source where readers would not show for them what the source
+/// does; `exact` says that a missing chunk must not be left to a reader's default.
+///
+/// # Errors
+///
+/// The reason why that cannot be done.
+pub(super) fn write_out_missing(array: &mut VirtualArray, dataset: &Dataset) -> Result<(), String> {
+    let Some(element) = source_fill(dataset, &array.data_type) else {
+        return Ok(());
+    };
+    let grid = crate::dataset::product(&array.chunk_grid()).unwrap_or(u64::MAX);
+    let stored = u64::try_from(array.chunks.len()).unwrap_or(u64::MAX);
+    let missing = grid.saturating_sub(stored);
+    if missing == 0 || array.is_empty() || array.fill_value.as_ref() == Some(&element) {
+        return Ok(());
+    }
+    match constant_chunk(array, &element, missing) {
+        Ok(chunk) => {
+            for number in 0..grid {
+                if array.chunks.get(number) == ChunkEntry::Missing {
+                    array.chunks.insert_inline(number, chunk.clone());
+                }
+            }
+            Ok(())
+        }
+        // Without a fill value every reader shows zeros.
+        Err(_) if array.fill_value.is_none() && element.iter().all(|byte| *byte == 0) => Ok(()),
+        Err(why) => Err(why),
+    }
+}
+
+/// What the source shows for data that is not allocated; `None` where that is undefined.
+fn source_fill(dataset: &Dataset, data_type: &DataType) -> Option<Vec<u8>> {
+    let size = usize::try_from(data_type.size()).ok()?;
+    match &dataset.fill {
+        FillValue::Undefined => None,
+        FillValue::Default if size <= 1 << 20 => Some(vec![0; size]),
+        FillValue::Default => None,
+        // The fill value of an array type is a whole array; the first element stands for it where all are equal.
+        FillValue::User(bytes) if bytes.len() >= size && size > 0 => {
+            let first = bytes.get(..size)?;
+            bytes
+                .chunks(size)
+                .all(|element| element == first)
+                .then(|| first.to_vec())
+        }
+        FillValue::User(_) => None,
+    }
+}
+
+fn constant_chunk(array: &mut VirtualArray, element: &[u8], missing: u64) -> Result<Bytes, String> {
+    let too_many = || {
+        format!("{missing} of its chunks are not allocated and hold a value that Zarr cannot state")
+    };
+    let size = array.chunk_nbytes().filter(|size| *size <= MAX_CHUNK_BYTES);
+    let size = size.and_then(|size| usize::try_from(size).ok());
+    let count = size
+        .filter(|_| missing <= MAX_CHUNKS)
+        .and_then(|size| size.checked_div(element.len()));
+    let plain = element.repeat(count.ok_or_else(too_many)?);
+    if array.chunks.is_empty() && array.codecs.is_empty() {
+        array.codecs.push(Codec::Zlib { level: 1 });
+    }
+    let encoded = encode_chunk(&plain, &array.codecs)
+        .map_err(|error| format!("a chunk that is not allocated cannot be written out: {error}"))?;
+    let total = u64::try_from(encoded.len())
+        .ok()
+        .and_then(|len| len.checked_mul(missing));
+    match total {
+        Some(total) if total <= MAX_BYTES => Ok(Bytes::from(encoded)),
+        _ => Err(too_many()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+    use crate::dataset::{Attributes, Layout};
+    use crate::manifest::ChunkManifest;
+    use crate::netcdf4::sample;
+    use crate::zarr::decode_chunk;
+
+    const F4: DataType = DataType::Float(4, ByteOrder::Little);
+    const I2_BIG: DataType = DataType::Int(2, ByteOrder::Big);
+
+    #[rstest]
+    #[case::float(sample::floats("_FillValue", &[f64::from(1e20f32)]), F4, Some(1e20f32.to_le_bytes().to_vec()))]
+    #[case::not_a_number(sample::floats("_FillValue", &[f64::NAN]), F4, Some(f32::NAN.to_le_bytes().to_vec()))]
+    #[case::too_precise(sample::floats("_FillValue", &[1e20]), F4, None)]
+    #[case::big_endian(sample::integers("_FillValue", &[-2]), I2_BIG, Some(vec![0xff, 0xfe]))]
+    #[case::too_large(sample::integers("_FillValue", &[40_000]), I2_BIG, None)]
+    #[case::whole_float(sample::floats("_FillValue", &[-999.0]), I2_BIG, Some((-999i16).to_be_bytes().to_vec()))]
+    #[case::broken_float(sample::floats("_FillValue", &[0.5]), I2_BIG, None)]
+    #[case::unsigned(sample::integers("_FillValue", &[255]), DataType::UInt(1, ByteOrder::Little), Some(vec![255]))]
+    #[case::two_values(sample::integers("_FillValue", &[1, 2]), I2_BIG, None)]
+    fn a_fill_value_is_taken_where_it_fits(
+        #[case] attribute: Attribute,
+        #[case] data_type: DataType,
+        #[case] bytes: Option<Vec<u8>>,
+    ) {
+        assert_eq!(cf_fill_value(&attribute, &data_type), bytes);
+    }
+
+    fn array(length: u64, fill_value: Option<f32>, codecs: Vec<Codec>) -> VirtualArray {
+        let mut chunks = ChunkManifest::new();
+        chunks.insert_inline(1, Bytes::from_static(b"here"));
+        VirtualArray {
+            shape: vec![length],
+            chunk_shape: vec![2],
+            data_type: F4,
+            fill_value: fill_value.map(|value| value.to_le_bytes().to_vec()),
+            codecs,
+            dimension_names: vec![String::from("x")],
+            attributes: Attributes::new(),
+            chunks,
+            layout: Layout::Chunked,
+        }
+    }
+
+    fn with_fill(fill: FillValue) -> Dataset {
+        Dataset {
+            fill,
+            ..sample::dataset(1, &[6])
+        }
+    }
+
+    fn user(value: f32) -> FillValue {
+        FillValue::User(Bytes::copy_from_slice(&value.to_le_bytes()))
+    }
+
+    #[rstest]
+    #[case::zeros_without_fill_value(FillValue::Default, None, Some(0.0))]
+    #[case::zeros_beside_a_fill_value(FillValue::Default, Some(1e20), Some(0.0))]
+    #[case::value_without_fill_value(user(5.0), None, Some(5.0))]
+    #[case::the_same(user(5.0), Some(5.0), None)]
+    #[case::equal_but_other_bits(user(-0.0), Some(0.0), Some(-0.0))]
+    #[case::undefined(FillValue::Undefined, None, None)]
+    fn missing_chunks_are_written_out_where_readers_would_differ(
+        #[case] fill: FillValue,
+        #[case] cf: Option<f32>,
+        #[case] written: Option<f32>,
+    ) {
+        for codecs in [Vec::new(), vec![Codec::Zlib { level: 1 }]] {
+            let mut array = array(6, cf, codecs);
+            write_out_missing(&mut array, &with_fill(fill.clone())).unwrap();
+            let expected = written.map(|value| value.to_le_bytes().repeat(2));
+            let chunk = match array.chunks.get(2) {
+                ChunkEntry::Inline(bytes) => Some(decode_chunk(&bytes, &array.codecs, 8).unwrap()),
+                _ => None,
+            };
+            assert_eq!(chunk, expected);
+            assert_eq!(
+                array.chunks.get(1),
+                ChunkEntry::Inline(Bytes::from_static(b"here"))
+            );
+        }
+    }
+
+    #[rstest]
+    #[case::zeros_are_the_default(FillValue::Default, None, true)]
+    #[case::zeros_beside_a_fill_value(FillValue::Default, Some(1.0), false)]
+    #[case::a_value(user(5.0), None, false)]
+    fn too_many_missing_chunks_are_a_reason_to_refuse(
+        #[case] fill: FillValue,
+        #[case] cf: Option<f32>,
+        #[case] fine: bool,
+    ) {
+        let mut array = array(u64::MAX / 8, cf, Vec::new());
+        let outcome = write_out_missing(&mut array, &with_fill(fill));
+        assert_eq!(outcome.is_ok(), fine);
+        assert_eq!(array.chunks.len(), 1);
+    }
+}

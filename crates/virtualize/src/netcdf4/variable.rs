@@ -1,0 +1,215 @@
+//! One dataset as one Zarr array.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::dataset::{Layout, VirtualArray, product};
+use crate::decode::{DecodeOptions, SourceBuffer};
+use crate::hdf5::{Dataset, DatatypeClass, Geometry, Storage};
+use crate::netcdf4::attribute::{dropped, to_json};
+use crate::netcdf4::data_type::element_type;
+use crate::netcdf4::dimension::{Used, attribute, full_shape};
+use crate::netcdf4::fill::{cf_fill_value, write_out_missing};
+use crate::netcdf4::storage::{Extent, stored};
+use crate::netcdf4::text;
+use crate::rules::Finding;
+use crate::zarr::DataType;
+
+/// A dataset on its way to become an array.
+#[derive(Debug)]
+pub(super) struct Variable<'a> {
+    /// Absolute path in the file.
+    pub(super) path: String,
+    /// Names of the groups above it.
+    pub(super) group: Vec<String>,
+    /// Name of the array.
+    pub(super) name: String,
+    /// The dataset.
+    pub(super) dataset: &'a Dataset,
+    /// Its dimensions.
+    pub(super) dimensions: &'a [Used],
+}
+
+/// What is the same for all variables of a file.
+#[derive(Debug)]
+pub(super) struct Scene<'a> {
+    /// Sizes of addresses and lengths.
+    pub(super) geometry: Geometry,
+    /// Names of variables that are bounds.
+    pub(super) bounds: &'a BTreeSet<String>,
+    /// The bytes of the file.
+    pub(super) buffer: &'a SourceBuffer,
+    /// What to inline.
+    pub(super) options: &'a DecodeOptions,
+}
+
+/// What became of a variable.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    /// The array, or the reason why there is none.
+    pub(super) array: Result<VirtualArray, String>,
+    /// Whether its loss makes the file unfit to publish.
+    pub(super) is_data: bool,
+    /// What is worth telling.
+    pub(super) findings: Vec<Finding>,
+}
+
+impl Variable<'_> {
+    /// Makes the array, reading what has to be inlined.
+    pub(super) async fn array(&self, scene: &Scene<'_>) -> Outcome {
+        let mut findings = Vec::new();
+        let array = self.convert(scene, &mut findings).await;
+        Outcome {
+            array,
+            is_data: self.is_data(scene.bounds),
+            findings,
+        }
+    }
+
+    async fn convert(
+        &self,
+        scene: &Scene<'_>,
+        findings: &mut Vec<Finding>,
+    ) -> Result<VirtualArray, String> {
+        let dataset = self.dataset;
+        if dataset.dataspace.shape().is_none() {
+            return Err(String::from("it has no value (null dataspace)"));
+        }
+        let data_type = element_type(&dataset.datatype)?;
+        let shape = full_shape(dataset);
+        self.fills_its_dimensions(&shape)?;
+        let stored = match data_type {
+            DataType::VlenString => {
+                let read =
+                    text::inlined(dataset, &shape, scene.geometry, scene.buffer, scene.options);
+                let (stored, invalid) = read.await?;
+                if invalid {
+                    let message = "some of its strings are not UTF-8";
+                    findings.push(Finding::info("text-not-utf8", Some(&self.path), message));
+                }
+                stored
+            }
+            _ => {
+                self.has_the_size_of(&data_type)?;
+                let extent = Extent {
+                    shape: &shape,
+                    element_size: data_type.size(),
+                };
+                stored(dataset, extent, scene.buffer).await?
+            }
+        };
+        self.tell_what_is_outside(findings);
+        let mut array = VirtualArray {
+            shape,
+            chunk_shape: stored.chunk_shape,
+            data_type,
+            fill_value: None,
+            codecs: stored.codecs,
+            dimension_names: self.dimensions.iter().map(|d| d.name.clone()).collect(),
+            attributes: to_json(
+                &self.path,
+                &dataset.attributes,
+                &dataset.broken_attributes,
+                findings,
+            ),
+            chunks: stored.chunks,
+            layout: layout(&dataset.storage),
+        };
+        self.move_fill_value(&mut array, findings);
+        if array.data_type != DataType::VlenString {
+            write_out_missing(&mut array, dataset)?;
+        }
+        Ok(array)
+    }
+
+    /// netCDF shows the dimension's full length and fills up; Zarr would show other lengths along one dimension.
+    fn fills_its_dimensions(&self, shape: &[u64]) -> Result<(), String> {
+        if shape.len() != self.dimensions.len() {
+            return Err(String::from("its dimensions cannot be told"));
+        }
+        let short = |(length, dim): &(&u64, &Used)| **length < dim.length;
+        match shape.iter().zip(self.dimensions).find(short) {
+            None => Ok(()),
+            Some((length, dim)) => Err(format!(
+                "it has {length} of the {} steps of the unlimited dimension {}",
+                dim.length, dim.name
+            )),
+        }
+    }
+
+    /// Whether the type in the file takes as many bytes as its elements do in Zarr.
+    fn has_the_size_of(&self, data_type: &DataType) -> Result<(), String> {
+        let mut count = Some(1u64);
+        let mut datatype = &self.dataset.datatype;
+        while let DatatypeClass::Array { dims, base } = &datatype.class {
+            let inner = product(dims);
+            count = count.and_then(|count| count.checked_mul(inner?));
+            datatype = base;
+        }
+        let expected = count.and_then(|count| count.checked_mul(data_type.size()));
+        match expected == Some(u64::from(self.dataset.datatype.size)) && expected != Some(0) {
+            true => Ok(()),
+            false => Err(format!(
+                "its elements have {} bytes, not those of {}",
+                self.dataset.datatype.size,
+                data_type.name()
+            )),
+        }
+    }
+
+    fn tell_what_is_outside(&self, findings: &mut Vec<Finding>) {
+        if let Storage::Chunked { outside, .. } = &self.dataset.storage
+            && *outside > 0
+        {
+            let message = format!("{outside} stored chunks lie outside its extent");
+            let finding = Finding::info("chunks-outside-extent", Some(&self.path), message);
+            findings.push(finding);
+        }
+    }
+
+    /// The attribute `_FillValue` becomes the array's fill value where it fits the type to the bit.
+    fn move_fill_value(&self, array: &mut VirtualArray, findings: &mut Vec<Finding>) {
+        let Some(attribute) = attribute(&self.dataset.attributes, "_FillValue") else {
+            return;
+        };
+        array.fill_value = cf_fill_value(attribute, &array.data_type);
+        let stays = matches!(array.attributes.get("_FillValue"), Some(Value::Number(_)));
+        if array.fill_value.is_none() && stays {
+            let message = "_FillValue has another type than the variable and stays an attribute";
+            findings.push(Finding::info("fill-value-type", Some(&self.path), message));
+            return;
+        }
+        let was_there = array.attributes.remove("_FillValue").is_some();
+        if array.fill_value.is_none() && was_there {
+            let why = "Zarr has no fill value of this type that readers agree on";
+            findings.push(dropped(&self.path, "_FillValue", why));
+        }
+    }
+
+    /// Whether the variable holds data: numbers along a dimension that are neither coordinate nor bounds.
+    fn is_data(&self, bounds: &BTreeSet<String>) -> bool {
+        let own = matches!(self.dimensions, [only] if only.name == self.name);
+        let mut datatype = &self.dataset.datatype;
+        while let DatatypeClass::Array { base, .. } = &datatype.class {
+            datatype = base;
+        }
+        let numeric = matches!(
+            datatype.class,
+            DatatypeClass::Integer { .. }
+                | DatatypeClass::Float { .. }
+                | DatatypeClass::Enum { .. }
+                | DatatypeClass::Complex(_)
+        );
+        let shape = full_shape(self.dataset);
+        numeric && !own && !bounds.contains(&self.name) && !shape.is_empty() && !shape.contains(&0)
+    }
+}
+
+const fn layout(storage: &Storage) -> Layout {
+    match storage {
+        Storage::Compact { .. } => Layout::Compact,
+        Storage::Chunked { .. } => Layout::Chunked,
+        _ => Layout::Contiguous,
+    }
+}

@@ -1,0 +1,79 @@
+//! Assets and links of an item, and the storage that they lie in.
+
+use serde_json::{Map, Value, json};
+
+use super::ItemInput;
+
+const KERCHUNK: &str = "application/vnd.zarr+kerchunk";
+const ZARR_V2: &str = "application/vnd.zarr; version=2";
+
+/// A SHA-256 as a multihash in hexadecimal, which is what `file:checksum` holds.
+fn multihash(sha256: &[u8]) -> String {
+    let digits: String = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("1220{digits}")
+}
+
+pub(super) fn links(input: &ItemInput<'_>) -> Value {
+    json!([
+        {"rel": "store", "href": input.zarr_url(), "type": ZARR_V2, "title": "Zarr store"},
+        {"rel": "alternate", "href": input.reference_url(), "type": KERCHUNK, "title": "Kerchunk references over HTTP"},
+    ])
+}
+
+pub(super) fn assets(input: &ItemInput<'_>) -> Value {
+    let account = input.declaration.prefix.account.as_str();
+    json!({
+        "zarr-store": {
+            "href": input.zarr_url(),
+            "type": ZARR_V2,
+            "title": "Zarr store",
+            "roles": ["data", "virtual"],
+            "zarr:zarr_format": 2,
+            "zarr:node_type": "group",
+            "zarr:consolidated": true,
+            "xarray:open_kwargs": {"engine": "zarr", "consolidated": true, "chunks": {}},
+        },
+        "reference": {
+            "href": format!("abfs://silver/{}", input.blob_path),
+            "type": KERCHUNK,
+            "title": "Kerchunk references",
+            "roles": ["data", "virtual"],
+            "zarr:zarr_format": 2,
+            "zarr:node_type": "group",
+            "zarr:consolidated": false,
+            "storage:refs": [account],
+            "file:size": input.ref_size_bytes,
+            "file:checksum": multihash(input.ref_sha256),
+            "xarray:open_kwargs": {"engine": "kerchunk", "chunks": {}},
+            "xarray:storage_options": storage_options(account),
+        },
+        "netcdf_source": {
+            "href": input.source_url(),
+            "type": "application/netcdf",
+            "title": "NetCDF source files",
+            "roles": ["source"],
+            "storage:refs": [account],
+        },
+    })
+}
+
+/// What fsspec needs to reach the references and the files that they name.
+fn storage_options(account: &str) -> Value {
+    if account == "local" {
+        return json!({"remote_protocol": "file"});
+    }
+    let options = json!({"account_name": account});
+    json!({"remote_protocol": "az", "remote_options": options, "target_protocol": "abfs", "target_options": options})
+}
+
+/// The storage account by its name; bronze and silver are containers of the same one.
+pub(super) fn schemes(input: &ItemInput<'_>) -> Value {
+    let account = input.declaration.prefix.account.clone();
+    let scheme = match account.as_str() {
+        "local" => json!({"type": "local", "platform": "file:///"}),
+        name => {
+            json!({"type": "ms-azure", "platform": "https://{account}.blob.core.windows.net", "account": name})
+        }
+    };
+    Value::Object(Map::from_iter([(account, scheme)]))
+}

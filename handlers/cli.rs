@@ -1,0 +1,83 @@
+//! The command line: one file per command. Exit codes: 0 ok, 1 failed, 2 usage, 3 rejected input.
+
+mod combine;
+mod dev;
+mod failure;
+mod input;
+mod serve;
+mod virtualize;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use failure::Failure;
+
+/// NetCDF files readable as Zarr, without copying them, the moment they land.
+#[derive(Debug, Parser)]
+#[command(name = "landfall", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Write the kerchunk reference of each file.
+    Virtualize(virtualize::Arguments),
+    /// Join the files of a series, or their references, into one.
+    Combine(combine::Arguments),
+    /// Watch a folder: references, combined datasets and served Zarr as files land.
+    Dev(dev::Arguments),
+    /// Answer the Functions host (its custom handler).
+    Serve(serve::Arguments),
+}
+
+/// Runs the command that the arguments name.
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    let json = arguments.command.wants_json();
+    match arguments.command.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(json),
+    }
+}
+
+impl Command {
+    const fn wants_json(&self) -> bool {
+        match self {
+            Self::Virtualize(arguments) => arguments.json,
+            Self::Combine(arguments) => arguments.json,
+            Self::Dev(_) | Self::Serve(_) => false,
+        }
+    }
+
+    fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::Virtualize(arguments) => block_on_one_thread(virtualize::run(arguments)),
+            Self::Combine(arguments) => block_on_threads(combine::run(arguments)),
+            Self::Dev(arguments) => block_on_threads(dev::run(arguments)),
+            Self::Serve(arguments) => block_on_threads(serve::run(arguments)),
+        }
+    }
+}
+
+/// For commands whose work is one file after another: no thread is started that the file does not need.
+fn block_on_one_thread(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    crate::telemetry::init_terminal();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime
+        .map_err(|error| Failure::failed("runtime", &error))?
+        .block_on(work)
+}
+
+fn block_on_threads(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    runtime
+        .map_err(|error| Failure::failed("runtime", &error))?
+        .block_on(work)
+}

@@ -1,0 +1,138 @@
+//! `landfall combine INPUT… -o OUTPUT`: joins the files of a series, or their references, into one.
+
+use std::path::PathBuf;
+
+use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
+use serde_json::{Value, json};
+use virtualize::DecodeOptions;
+use virtualize::combine::{CombineError, CombineOptions, Missing};
+
+use super::failure::Failure;
+use super::{input, virtualize as files};
+use crate::combine::{JoinError, Joined};
+use crate::stores::blobs::LocalSources;
+
+/// Arguments of the command.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// NetCDF files, folders of them, or their references.
+    #[arg(required = true)]
+    inputs: Vec<PathBuf>,
+    /// The combined reference to write.
+    #[arg(short, long)]
+    output: PathBuf,
+    /// Dimension to join along.
+    #[arg(long, default_value = "time")]
+    concat_dim: String,
+    /// Variables to leave out.
+    #[arg(long, value_delimiter = ',')]
+    drop_variables: Vec<String>,
+    /// Largest absolute difference of coordinates that still counts as equal.
+    #[arg(long, default_value_t = 0.0)]
+    coord_tolerance: f64,
+    /// What to do when a variable is absent in some files.
+    #[arg(long, default_value = "refuse", value_parser = ["refuse", "fill"])]
+    missing: String,
+    /// Largest variable that is inlined, in bytes.
+    #[arg(long, default_value_t = 1 << 20)]
+    inline_max_bytes: u64,
+    /// Do not prove the result against the sources.
+    #[arg(long)]
+    no_verify: bool,
+    /// One JSON line on stdout.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Joins the inputs, proves the join, and writes it.
+pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    crate::telemetry::init_terminal();
+    let files = input::expand(&arguments.inputs)?;
+    let decode = DecodeOptions {
+        concat_dim: arguments.concat_dim.clone(),
+        inline_max_bytes: arguments.inline_max_bytes,
+        ..DecodeOptions::default()
+    };
+    let reads = files
+        .iter()
+        .map(|file| input::read_file_or_reference(file, decode.clone()).boxed());
+    let inputs: Vec<_> = stream::iter(reads)
+        .buffered(8)
+        .map_ok(|(dataset, _)| dataset)
+        .try_collect()
+        .await?;
+    let options = CombineOptions {
+        concat_dim: arguments.concat_dim.clone(),
+        coord_tolerance: arguments.coord_tolerance,
+        drop_variables: arguments.drop_variables.clone(),
+        missing: if arguments.missing == "fill" {
+            Missing::Fill
+        } else {
+            Missing::Refuse
+        },
+        merge_variables: false,
+        inline_max_bytes: arguments.inline_max_bytes,
+    };
+    let joined = crate::combine::join(inputs, &LocalSources, options, !arguments.no_verify).await;
+    let joined = joined.map_err(|error| failure(&error))?;
+    files::write(&arguments.output, &joined.document)?;
+    match arguments.json {
+        true => println!("{}", summary(&joined, &arguments)),
+        false => print(&joined, &arguments),
+    }
+    Ok(())
+}
+
+fn failure(error: &JoinError) -> Failure {
+    let message = crate::pipeline::chain(error);
+    match error {
+        JoinError::Combine(CombineError::Refused(disagreements)) => {
+            let code = disagreements.first().map_or("refused", |first| first.code);
+            let lines: Vec<&str> = disagreements.iter().map(|d| d.message.as_str()).collect();
+            let mut failure = Failure::rejected(
+                code,
+                format!("the files cannot be joined:\n  {}", lines.join("\n  ")),
+            );
+            failure.details = Some(json!({"disagreements": disagreements}));
+            failure
+        }
+        JoinError::Combine(_) => Failure::rejected("malformed", message),
+        JoinError::Unproven(_) => Failure::failed("unproven", error),
+        _ => Failure::failed("combine_failed", error),
+    }
+}
+
+fn summary(joined: &Joined, arguments: &Arguments) -> Value {
+    let dataset = &joined.combined.dataset;
+    json!({
+        "combined_ref_url": format!("file://{}", files::absolute(&arguments.output).display()),
+        "source_files": dataset.sources.iter().map(|source| source.url.as_str()).collect::<Vec<_>>(),
+        "dimensions": files::dimensions(dataset),
+        "variables": dataset.root.walk().into_iter().map(|(name, _)| name).collect::<Vec<_>>(),
+        "skipped": dataset.skipped,
+        "findings": joined.combined.findings,
+        "dropped_attributes": joined.combined.dropped_attributes,
+        "time_range": joined.combined.time_range,
+        "spatial_extent": joined.combined.spatial_extent,
+        "verified": joined.report,
+        "ref_size_bytes": joined.document.len(),
+        "io": joined.io,
+    })
+}
+
+fn print(joined: &Joined, arguments: &Arguments) {
+    let files = joined.combined.dataset.sources.len();
+    let (start, end) = joined.combined.time_range.clone().unwrap_or_default();
+    println!(
+        "{}: {files} files, {start} to {end}, {} bytes",
+        arguments.output.display(),
+        joined.document.len()
+    );
+    for finding in &joined.combined.findings {
+        println!("  {}: {}", finding.code, finding.message);
+    }
+    println!(
+        "\nimport xarray as xr\nds = xr.open_dataset(\"{}\", engine=\"kerchunk\")",
+        arguments.output.display()
+    );
+}

@@ -1,0 +1,195 @@
+//! `landfall dev [ROOT]`: the whole function app on one machine, over folders and one SQLite file.
+//!
+//! Not a shortcut: the local host reads `host.json` and the function folders, starts `landfall serve` as its child
+//! as the Functions host does, and posts events, messages and ticks to it. What runs in Azure runs here.
+
+mod queue;
+mod staging;
+mod terminal;
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use local_host::{
+    FolderWatch, FolderWatchOptions, Handler, Host, HostConfig, HostEvent, HostOptions,
+    SpawnOptions,
+};
+use tokio::sync::mpsc;
+
+use super::failure::Failure;
+use crate::stores::blobs::LocalBlobs;
+use crate::stores::queue::EmbeddedQueue;
+
+use queue::HostQueue;
+use terminal::Terminal;
+
+/// Arguments of the command.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Folder that holds bronze, silver and the catalogue; made if it is not there.
+    #[arg(default_value = "landfall-data")]
+    root: PathBuf,
+    /// An existing folder of data to watch in place of ROOT/bronze; it is only read.
+    #[arg(long)]
+    bronze: Option<PathBuf>,
+    /// Port of 127.0.0.1 to answer on.
+    #[arg(long, default_value_t = 7071)]
+    port: u16,
+    /// How long nothing must land before an undeclared series counts as complete (ISO 8601).
+    #[arg(long, default_value = "PT5S")]
+    quiet_period: String,
+    /// Print the handler's JSON log lines instead of a story for people.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs until ctrl-C.
+pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    dev(arguments).await.map_err(|error| {
+        let message = format!("{error:#}");
+        Failure::failed("dev_failed", &std::io::Error::other(message))
+    })
+}
+
+async fn dev(arguments: Arguments) -> anyhow::Result<()> {
+    let layout = Layout::make(&arguments)?;
+    let (events, received) = mpsc::unbounded_channel();
+    let settings = layout.settings(&arguments);
+    let config = HostConfig::load(&layout.app, settings).context("reading the function app")?;
+    let database = EmbeddedQueue::open(&layout.database).context("opening the catalogue")?;
+    let watch = FolderWatchOptions::new(&layout.bronze, LocalBlobs::etag).with_suffixes([
+        ".nc",
+        ".nc4",
+        ".cdf",
+        ".h5",
+        ".hdf5",
+        "landfall.json",
+    ]);
+    let options = HostOptions {
+        handler: Handler::Spawn(SpawnOptions {
+            executable: Some(std::env::current_exe()?),
+            crash_limit: true,
+        }),
+        http: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, arguments.port))),
+        queues: Some(Arc::new(HostQueue::new(database))),
+        queue_retry_delay: Some(Duration::from_secs(2)),
+        event_sources: vec![Box::new(FolderWatch::start(watch)?)],
+        events: Some(events),
+        ..HostOptions::default()
+    };
+    let host = Host::start(config, options)
+        .await
+        .context("starting the host")?;
+    let port = host.port().unwrap_or(arguments.port);
+    let terminal = Terminal::new(arguments.json);
+    terminal.greet(&layout.bronze, &layout.silver, &layout.database, port);
+    let gave_up = tell(terminal, received, told_to_stop()).await;
+    host.stop().await;
+    gave_up.map_or(Ok(()), |reason| {
+        Err(anyhow::anyhow!(
+            "the handler cannot be kept running: {reason}"
+        ))
+    })
+}
+
+/// Renders what happens until somebody ends it; the reason if the handler is given up.
+async fn tell(
+    mut terminal: Terminal,
+    mut events: mpsc::UnboundedReceiver<HostEvent>,
+    stop: impl Future<Output = ()>,
+) -> Option<String> {
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        tokio::select! {
+            () = &mut stop => return None,
+            event = events.recv() => match event? {
+                HostEvent::HandlerGaveUp { reason } => return Some(reason),
+                event => terminal.tell(&event),
+            },
+        }
+    }
+}
+
+/// Completes on ctrl-C and on SIGTERM.
+async fn told_to_stop() {
+    let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
+    match terminate {
+        Ok(mut terminate) => tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        },
+        Err(_) => drop(tokio::signal::ctrl_c().await),
+    }
+}
+
+/// Where everything of a root is.
+#[derive(Debug)]
+struct Layout {
+    bronze: PathBuf,
+    silver: PathBuf,
+    database: PathBuf,
+    app: PathBuf,
+}
+
+impl Layout {
+    fn make(arguments: &Arguments) -> anyhow::Result<Self> {
+        let root = std::path::absolute(&arguments.root)?;
+        let bronze = match &arguments.bronze {
+            Some(folder) => folder
+                .canonicalize()
+                .with_context(|| format!("--bronze {}", folder.display()))?,
+            None => root.join("bronze"),
+        };
+        let silver = root.join("silver");
+        let app = root.join(".landfall").join("app");
+        for folder in [&root, &silver, &app] {
+            make_folder(folder)?;
+        }
+        if arguments.bronze.is_none() {
+            make_folder(&bronze)?;
+        }
+        staging::lay_out(&app)?;
+        Ok(Self {
+            bronze,
+            silver,
+            database: root.join("landfall.db"),
+            app,
+        })
+    }
+
+    /// The handler's settings. What the caller's environment says about `LANDFALL_*` wins, so that tests and the
+    /// curious can change it.
+    fn settings(&self, arguments: &Arguments) -> BTreeMap<String, String> {
+        let text = |path: &Path| path.display().to_string();
+        let defaults = [
+            ("LANDFALL_BRONZE_DIR", text(&self.bronze)),
+            ("LANDFALL_SILVER_DIR", text(&self.silver)),
+            ("LANDFALL_DATABASE", text(&self.database)),
+            (
+                "LANDFALL_PUBLIC_URL",
+                format!("http://127.0.0.1:{}", arguments.port),
+            ),
+            ("LANDFALL_OPEN_ACCESS", String::from("true")),
+            ("LANDFALL_AUTO_GROUP", String::from("true")),
+            ("LANDFALL_QUIET_PERIOD", arguments.quiet_period.clone()),
+            ("LANDFALL_SETTLE_PERIOD", String::from("PT30S")),
+            ("LANDFALL_LEASE", String::from("PT6S")),
+            ("LANDFALL_STUCK_AFTER", String::from("PT20S")),
+            ("LANDFALL_SWEEP_SCHEDULE", String::from("*/10 * * * * *")),
+        ];
+        let mut settings: BTreeMap<String, String> = defaults
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
+        settings.extend(std::env::vars().filter(|(name, _)| name.starts_with("LANDFALL_")));
+        settings
+    }
+}
+
+fn make_folder(folder: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))
+}

@@ -1,0 +1,186 @@
+//! What happens, for a person: one line a step, a bar while a series fills, and what to paste at the end.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use local_host::HostEvent;
+use serde_json::Value;
+
+/// The terminal of `landfall dev`.
+#[derive(Debug)]
+pub(super) struct Terminal {
+    json: bool,
+    bars: MultiProgress,
+    series: BTreeMap<String, ProgressBar>,
+}
+
+impl Terminal {
+    /// A terminal that prints the handler's lines as they are (`json`), or a story.
+    pub(super) fn new(json: bool) -> Self {
+        Self {
+            json,
+            bars: MultiProgress::new(),
+            series: BTreeMap::new(),
+        }
+    }
+
+    /// Says where everything is.
+    pub(super) fn greet(&self, bronze: &Path, silver: &Path, database: &Path, port: u16) {
+        if self.json {
+            return;
+        }
+        self.line(&format!("Landfall answers on http://127.0.0.1:{port}"));
+        self.line(&format!("  drop NetCDF files into  {}", bronze.display()));
+        self.line(&format!("  references are kept in  {}", silver.display()));
+        self.line(&format!("  the catalogue is        {}", database.display()));
+        self.line("  ctrl-C ends it\n");
+    }
+
+    /// Renders one event of the host.
+    pub(super) fn tell(&mut self, event: &HostEvent) {
+        match event {
+            HostEvent::HandlerLine(line) => self.handler_line(line),
+            HostEvent::HandlerReady { elapsed } if !self.json => {
+                self.step(
+                    "ready",
+                    &format!("the handler answered after {} ms", elapsed.as_millis()),
+                );
+            }
+            HostEvent::HandlerExited {
+                status,
+                expected: false,
+            } => {
+                self.step(
+                    "restart",
+                    &format!("the handler ended ({status}) and is started again"),
+                );
+            }
+            HostEvent::InvocationFailed {
+                function, reason, ..
+            } => {
+                self.step("retry", &format!("{function}: {reason}"));
+            }
+            HostEvent::MessagePoisoned { queue, id } => {
+                self.step(
+                    "poison",
+                    &format!("a message of {queue} failed too often ({id})"),
+                );
+            }
+            HostEvent::EventDeadLettered {
+                id,
+                function,
+                attempts,
+            } => {
+                self.step(
+                    "dead",
+                    &format!("{function} would not take event {id} in {attempts} attempts"),
+                );
+            }
+            _ => {}
+        }
+    }
+
+    fn handler_line(&mut self, line: &str) {
+        if self.json {
+            return self.line(line);
+        }
+        match serde_json::from_str::<Value>(line) {
+            Ok(fields) => self.log_line(&fields),
+            Err(_) => self.line(line),
+        }
+    }
+
+    /// A line of the handler's log; those with a `step` are the story, warnings are told as they are.
+    fn log_line(&mut self, fields: &Value) {
+        let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();
+        let number = |name: &str| fields.get(name).and_then(Value::as_u64).unwrap_or_default();
+        let message = text("message");
+        match text("step") {
+            "referenced" => {
+                let cost = format!(
+                    "{} chunks, {} kB reference, {} ms",
+                    number("chunks.count"),
+                    number("reference.bytes").div_ceil(1000),
+                    number("elapsed_ms")
+                );
+                self.step(
+                    "referenced",
+                    &format!("{}  ({cost})", message.trim_start_matches("Referenced ")),
+                );
+                self.fill(text("group.progress"));
+            }
+            "combined" => {
+                self.empty(text("dataset.id"));
+                self.step(
+                    "combined",
+                    &format!("{} ({} ms)", text("dataset.id"), number("elapsed_ms")),
+                );
+                self.snippet(text("zarr.url"));
+            }
+            step @ ("blocked" | "failed") => {
+                self.empty(text("dataset.id"));
+                self.step(step, message);
+            }
+            "" if matches!(text("level"), "WARN" | "ERROR") => self.step("warning", message),
+            "" => {}
+            step => self.step(step, message),
+        }
+    }
+
+    fn step(&self, step: &str, message: &str) {
+        if self.json {
+            return;
+        }
+        let now = jiff::Zoned::now().strftime("%H:%M:%S").to_string();
+        self.line(&format!("{now}  {step:<11} {message}"));
+    }
+
+    fn line(&self, line: &str) {
+        self.bars.suspend(|| println!("{line}"));
+    }
+
+    fn snippet(&self, url: &str) {
+        self.line("");
+        self.line("    import xarray as xr");
+        self.line(&format!("    ds = xr.open_zarr(\"{url}\")"));
+        self.line("");
+    }
+
+    /// Shows how far a series has filled; `progress` is `dataset arrived/expected`.
+    fn fill(&mut self, progress: &str) {
+        let Some((dataset, counts)) = progress.rsplit_once(' ') else {
+            return;
+        };
+        let Some((arrived, expected)) = counts.split_once('/') else {
+            return;
+        };
+        let bars = &self.bars;
+        let bar = self
+            .series
+            .entry(dataset.to_owned())
+            .or_insert_with(|| bars.add(new_bar(dataset)));
+        match expected.parse() {
+            Ok(expected) => bar.set_length(expected),
+            Err(_) => bar.unset_length(),
+        }
+        bar.set_position(arrived.parse().unwrap_or_default());
+    }
+
+    fn empty(&mut self, dataset: &str) {
+        if let Some(bar) = self.series.remove(dataset) {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn new_bar(dataset: &str) -> ProgressBar {
+    let bar = ProgressBar::no_length();
+    let style =
+        ProgressStyle::with_template("          {spinner} {msg} {wide_bar} {pos}/{len} files");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_message(dataset.to_owned());
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}

@@ -1,0 +1,75 @@
+//! `landfall serve`: the custom handler that the Functions host starts.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use super::failure::Failure;
+use crate::config::Config;
+use crate::http::{self, App};
+use crate::pipeline::Pipeline;
+use crate::stores::blobs::{Blobs, LocalBlobs};
+use crate::stores::ledger::{Ledger, SqliteLedger};
+use crate::stores::queue::{EmbeddedQueue, Queue};
+
+/// Arguments of the command.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {}
+
+/// Answers the host until it is told to stop.
+pub(super) async fn run(_: Arguments) -> Result<(), Failure> {
+    crate::telemetry::init_json();
+    serve().await.map_err(|error| {
+        tracing::error!(error = format!("{error:#}"), "STARTUP_FAILED: {error:#}");
+        Failure::failed("startup_failed", error.as_ref())
+    })
+}
+
+async fn serve() -> anyhow::Result<()> {
+    let config = Config::from_env().context("configuration")?;
+    let port = config.http.port;
+    let app = Arc::new(app(config)?);
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let listener = tokio::net::TcpListener::bind(address)
+        .await
+        .with_context(|| format!("listening on {address}"))?;
+    tracing::info!(landfall.version = env!("CARGO_PKG_VERSION"), port, "Ready");
+    warp::serve(http::routes(app))
+        .incoming(listener)
+        .graceful(told_to_stop())
+        .run()
+        .await;
+    Ok(())
+}
+
+fn app(config: Config) -> anyhow::Result<App> {
+    let storage = &config.storage;
+    let blobs: Arc<dyn Blobs> = Arc::new(LocalBlobs::new(&storage.bronze_dir, &storage.silver_dir));
+    let ledger: Arc<dyn Ledger> =
+        Arc::new(SqliteLedger::open(&storage.database).context("ledger")?);
+    let queue: Arc<dyn Queue> = Arc::new(EmbeddedQueue::open(&storage.database).context("queue")?);
+    let pipeline = Pipeline::new(
+        config.clone(),
+        Arc::clone(&blobs),
+        Arc::clone(&ledger),
+        queue,
+    );
+    Ok(App::new(config, blobs, ledger, Arc::new(pipeline)))
+}
+
+/// Completes on SIGTERM, which the host sends, and on ctrl-C.
+async fn told_to_stop() {
+    let mut terminate =
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(signal) => signal,
+            Err(error) => {
+                tracing::warn!(%error, "Cannot listen for SIGTERM");
+                return std::future::pending().await;
+            }
+        };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}

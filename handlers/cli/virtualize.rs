@@ -1,0 +1,145 @@
+//! `landfall virtualize INPUT… -o OUTPUT`: the kerchunk reference of each file.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use virtualize::{DecodeOptions, VirtualDataset};
+
+use super::failure::Failure;
+use super::input;
+use crate::read::IoCount;
+use crate::{reference, validate};
+
+/// Arguments of the command.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// NetCDF or HDF5 files, or folders of them.
+    #[arg(required = true)]
+    inputs: Vec<PathBuf>,
+    /// The reference to write; a folder when there are several inputs.
+    #[arg(short, long)]
+    output: PathBuf,
+    /// Dimension along which files will be joined; its coordinate is inlined.
+    #[arg(long, default_value = "time")]
+    concat_dim: String,
+    /// Largest variable that is inlined, in bytes.
+    #[arg(long, default_value_t = 1 << 20)]
+    inline_max_bytes: u64,
+    /// One JSON line per file on stdout.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Writes the references. Every input is tried; the last failure decides the exit code.
+pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let files = input::expand(&arguments.inputs)?;
+    let into_folder = files.len() > 1 || arguments.inputs.iter().any(|input| input.is_dir());
+    let mut worst = None;
+    for file in &files {
+        let output = if into_folder {
+            arguments.output.join(name_of(file))
+        } else {
+            arguments.output.clone()
+        };
+        if let Err(mut failure) = one(file, &output, &arguments).await {
+            if into_folder {
+                failure.report(arguments.json);
+                failure.reported = true;
+            }
+            worst = Some(failure);
+        }
+    }
+    worst.map_or(Ok(()), Err)
+}
+
+/// As in silver: `a.nc` becomes `a.json`, any other name gets `.json` appended.
+fn name_of(file: &Path) -> PathBuf {
+    let name = file
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    PathBuf::from(format!(
+        "{}.json",
+        name.strip_suffix(".nc").unwrap_or(&name)
+    ))
+}
+
+async fn one(file: &Path, output: &Path, arguments: &Arguments) -> Result<(), Failure> {
+    let options = DecodeOptions {
+        concat_dim: arguments.concat_dim.clone(),
+        inline_max_bytes: arguments.inline_max_bytes,
+        ..DecodeOptions::default()
+    };
+    let (dataset, io) = input::read_file(file, options).await?;
+    let document =
+        reference::render(&dataset).map_err(|error| Failure::failed("write_failed", &error))?;
+    write(output, &document)?;
+    match arguments.json {
+        true => println!("{}", summary(&dataset, output, document.len(), io)),
+        false => print(&dataset, output, document.len()),
+    }
+    Ok(())
+}
+
+/// Writes beside the target and renames, so that nobody reads a part of it.
+pub(super) fn write(output: &Path, document: &[u8]) -> Result<(), Failure> {
+    let fail = |error: std::io::Error| {
+        let message = format!("could not write {}: {error}", output.display());
+        Failure::failed("write_failed", &std::io::Error::other(message))
+    };
+    if let Some(folder) = output
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+    {
+        std::fs::create_dir_all(folder).map_err(fail)?;
+    }
+    let temporary = output.with_added_extension("tmp");
+    std::fs::write(&temporary, document)
+        .and_then(|()| std::fs::rename(&temporary, output))
+        .map_err(fail)
+}
+
+fn summary(dataset: &VirtualDataset, output: &Path, size: usize, io: IoCount) -> Value {
+    let (findings, _) = validate::validate(
+        dataset,
+        &crate::stores::ledger::ProcessingOptions::default(),
+    );
+    json!({
+        "nc_url": dataset.sources.first().map(|source| source.url.as_str()),
+        "ref_url": format!("file://{}", absolute(output).display()),
+        "format": dataset.format,
+        "dimensions": dimensions(dataset),
+        "variables": dataset.root.walk().into_iter().map(|(name, _)| name).collect::<Vec<_>>(),
+        "skipped": dataset.skipped,
+        "findings": findings,
+        "ref_size_bytes": size,
+        "io": io,
+    })
+}
+
+/// Lengths of the dimensions of the root group.
+pub(super) fn dimensions(dataset: &VirtualDataset) -> Value {
+    dataset
+        .root
+        .dimensions
+        .iter()
+        .map(|(name, dimension)| (name.clone(), json!(dimension.length)))
+        .collect()
+}
+
+pub(super) fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+fn print(dataset: &VirtualDataset, output: &Path, size: usize) {
+    let arrays = dataset.root.walk();
+    let chunks: usize = arrays.iter().map(|(_, array)| array.chunks.len()).sum();
+    println!(
+        "{}: {} variables, {chunks} chunks, {size} bytes",
+        output.display(),
+        arrays.len()
+    );
+    for skipped in &dataset.skipped {
+        println!("  without {}: {}", skipped.variable, skipped.reason);
+    }
+}

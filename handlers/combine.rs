@@ -1,0 +1,384 @@
+//! Stage 5, second half: joins the references of a series, proves the join, and writes the document. SPEC §7.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
+use virtualize::combine::verify::{Mismatch, Verifier, VerifyOptions, VerifyReport};
+use virtualize::combine::{CombineError, CombineOptions, Combined, Combiner, Missing, Step};
+use virtualize::kerchunk::{self, KerchunkError};
+use virtualize::{ByteRange, DecodeOptions, Source, SourceId, VirtualDataset};
+
+use crate::read::{self, IoCount, ReadError, ReadPolicy};
+use crate::reference::{self, ReferenceError};
+use crate::stores::blobs::{BlobError, Blobs, PutCondition, RangeSource, Sources};
+use crate::stores::ledger::{Fault, ProcessingOptions, SourceFile};
+
+/// Files that are read at the same time by one combine.
+const FILES_AT_ONCE: usize = 8;
+
+/// Why a series could not be joined, or the join not be proven.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// The files cannot be joined.
+    #[error(transparent)]
+    Combine(#[from] CombineError),
+    /// A reference could not be read or written.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
+    /// A reference describes another version of its file than the series has.
+    #[error("the reference of {file} describes another version of it")]
+    Superseded {
+        /// The file.
+        file: String,
+    },
+    /// A source could not be read.
+    #[error("could not read {file}")]
+    Source {
+        /// The file.
+        file: String,
+        /// What the store said.
+        #[source]
+        source: BlobError,
+    },
+    /// A source could not be decoded again.
+    #[error("could not decode {file} again")]
+    Decode {
+        /// The file.
+        file: String,
+        /// Why not.
+        #[source]
+        source: ReadError,
+    },
+    /// The document does not say what the sources say.
+    #[error("the joined reference is wrong: {}", first_of(.0))]
+    Unproven(Vec<Mismatch>),
+    /// The written document cannot be read back.
+    #[error("the joined reference cannot be read back")]
+    ReadBack(#[from] KerchunkError),
+}
+
+fn first_of(mismatches: &[Mismatch]) -> String {
+    let first = mismatches
+        .first()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    match mismatches.len() {
+        0 | 1 => first,
+        more => format!("{first} (and {} more)", more - 1),
+    }
+}
+
+impl JoinError {
+    /// The fault of the input; `None` when something else is at fault and another try may do.
+    pub fn fault(&self) -> Option<Fault> {
+        let (code, remediation) = match self {
+            Self::Combine(CombineError::Refused(disagreements)) => {
+                let first = disagreements.first();
+                (
+                    first.map_or("refused", |d| d.code),
+                    first.map(|d| d.cure.clone()),
+                )
+            }
+            Self::Combine(CombineError::Unsupported(_)) => ("unsupported", None),
+            Self::Combine(_) => ("malformed", None),
+            _ => return None,
+        };
+        Some(Fault {
+            code: code.to_owned(),
+            message: self.to_string(),
+            remediation,
+        })
+    }
+
+    /// Whether a source is no longer the version that the series has: a newer event comes.
+    pub fn is_superseded(&self) -> bool {
+        let changed =
+            |error: &BlobError| matches!(error, BlobError::Changed(_) | BlobError::NotFound(_));
+        match self {
+            Self::Superseded { .. } => true,
+            Self::Source { source, .. } => changed(source),
+            Self::Decode {
+                source: ReadError::Fetch(error),
+                ..
+            } => changed(error),
+            _ => false,
+        }
+    }
+}
+
+/// A joined series with its document.
+#[derive(Debug)]
+pub struct Joined {
+    /// The join.
+    pub combined: Combined,
+    /// The kerchunk document, as it is stored.
+    pub document: Bytes,
+    /// What the verification covered; `None` if it was left out.
+    pub report: Option<VerifyReport>,
+    /// What reading cost.
+    pub io: IoCount,
+}
+
+/// How the pure combiner is told what a person has asked for.
+pub fn combine_options(options: &ProcessingOptions) -> CombineOptions {
+    CombineOptions {
+        concat_dim: options.concat_dim.clone(),
+        coord_tolerance: options.coord_tolerance,
+        drop_variables: options.drop_variables.clone(),
+        missing: if options.missing == "fill" {
+            Missing::Fill
+        } else {
+            Missing::Refuse
+        },
+        merge_variables: options.merge_variables,
+        inline_max_bytes: options.inline_max_bytes,
+    }
+}
+
+/// Reads the references of a member set; each must describe the version that the set has.
+///
+/// # Errors
+///
+/// [`JoinError::Superseded`] when a reference describes another version, else [`JoinError::Reference`].
+pub async fn load_members(
+    blobs: &Arc<dyn Blobs>,
+    members: &[SourceFile],
+) -> Result<Vec<VirtualDataset>, JoinError> {
+    let mut loads = Vec::with_capacity(members.len());
+    for member in members {
+        loads.push(load_member(blobs, member).boxed());
+    }
+    stream::iter(loads)
+        .buffered(FILES_AT_ONCE * 4)
+        .try_collect()
+        .await
+}
+
+async fn load_member(
+    blobs: &Arc<dyn Blobs>,
+    member: &SourceFile,
+) -> Result<VirtualDataset, JoinError> {
+    let dataset = reference::load(blobs, &reference::reference_path(&member.path)).await?;
+    let described = dataset
+        .sources
+        .first()
+        .and_then(|source| source.etag.as_deref());
+    if described != Some(member.etag.as_str()) {
+        return Err(JoinError::Superseded {
+            file: member.path.file_name().to_owned(),
+        });
+    }
+    Ok(dataset)
+}
+
+/// Joins datasets, renders the document, and proves what the document says against its sources.
+///
+/// # Errors
+///
+/// [`JoinError`].
+pub async fn join(
+    inputs: Vec<VirtualDataset>,
+    sources: &dyn Sources,
+    options: CombineOptions,
+    verify: bool,
+) -> Result<Joined, JoinError> {
+    let mut io = IoCount::default();
+    let decode = decode_options(&options);
+    let combined = run(inputs, sources, options, &mut io).await?;
+    let document = reference::render(&combined.dataset)?;
+    let report = match verify {
+        true => Some(prove(&document, sources, decode, &mut io).await?),
+        false => None,
+    };
+    Ok(Joined {
+        combined,
+        document,
+        report,
+        io,
+    })
+}
+
+fn decode_options(options: &CombineOptions) -> DecodeOptions {
+    DecodeOptions {
+        concat_dim: options.concat_dim.clone(),
+        inline_max_bytes: options.inline_max_bytes,
+        ..DecodeOptions::default()
+    }
+}
+
+async fn run(
+    inputs: Vec<VirtualDataset>,
+    sources: &dyn Sources,
+    options: CombineOptions,
+    io: &mut IoCount,
+) -> Result<Combined, JoinError> {
+    let all: Vec<Source> = inputs
+        .iter()
+        .flat_map(|input| input.sources.iter().cloned())
+        .collect();
+    let mut combiner = Combiner::new(inputs, options)?;
+    loop {
+        match combiner.combine()? {
+            Step::Done(combined) => return Ok(*combined),
+            Step::NeedsData(needs) => {
+                for (id, range, bytes) in fetch(&all, sources, &needs, io).await? {
+                    combiner.push(id, range, bytes);
+                }
+            }
+        }
+    }
+}
+
+/// Fetches ranges of several sources, a few sources at a time.
+async fn fetch(
+    all: &[Source],
+    sources: &dyn Sources,
+    needs: &[(SourceId, ByteRange)],
+    io: &mut IoCount,
+) -> Result<Vec<(SourceId, ByteRange, Bytes)>, JoinError> {
+    io.rounds += 1;
+    let mut by_source: std::collections::BTreeMap<SourceId, Vec<ByteRange>> =
+        std::collections::BTreeMap::new();
+    for (id, range) in needs {
+        by_source.entry(*id).or_default().push(*range);
+    }
+    let mut fetches = Vec::with_capacity(by_source.len());
+    for (id, ranges) in by_source {
+        if let Some(source) = usize::try_from(id.0).ok().and_then(|id| all.get(id)) {
+            fetches.push(fetch_source(id, source, sources, ranges).boxed());
+        }
+    }
+    let fetched: Vec<_> = stream::iter(fetches)
+        .buffer_unordered(FILES_AT_ONCE)
+        .try_collect()
+        .await?;
+    let fetched: Vec<(SourceId, ByteRange, Bytes)> = fetched.into_iter().flatten().collect();
+    io.requests += u64::try_from(fetched.len()).unwrap_or(u64::MAX);
+    io.bytes += fetched.iter().map(|(_, range, _)| range.len).sum::<u64>();
+    Ok(fetched)
+}
+
+async fn fetch_source(
+    id: SourceId,
+    source: &Source,
+    sources: &dyn Sources,
+    ranges: Vec<ByteRange>,
+) -> Result<Vec<(SourceId, ByteRange, Bytes)>, JoinError> {
+    let fail = |error| JoinError::Source {
+        file: file_name(&source.url).to_owned(),
+        source: error,
+    };
+    let opened = sources.open(source).await.map_err(fail)?;
+    let parts = opened.ranges(&ranges).await.map_err(fail)?;
+    Ok(ranges
+        .into_iter()
+        .zip(parts)
+        .map(|(range, bytes)| (id, range, bytes))
+        .collect())
+}
+
+fn file_name(url: &str) -> &str {
+    url.rsplit_once('/').map_or(url, |(_, name)| name)
+}
+
+/// Proves a stored document: every file is decoded afresh, and a sample that covers every file and both sides of
+/// every file boundary is compared down to the values.
+///
+/// # Errors
+///
+/// [`JoinError::Unproven`] with every difference; others when a source cannot be read.
+pub async fn prove(
+    document: &[u8],
+    sources: &dyn Sources,
+    options: DecodeOptions,
+    io: &mut IoCount,
+) -> Result<VerifyReport, JoinError> {
+    let combined = kerchunk::json::read(document)?;
+    let fresh = decode_all(&combined.sources, sources, options, io).await?;
+    let verifier =
+        Verifier::new(&combined, &fresh, VerifyOptions::default()).map_err(JoinError::Unproven)?;
+    let parts = fetch(&combined.sources, sources, &verifier.needed(), io).await?;
+    verifier.check(&parts).map_err(JoinError::Unproven)
+}
+
+async fn decode_all(
+    all: &[Source],
+    sources: &dyn Sources,
+    options: DecodeOptions,
+    io: &mut IoCount,
+) -> Result<Vec<VirtualDataset>, JoinError> {
+    let mut decodes = Vec::with_capacity(all.len());
+    for source in all {
+        decodes.push(decode_again(source, sources, options.clone()).boxed());
+    }
+    let decoded: Vec<(VirtualDataset, IoCount)> = stream::iter(decodes)
+        .buffered(FILES_AT_ONCE)
+        .try_collect()
+        .await?;
+    for (_, count) in &decoded {
+        io.requests += count.requests;
+        io.bytes += count.bytes;
+    }
+    io.rounds += decoded
+        .iter()
+        .map(|(_, count)| count.rounds)
+        .max()
+        .unwrap_or(0);
+    Ok(decoded.into_iter().map(|(dataset, _)| dataset).collect())
+}
+
+async fn decode_again(
+    source: &Source,
+    sources: &dyn Sources,
+    options: DecodeOptions,
+) -> Result<(VirtualDataset, IoCount), JoinError> {
+    let file = || file_name(&source.url).to_owned();
+    let opened: Arc<dyn RangeSource> =
+        sources
+            .open(source)
+            .await
+            .map_err(|source| JoinError::Source {
+                file: file(),
+                source,
+            })?;
+    let read = read::read_metadata(opened.as_ref(), options, ReadPolicy::default()).await;
+    read.map_err(|source| JoinError::Decode {
+        file: file(),
+        source,
+    })
+}
+
+/// Path of a combined document inside silver. SPEC §7.
+pub fn combined_name(dataset_id: &str, resource_id: &str, ordinal: i64, revision: i64) -> String {
+    format!("refs/combined/{dataset_id}/{resource_id}/ord{ordinal}/r{revision}/combined.json")
+}
+
+/// Writes a document to its path. A revision that was published is never there; what an interrupted run left
+/// behind is replaced, while `is_ours` still holds between looking and replacing.
+///
+/// # Errors
+///
+/// [`JoinError::Reference`]; a lost race is [`BlobError::Changed`] or [`BlobError::Exists`] inside it.
+pub async fn write_document<E: From<ReferenceError>>(
+    blobs: &Arc<dyn Blobs>,
+    at: &crate::stores::blobs::BlobPath,
+    document: &Bytes,
+    is_ours: impl Future<Output = Result<bool, E>> + Send,
+) -> Result<bool, E> {
+    let condition = match blobs.get(at).await {
+        Ok((present, _)) if present == *document => return is_ours.await,
+        Ok((_, info)) => PutCondition::IfMatch(info.etag),
+        Err(BlobError::NotFound(_)) => PutCondition::IfAbsent,
+        Err(error) => return Err(ReferenceError::from(error).into()),
+    };
+    if !is_ours.await? {
+        return Ok(false);
+    }
+    blobs
+        .put(at, document.clone(), condition)
+        .await
+        .map_err(ReferenceError::from)?;
+    Ok(true)
+}

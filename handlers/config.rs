@@ -1,0 +1,163 @@
+//! Configuration: one struct per concern, read from the environment once, at start-up, and only here.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+/// Everything that can be set.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where blobs are.
+    pub storage: StorageConfig,
+    /// When and how series are combined.
+    pub pipeline: PipelineConfig,
+    /// Who is answered, and under which address.
+    pub http: HttpConfig,
+}
+
+/// Where blobs, the ledger and the queues are. The embedded default: folders and one SQLite file.
+#[derive(Debug, Clone)]
+pub struct StorageConfig {
+    /// Folder that is the container `bronze`, from `LANDFALL_BRONZE_DIR`. Only ever read.
+    pub bronze_dir: PathBuf,
+    /// Folder that is the container `silver`, from `LANDFALL_SILVER_DIR`.
+    pub silver_dir: PathBuf,
+    /// SQLite file with the ledger and the queues, from `LANDFALL_DATABASE`.
+    pub database: PathBuf,
+}
+
+/// When and how series are combined.
+#[derive(Debug, Clone)]
+pub struct PipelineConfig {
+    /// Whether files that nobody declared are grouped by name, from `LANDFALL_AUTO_GROUP` (default `false`).
+    pub auto_group: bool,
+    /// Completeness of series that say nothing else, from `LANDFALL_QUIET_PERIOD` (ISO 8601, default `PT10M`).
+    pub quiet_period: Duration,
+    /// How long a file that is shorter than its own header says may still be growing, from
+    /// `LANDFALL_SETTLE_PERIOD` (ISO 8601, default `PT0S`: blobs land whole).
+    pub settle_period: Duration,
+    /// How long a claim holds without renewal, from `LANDFALL_LEASE` (ISO 8601, default `PT1M`).
+    pub lease: Duration,
+    /// How long work may rest before Sweep takes it up, from `LANDFALL_STUCK_AFTER` (ISO 8601, default `PT5M`).
+    pub stuck_after: Duration,
+    /// Files read at the same time by one instance, from `LANDFALL_FILES_IN_FLIGHT` (default 8).
+    pub files_in_flight: usize,
+    /// Name of a step at which the handler waits to be killed, from `LANDFALL_PAUSE_AT`; for crash tests.
+    pub pause_at: Option<String>,
+    /// File that the handler makes when it waits there, from `LANDFALL_PAUSE_FILE`.
+    pub pause_file: Option<PathBuf>,
+}
+
+/// Who is answered, and under which address.
+#[derive(Debug, Clone)]
+pub struct HttpConfig {
+    /// Port to listen on, from `FUNCTIONS_CUSTOMHANDLER_PORT`; the host sets it.
+    pub port: u16,
+    /// Address under which users reach the app, from `LANDFALL_PUBLIC_URL` (default `http://127.0.0.1:{port}`).
+    pub public_url: String,
+    /// Whether everything may be read without a token, from `LANDFALL_OPEN_ACCESS` (default `false`; `dev` sets it).
+    pub open_access: bool,
+    /// `Access-Control-Allow-Origin` of the served Zarr, from `LANDFALL_CORS_ORIGIN` (default none).
+    pub cors_origin: Option<String>,
+}
+
+impl Config {
+    /// Reads the environment.
+    ///
+    /// # Errors
+    ///
+    /// Names the variable that is missing or cannot be read.
+    pub fn from_env() -> Result<Self> {
+        let http = HttpConfig::from_env()?;
+        Ok(Self {
+            storage: StorageConfig::from_env()?,
+            pipeline: PipelineConfig::from_env()?,
+            http,
+        })
+    }
+}
+
+impl StorageConfig {
+    fn from_env() -> Result<Self> {
+        Ok(Self {
+            bronze_dir: required("LANDFALL_BRONZE_DIR")?.into(),
+            silver_dir: required("LANDFALL_SILVER_DIR")?.into(),
+            database: required("LANDFALL_DATABASE")?.into(),
+        })
+    }
+}
+
+impl PipelineConfig {
+    fn from_env() -> Result<Self> {
+        let files_in_flight = match optional("LANDFALL_FILES_IN_FLIGHT") {
+            Some(text) => text
+                .parse()
+                .ok()
+                .filter(|n| *n > 0)
+                .context("LANDFALL_FILES_IN_FLIGHT is not a count")?,
+            None => 8,
+        };
+        Ok(Self {
+            auto_group: flag("LANDFALL_AUTO_GROUP")?,
+            quiet_period: duration("LANDFALL_QUIET_PERIOD", "PT10M")?,
+            settle_period: duration("LANDFALL_SETTLE_PERIOD", "PT0S")?,
+            lease: duration("LANDFALL_LEASE", "PT1M")?,
+            stuck_after: duration("LANDFALL_STUCK_AFTER", "PT5M")?,
+            files_in_flight,
+            pause_at: optional("LANDFALL_PAUSE_AT"),
+            pause_file: optional("LANDFALL_PAUSE_FILE").map(PathBuf::from),
+        })
+    }
+}
+
+impl HttpConfig {
+    fn from_env() -> Result<Self> {
+        let port = match optional("FUNCTIONS_CUSTOMHANDLER_PORT") {
+            Some(text) => text
+                .parse()
+                .context("FUNCTIONS_CUSTOMHANDLER_PORT is not a port")?,
+            None => 7072,
+        };
+        let public_url =
+            optional("LANDFALL_PUBLIC_URL").unwrap_or_else(|| format!("http://127.0.0.1:{port}"));
+        Ok(Self {
+            port,
+            public_url: public_url.trim_end_matches('/').to_owned(),
+            open_access: flag("LANDFALL_OPEN_ACCESS")?,
+            cors_origin: optional("LANDFALL_CORS_ORIGIN"),
+        })
+    }
+}
+
+fn optional(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn required(name: &str) -> Result<String> {
+    optional(name).with_context(|| format!("{name} is not set"))
+}
+
+fn flag(name: &str) -> Result<bool> {
+    match optional(name).as_deref() {
+        None | Some("false" | "0" | "off") => Ok(false),
+        Some("true" | "1" | "on") => Ok(true),
+        Some(other) => bail!("{name} is `{other}`, not true or false"),
+    }
+}
+
+fn duration(name: &str, default: &str) -> Result<Duration> {
+    let text = optional(name).unwrap_or_else(|| default.to_owned());
+    parse_duration(&text)
+        .with_context(|| format!("{name} is `{text}`, not an ISO 8601 duration such as PT10M"))
+}
+
+/// An ISO 8601 duration of whole or broken seconds, such as `PT10M`; not negative.
+///
+/// # Errors
+///
+/// Says what cannot be read.
+pub fn parse_duration(text: &str) -> Result<Duration> {
+    let signed: jiff::SignedDuration = text.parse().context("not a duration")?;
+    Duration::try_from(signed).context("a negative duration")
+}

@@ -1,0 +1,241 @@
+//! From errors to answers: the one place that knows which status and which envelope an error gets. SPEC §8.
+//!
+//! The client learns what it can act upon; causes go to the log.
+
+use std::convert::Infallible;
+use std::error::Error;
+
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+use warp::http::{Response, StatusCode, header};
+use warp::reject::Rejection;
+
+use crate::group::SubmissionError;
+use crate::pipeline::PipelineError;
+use crate::stores::blobs::BlobError;
+use crate::stores::ledger::{Conflict, LedgerError};
+
+/// What every handler answers with.
+pub type Answer = Response<Bytes>;
+
+type Cause = Box<dyn Error + Send + Sync>;
+
+/// An error on its way to the client.
+#[derive(Debug)]
+pub struct ApiError {
+    status: StatusCode,
+    error_type: &'static str,
+    message: String,
+    extra: Map<String, Value>,
+    cause: Option<Cause>,
+}
+
+impl ApiError {
+    fn new(status: StatusCode, error_type: &'static str, message: impl Into<String>) -> Self {
+        Self { status, error_type, message: message.into(), extra: Map::new(), cause: None }
+    }
+
+    /// 400: the request is at fault.
+    pub fn validation(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "ValidationError", message)
+    }
+
+    /// 404: no such thing.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "NotFound", message)
+    }
+
+    /// 410: it was there, or could have been, and does not come back under this address.
+    pub fn gone(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::GONE, "Gone", message)
+    }
+
+    /// 401: not without permission.
+    pub fn unauthorized(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "Unauthorized", message)
+    }
+
+    /// 413: the body is above the cap.
+    pub fn too_large(cap: usize) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "ValidationError", format!("the body is larger than {cap} bytes"))
+    }
+
+    /// 503: worth another try.
+    pub fn unavailable(cause: impl Into<Cause>) -> Self {
+        let message = "a service behind this one does not answer; try again";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable", message).caused_by(cause)
+    }
+
+    /// 500: a fault of ours.
+    pub fn internal(cause: impl Into<Cause>) -> Self {
+        let message = "an internal error; the log has the details";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", message).caused_by(cause)
+    }
+
+    fn conflict(error_type: &'static str, message: String) -> Self {
+        Self::new(StatusCode::CONFLICT, error_type, message)
+    }
+
+    fn caused_by(self, cause: impl Into<Cause>) -> Self {
+        Self { cause: Some(cause.into()), ..self }
+    }
+
+    /// The same with a further field in the envelope.
+    #[must_use]
+    pub fn with(mut self, field: &str, value: Value) -> Self {
+        self.extra.insert(field.to_owned(), value);
+        self
+    }
+
+    fn log(&self) {
+        let chain = self.cause.as_deref().map(chain_of).unwrap_or_default();
+        if self.status == StatusCode::INTERNAL_SERVER_ERROR {
+            tracing::error!(error.chain = %chain, http.status = self.status.as_u16(), "{}", self.message);
+        } else if self.status.is_server_error() {
+            tracing::warn!(error.chain = %chain, http.status = self.status.as_u16(), "{}", self.message);
+        } else {
+            tracing::debug!(error.chain = %chain, http.status = self.status.as_u16(), "{}", self.message);
+        }
+    }
+
+    /// The answer; the cause is logged here and nowhere else.
+    pub fn into_answer(self) -> Answer {
+        self.log();
+        let mut body = self.extra;
+        body.insert(String::from("success"), json!(false));
+        body.insert(String::from("error"), json!(self.message));
+        body.insert(String::from("error_type"), json!(self.error_type));
+        let mut answer = json_answer(self.status, &Value::Object(body));
+        let headers = answer.headers_mut();
+        headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, header::HeaderValue::from_static("5"));
+        }
+        answer
+    }
+}
+
+fn chain_of(error: &(dyn Error + Send + Sync + 'static)) -> String {
+    let mut parts = vec![error.to_string()];
+    let mut next = error.source();
+    while let Some(error) = next {
+        parts.push(error.to_string());
+        next = error.source();
+    }
+    parts.join(": ")
+}
+
+impl From<LedgerError> for ApiError {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            LedgerError::Conflict(conflict) => conflict.into(),
+            LedgerError::Unavailable(_) => Self::unavailable(error),
+            _ => Self::internal(error),
+        }
+    }
+}
+
+impl From<Conflict> for ApiError {
+    fn from(conflict: Conflict) -> Self {
+        match &conflict {
+            Conflict::OtherOptions { difference, .. } => {
+                let difference = json!(difference);
+                Self::conflict("ReleaseExistsError", conflict.to_string()).with("difference", difference)
+            }
+            Conflict::Approved { .. } => Self::conflict("ReleaseStateError", conflict.to_string()),
+            Conflict::OwnedByOther { .. } => Self::conflict("ReleaseExistsError", conflict.to_string()),
+        }
+    }
+}
+
+impl From<BlobError> for ApiError {
+    fn from(error: BlobError) -> Self {
+        match error {
+            BlobError::NoContainer(name) => {
+                Self::validation("Container does not exist").with("container", json!(name))
+            }
+            BlobError::NotFound(_) => Self::not_found(error.to_string()),
+            BlobError::Changed(_) => Self::gone(error.to_string()),
+            BlobError::Unavailable { .. } => Self::unavailable(error),
+            _ => Self::internal(error),
+        }
+    }
+}
+
+impl From<PipelineError> for ApiError {
+    fn from(error: PipelineError) -> Self {
+        match error {
+            PipelineError::Ledger(error) => error.into(),
+            PipelineError::Blob(error) => error.into(),
+            PipelineError::Submission(error) => error.into(),
+            PipelineError::Busy { .. } => Self::unavailable(error),
+            error => Self::internal(error),
+        }
+    }
+}
+
+impl From<SubmissionError> for ApiError {
+    fn from(error: SubmissionError) -> Self {
+        Self::validation(error.to_string()).with("field", json!(error.field))
+    }
+}
+
+/// A JSON document as an answer.
+pub fn json_answer(status: StatusCode, document: &Value) -> Answer {
+    let mut answer = Response::new(Bytes::from(document.to_string()));
+    *answer.status_mut() = status;
+    let json = header::HeaderValue::from_static("application/json");
+    answer.headers_mut().insert(header::CONTENT_TYPE, json);
+    answer
+}
+
+/// What a handler came to, as an answer.
+pub fn answer(result: Result<Answer, ApiError>) -> Answer {
+    result.unwrap_or_else(ApiError::into_answer)
+}
+
+/// Answers requests that no route took.
+pub async fn recover(rejection: Rejection) -> Result<Answer, Infallible> {
+    let error = if rejection.is_not_found() {
+        ApiError::not_found("there is nothing at this address")
+    } else if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
+        let message = "this address does not take this method";
+        ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "ValidationError", message)
+    } else {
+        ApiError::validation("the request cannot be read")
+    };
+    Ok(error.into_answer())
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+    use crate::stores::blobs::BlobPath;
+
+    fn path() -> BlobPath {
+        BlobPath::new("local", "bronze", "a.nc")
+    }
+
+    #[rstest]
+    #[case(BlobError::NoContainer(String::from("nope")).into(), 400, "ValidationError")]
+    #[case(BlobError::NotFound(path()).into(), 404, "NotFound")]
+    #[case(BlobError::Changed(path()).into(), 410, "Gone")]
+    #[case(BlobError::Unavailable { path: path(), source: std::io::Error::other("boom") }.into(), 503, "Unavailable")]
+    #[case(LedgerError::Unavailable("boom".into()).into(), 503, "Unavailable")]
+    #[case(LedgerError::SchemaTooOld { found: 1, needed: 2 }.into(), 500, "InternalError")]
+    #[case(
+        LedgerError::Conflict(Conflict::OwnedByOther { asset: String::from("a/b"), owner: String::from("file") }).into(),
+        409,
+        "ReleaseExistsError"
+    )]
+    fn errors_have_status_and_envelope(#[case] error: ApiError, #[case] status: u16, #[case] error_type: &str) {
+        let answer = error.into_answer();
+        assert_eq!(answer.status().as_u16(), status);
+        let body: Value = serde_json::from_slice(answer.body()).unwrap();
+        assert_eq!((&body["success"], &body["error_type"]), (&json!(false), &json!(error_type)));
+        assert!(!body.to_string().contains("boom"), "causes stay inside");
+        assert_eq!(answer.headers().contains_key("retry-after"), status == 503);
+    }
+}

@@ -1,0 +1,164 @@
+//! Runs the stages in order; the one place where they meet.
+//!
+//! The rules of SPEC §2 hold here: persist first, message second, acknowledge last; everything is idempotent; a
+//! bad file is an answer and not an error. Files are `file.rs`'s matter, series `series.rs`'s.
+
+mod file;
+mod pause;
+mod series;
+
+pub(crate) use file::chain;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::Semaphore;
+
+use crate::catalog::item::ItemError;
+use crate::combine::JoinError;
+use crate::config::Config;
+use crate::group::{self, SubmissionError};
+use crate::reference::ReferenceError;
+use crate::stores::blobs::{BlobError, Blobs};
+use crate::stores::ledger::{FileId, GroupId, Ledger, LedgerError, Settled};
+use crate::stores::queue::{Message, Queue, QueueError};
+
+/// Why a piece of work was not done; each is worth another try, or it would have been recorded instead.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PipelineError {
+    /// The ledger failed, or refuses a contradiction.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// Blob storage failed.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+    /// A message could not be sent.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// A reference could not be stored.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
+    /// A series could not be combined for a reason that may pass.
+    #[error(transparent)]
+    Join(#[from] JoinError),
+    /// The item could not be built.
+    #[error(transparent)]
+    Item(#[from] ItemError),
+    /// A submission is refused.
+    #[error(transparent)]
+    Submission(#[from] SubmissionError),
+    /// Another instance is at work on it.
+    #[error("group {group} is being combined until {until}")]
+    Busy {
+        /// The group.
+        group: GroupId,
+        /// When its lease runs out.
+        until: Timestamp,
+    },
+}
+
+/// The stages with what they need of the world.
+#[derive(Debug)]
+pub struct Pipeline {
+    config: Config,
+    blobs: Arc<dyn Blobs>,
+    ledger: Arc<dyn Ledger>,
+    queue: Arc<dyn Queue>,
+    /// Permits to read a file; without one an event becomes a message.
+    reading: Arc<Semaphore>,
+    /// One combine at a time per instance.
+    combining: Arc<Semaphore>,
+    /// Names this process among the claimants of combines.
+    runner: String,
+}
+
+impl Pipeline {
+    /// A pipeline over these stores.
+    pub fn new(
+        config: Config,
+        blobs: Arc<dyn Blobs>,
+        ledger: Arc<dyn Ledger>,
+        queue: Arc<dyn Queue>,
+    ) -> Self {
+        let started = Timestamp::now().as_nanosecond();
+        let reading = Arc::new(Semaphore::new(config.pipeline.files_in_flight));
+        let combining = Arc::new(Semaphore::new(1));
+        let runner = format!("{}-{started:x}", std::process::id());
+        Self {
+            config,
+            blobs,
+            ledger,
+            queue,
+            reading,
+            combining,
+            runner,
+        }
+    }
+
+    /// Settles every group that holds a file, and sends what is due.
+    async fn settle_groups_of(&self, file: FileId) -> Result<Vec<Settled>, PipelineError> {
+        let mut settled = Vec::new();
+        for group in self.ledger.groups_of(file).await? {
+            settled.push(self.settle(&group).await?);
+        }
+        Ok(settled)
+    }
+
+    /// Settles a group and sends its `combine-due`: at once, or when its quiet period will have run out. Sent
+    /// again where it may have been lost; the claim makes one combine of many messages.
+    async fn settle(&self, group: &GroupId) -> Result<Settled, PipelineError> {
+        let now = Timestamp::now();
+        let settled = self.ledger.settle(group, group::judge, now).await?;
+        let delay = match (settled.is_due, settled.look_again_at) {
+            (true, _) => Some(Duration::ZERO),
+            (false, Some(at)) => {
+                Some(Duration::try_from(at.duration_since(now)).unwrap_or_default())
+            }
+            (false, None) => None,
+        };
+        if let Some(delay) = delay {
+            let generation = settled.group.generation;
+            let message = Message::CombineDue {
+                group_id: group.0.clone(),
+                generation,
+            };
+            self.queue.send(&message, delay).await?;
+        }
+        Ok(settled)
+    }
+
+    /// What Sweep does: takes up files and groups whose events or messages were lost.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError`] when a store fails; the next tick goes on.
+    pub async fn sweep(&self) -> Result<Swept, PipelineError> {
+        let now = Timestamp::now();
+        let rested = now
+            .checked_sub(self.config.pipeline.stuck_after)
+            .unwrap_or(Timestamp::MIN);
+        let mut swept = Swept::default();
+        for file in self.ledger.stuck_files(rested).await? {
+            let message = Message::ReferenceDue {
+                blob_url: file.path.to_string(),
+            };
+            self.queue.send(&message, Duration::ZERO).await?;
+            swept.files += 1;
+        }
+        for group in self.ledger.overdue_groups(now).await? {
+            swept.groups += u64::from(self.settle(&group.id).await?.is_due);
+        }
+        Ok(swept)
+    }
+}
+
+/// What a sweep has taken up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Swept {
+    /// Files sent to `reference-due`.
+    pub files: u64,
+    /// Groups sent to `combine-due`.
+    pub groups: u64,
+}

@@ -1,0 +1,278 @@
+//! One series: claimed, combined, verified, catalogued and published, or refused with the reason.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt as _;
+use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
+use tracing::{info, warn};
+
+use super::file::{chain, millis};
+use super::{Pipeline, PipelineError};
+use crate::catalog::item::{self, ItemInput};
+use crate::combine::{self, JoinError, Joined};
+use crate::reference;
+use crate::stores::blobs::BlobSources;
+use crate::stores::ledger::{Claim, Claimed, CombineEnd, Fault, GroupId, Lease, PublishedCombine};
+
+impl Pipeline {
+    /// What CombineDue does: combines one generation of a group, unless it is done, outdated or not due.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError::Busy`] while another instance holds the claim, others when a store fails; the message
+    /// comes again.
+    pub async fn on_combine_due(
+        &self,
+        group: &GroupId,
+        generation: i64,
+    ) -> Result<(), PipelineError> {
+        if self.ledger.group(group).await?.is_none() {
+            warn!(group.id = %group, "Ignored a message for an unknown group");
+            return Ok(());
+        }
+        let settled = self.settle_quietly(group).await?;
+        if settled != generation {
+            // The next generation has its own message.
+            self.settle(group).await?;
+            return Ok(());
+        }
+        let _one_at_a_time = self.combining.acquire().await;
+        match self.ledger.claim(group, generation, &self.lease()).await? {
+            Claimed::Ours(claim) => self.run_claim(*claim).boxed().await,
+            Claimed::Held(until) => Err(PipelineError::Busy {
+                group: group.clone(),
+                until,
+            }),
+            Claimed::Nothing => self.settle_if_waiting(group).await,
+        }
+    }
+
+    /// Settles without sending: the message at hand is the one that a due group needs. Returns the generation.
+    async fn settle_quietly(&self, group: &GroupId) -> Result<i64, PipelineError> {
+        let settled = self
+            .ledger
+            .settle(group, crate::group::judge, Timestamp::now())
+            .await?;
+        Ok(settled.group.generation)
+    }
+
+    /// A delayed message that came too early (a file landed since) is sent again for the new end.
+    async fn settle_if_waiting(&self, group: &GroupId) -> Result<(), PipelineError> {
+        let waits = self
+            .ledger
+            .group(group)
+            .await?
+            .is_some_and(|group| group.quiet_until.is_some());
+        if waits {
+            self.settle(group).await?;
+        }
+        Ok(())
+    }
+
+    fn lease(&self) -> Lease {
+        let now = Timestamp::now();
+        let until = now
+            .checked_add(self.config.pipeline.lease)
+            .unwrap_or(Timestamp::MAX);
+        Lease {
+            runner: self.runner.clone(),
+            now,
+            until,
+        }
+    }
+
+    /// Runs a claim while its lease is kept up. A lost lease means that the result would be thrown away.
+    async fn run_claim(&self, claim: Claim) -> Result<(), PipelineError> {
+        let started = Instant::now();
+        let outcome = tokio::select! {
+            outcome = self.combine_claim(&claim, started) => outcome,
+            () = self.keep_lease(&claim) => {
+                warn!(group.id = %claim.group.id, "Gave up a combine: its group has moved on");
+                return Ok(());
+            }
+        };
+        match outcome {
+            Ok(()) => Ok(()),
+            Err(error) => self.end_claim(&claim, error, started).await,
+        }
+    }
+
+    async fn keep_lease(&self, claim: &Claim) {
+        let every = (self.config.pipeline.lease / 3).max(Duration::from_millis(100));
+        loop {
+            tokio::time::sleep(every).await;
+            match self.ledger.renew(claim, self.lease().until).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => {
+                    warn!(group.id = %claim.group.id, error = %chain(&error), "Could not renew a lease")
+                }
+            }
+        }
+    }
+
+    async fn combine_claim(&self, claim: &Claim, started: Instant) -> Result<(), PipelineError> {
+        info!(
+            group.id = %claim.group.id, dataset.id = claim.release.dataset_id, step = "combining",
+            files.count = claim.members.len(), "Combining {} files of {}", claim.members.len(), claim.release.dataset_id
+        );
+        let options = combine::combine_options(&claim.group.declaration.options);
+        let inputs = combine::load_members(&self.blobs, &claim.members)
+            .boxed()
+            .await?;
+        let sources = BlobSources(Arc::clone(&self.blobs));
+        let joined = combine::join(inputs, &sources, options, true)
+            .boxed()
+            .await?;
+        let name = self.blob_path(claim);
+        let is_ours =
+            async { Ok::<_, PipelineError>(self.ledger.renew(claim, self.lease().until).await?) };
+        if !combine::write_document(
+            &self.blobs,
+            &reference::silver(&name),
+            &joined.document,
+            is_ours,
+        )
+        .await?
+        {
+            return Ok(());
+        }
+        self.step("mid-combine").await;
+        let result = self.catalogue(claim, &joined, &name)?;
+        if self.ledger.publish(claim, &result).await? {
+            self.report(claim, &joined, started);
+        }
+        Ok(())
+    }
+
+    fn blob_path(&self, claim: &Claim) -> String {
+        let release = &claim.release;
+        combine::combined_name(
+            &release.dataset_id,
+            &release.resource_id,
+            release.version_ordinal,
+            claim.revision,
+        )
+    }
+
+    /// The cached item and the result object of a finished join.
+    fn catalogue(
+        &self,
+        claim: &Claim,
+        joined: &Joined,
+        name: &str,
+    ) -> Result<PublishedCombine, PipelineError> {
+        let at = Timestamp::now();
+        let input = ItemInput {
+            combined: &joined.combined,
+            declaration: &claim.group.declaration,
+            release: &claim.release,
+            revision: claim.revision,
+            public_url: &self.config.http.public_url,
+            blob_path: name,
+            ref_size_bytes: u64::try_from(joined.document.len()).unwrap_or(u64::MAX),
+            ref_sha256: &Sha256::digest(&joined.document),
+            created: at,
+        };
+        let stac_item = item::build_item(&input)?;
+        let text = |field: &str| {
+            stac_item
+                .get(field)
+                .and_then(serde_json::Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
+        Ok(PublishedCombine {
+            blob_path: name.to_owned(),
+            stac_item_id: text("id"),
+            stac_collection_id: text("collection"),
+            result: item::result_object(&input),
+            stac_item,
+            findings: joined.combined.findings.clone(),
+            at,
+        })
+    }
+
+    fn report(&self, claim: &Claim, joined: &Joined, started: Instant) {
+        let chunks: usize = joined
+            .combined
+            .dataset
+            .root
+            .walk()
+            .iter()
+            .map(|(_, array)| array.chunks.len())
+            .sum();
+        let url = format!(
+            "{}/api/zarr/{}/r{}",
+            self.config.http.public_url, claim.release.release_id, claim.revision
+        );
+        info!(
+            group.id = %claim.group.id, release.id = claim.release.release_id, revision = claim.revision,
+            dataset.id = claim.release.dataset_id, step = "combined", files.count = claim.members.len(),
+            chunks.count = chunks, reference.bytes = joined.document.len(), bytes.read = joined.io.bytes,
+            requests.count = joined.io.requests, elapsed_ms = millis(started), zarr.url = url,
+            "Combined and verified {} files: {url}", claim.members.len()
+        );
+    }
+
+    /// Records how a claim ended without a result. What the input is at fault for is an answer; the rest is
+    /// recorded and tried again.
+    async fn end_claim(
+        &self,
+        claim: &Claim,
+        error: PipelineError,
+        started: Instant,
+    ) -> Result<(), PipelineError> {
+        let now = Timestamp::now();
+        let fault = match &error {
+            PipelineError::Join(join) if join.is_superseded() => {
+                info!(group.id = %claim.group.id, "A source changed while its series was combined: {}", chain(join));
+                let fault = fault_of("source_changed", &chain(join));
+                self.ledger
+                    .abandon(claim, &CombineEnd::Failed(fault, now))
+                    .await?;
+                return Ok(());
+            }
+            PipelineError::Join(join) => join.fault(),
+            _ => None,
+        };
+        let message = match (&fault, &error) {
+            (Some(fault), _) => fault.message.clone(),
+            (None, error) => chain(error),
+        };
+        warn!(
+            group.id = %claim.group.id, dataset.id = claim.release.dataset_id, elapsed_ms = millis(started),
+            step = if fault.is_some() { "blocked" } else { "failed" },
+            "Could not combine {}: {message}", claim.release.dataset_id
+        );
+        match fault {
+            Some(fault) => {
+                self.ledger
+                    .abandon(claim, &CombineEnd::Blocked(fault, now))
+                    .await?;
+                Ok(())
+            }
+            None => {
+                let code = if matches!(&error, PipelineError::Join(JoinError::Unproven(_))) {
+                    "unproven"
+                } else {
+                    "failed"
+                };
+                self.ledger
+                    .abandon(claim, &CombineEnd::Failed(fault_of(code, &message), now))
+                    .await?;
+                Err(error)
+            }
+        }
+    }
+}
+
+fn fault_of(code: &str, message: &str) -> Fault {
+    Fault {
+        code: code.to_owned(),
+        message: message.to_owned(),
+        remediation: None,
+    }
+}

@@ -1,0 +1,221 @@
+//! Stage 2: drives the decoder with ranged GETs. All policy of reading stands here.
+//!
+//! Round trips are the cost: the first request reads ahead, everything missing at one depth is fetched at once,
+//! and near ranges are merged into one request.
+
+use bytes::Bytes;
+use virtualize::{ByteRange, DecodeError, DecodeOptions, Decoded, MetadataDecoder, VirtualDataset};
+
+use crate::stores::blobs::{BlobError, RangeSource};
+
+/// Why a file could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The bytes could not be fetched.
+    #[error("could not fetch the metadata")]
+    Fetch(#[from] BlobError),
+    /// The bytes are not what they should be.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// The structure is deeper than any file's should be.
+    #[error("the metadata needs more than {0} dependent reads")]
+    TooDeep(u32),
+}
+
+/// What reading cost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct IoCount {
+    /// Requests sent.
+    pub requests: u64,
+    /// Dependent round trips.
+    pub rounds: u32,
+    /// Bytes fetched.
+    pub bytes: u64,
+}
+
+/// How ranges become requests.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadPolicy {
+    /// Files up to this size are fetched whole in the first request.
+    pub whole: u64,
+    /// Bytes fetched from the head of larger ones in the first round.
+    pub head: u64,
+    /// Bytes fetched from their tail in the same round; writers put metadata there when closing.
+    pub tail: u64,
+    /// Ranges this near to each other are merged.
+    pub gap: u64,
+    /// Largest request.
+    pub request: u64,
+}
+
+impl Default for ReadPolicy {
+    /// For object stores: a round trip costs as much as some 100 kB.
+    fn default() -> Self {
+        Self {
+            whole: 256 << 10,
+            head: 128 << 10,
+            tail: 32 << 10,
+            gap: 32 << 10,
+            request: 8 << 20,
+        }
+    }
+}
+
+impl ReadPolicy {
+    /// For local files, where a request costs next to nothing.
+    pub const fn local() -> Self {
+        Self {
+            whole: 64 << 10,
+            head: 32 << 10,
+            tail: 0,
+            gap: 4 << 10,
+            request: 8 << 20,
+        }
+    }
+}
+
+/// Most dependent reads before a file is given up; real ones need fewer than ten.
+const MAX_ROUNDS: u32 = 256;
+
+/// Reads the virtual dataset of one file, its source filled in.
+///
+/// # Errors
+///
+/// [`ReadError`]; [`ReadError::Decode`] is the file's fault, [`ReadError::Fetch`] somebody else's.
+pub async fn read_metadata(
+    source: &dyn RangeSource,
+    options: DecodeOptions,
+    policy: ReadPolicy,
+) -> Result<(VirtualDataset, IoCount), ReadError> {
+    let described = source.describe();
+    let mut decoder = MetadataDecoder::new(described.length, options);
+    let mut count = IoCount::default();
+    let mut wanted = first_ranges(described.length, policy);
+    loop {
+        fetch(source, &mut decoder, &wanted, policy, &mut count).await?;
+        wanted = match decoder.decode()? {
+            Decoded::Done(mut dataset) => {
+                dataset.sources = vec![described];
+                return Ok((dataset, count));
+            }
+            Decoded::NeedsData(ranges) => ranges,
+        };
+        if count.rounds >= MAX_ROUNDS {
+            return Err(ReadError::TooDeep(MAX_ROUNDS));
+        }
+    }
+}
+
+fn first_ranges(length: u64, policy: ReadPolicy) -> Vec<ByteRange> {
+    if length <= policy.whole {
+        return vec![ByteRange::new(0, length)];
+    }
+    let head = ByteRange::new(0, policy.head.min(length));
+    let tail_start = length.saturating_sub(policy.tail).max(head.end());
+    let tail = ByteRange::new(tail_start, length.saturating_sub(tail_start));
+    [head, tail]
+        .into_iter()
+        .filter(|range| range.len > 0)
+        .collect()
+}
+
+async fn fetch(
+    source: &dyn RangeSource,
+    decoder: &mut MetadataDecoder,
+    wanted: &[ByteRange],
+    policy: ReadPolicy,
+    count: &mut IoCount,
+) -> Result<(), BlobError> {
+    let requests = merge(wanted, policy);
+    if requests.is_empty() {
+        return Ok(());
+    }
+    count.rounds += 1;
+    for (range, bytes) in requests
+        .iter()
+        .zip(fetch_ranges(source, &requests, count).await?)
+    {
+        decoder.push(*range, bytes);
+    }
+    Ok(())
+}
+
+/// Fetches ranges as they are and counts them.
+///
+/// # Errors
+///
+/// [`BlobError`] of the first request that fails.
+pub async fn fetch_ranges(
+    source: &dyn RangeSource,
+    ranges: &[ByteRange],
+    count: &mut IoCount,
+) -> Result<Vec<Bytes>, BlobError> {
+    let parts = source.ranges(ranges).await?;
+    count.requests += u64::try_from(ranges.len()).unwrap_or(u64::MAX);
+    count.bytes += ranges.iter().map(|range| range.len).sum::<u64>();
+    Ok(parts)
+}
+
+/// Merges ranges that are near each other, and cuts none: a range larger than a request stays one request.
+fn merge(wanted: &[ByteRange], policy: ReadPolicy) -> Vec<ByteRange> {
+    let mut sorted = wanted.to_vec();
+    sorted.sort_unstable();
+    let mut merged: Vec<ByteRange> = Vec::new();
+    for range in sorted.into_iter().filter(|range| range.len > 0) {
+        match merged.last_mut() {
+            Some(last)
+                if range.start <= last.end().saturating_add(policy.gap)
+                    && range.end().saturating_sub(last.start) <= policy.request =>
+            {
+                last.len = last.end().max(range.end()).saturating_sub(last.start);
+            }
+            _ => merged.push(range),
+        }
+    }
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    const POLICY: ReadPolicy = ReadPolicy {
+        whole: 100,
+        head: 60,
+        tail: 30,
+        gap: 10,
+        request: 100,
+    };
+
+    #[rstest]
+    #[case::near(&[(0, 10), (15, 5)], &[(0, 20)])]
+    #[case::far(&[(0, 10), (21, 5)], &[(0, 10), (21, 5)])]
+    #[case::overlapping_and_unsorted(&[(30, 10), (25, 10), (26, 2)], &[(25, 15)])]
+    #[case::not_above_a_request(&[(0, 95), (96, 10)], &[(0, 95), (96, 10)])]
+    #[case::empty_ranges_cost_nothing(&[(5, 0)], &[])]
+    fn ranges_become_requests(#[case] wanted: &[(u64, u64)], #[case] requests: &[(u64, u64)]) {
+        let ranges = |pairs: &[(u64, u64)]| -> Vec<ByteRange> {
+            pairs
+                .iter()
+                .map(|(start, len)| ByteRange::new(*start, *len))
+                .collect()
+        };
+        assert_eq!(merge(&ranges(wanted), POLICY), ranges(requests));
+    }
+
+    #[rstest]
+    #[case::small_ones_whole(100, &[(0, 100)])]
+    #[case::head_and_tail(1000, &[(0, 60), (970, 30)])]
+    #[case::never_twice(101, &[(0, 60), (71, 30)])]
+    #[case::empty(0, &[(0, 0)])]
+    fn the_first_round_reads_ahead(#[case] length: u64, #[case] ranges: &[(u64, u64)]) {
+        let ranges: Vec<ByteRange> = ranges
+            .iter()
+            .map(|(start, len)| ByteRange::new(*start, *len))
+            .collect();
+        assert_eq!(first_ranges(length, POLICY), ranges);
+    }
+}

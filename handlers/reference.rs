@@ -1,0 +1,152 @@
+//! Stage 4: publishes the reference of one file. SPEC §5.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use virtualize::{VirtualDataset, kerchunk};
+
+use crate::stores::blobs::{BlobError, BlobPath, Blobs, PutCondition};
+use crate::stores::ledger::TimeSpan;
+
+/// Why a reference could not be published or read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReferenceError {
+    /// The store failed.
+    #[error("could not store the reference")]
+    Store(#[from] BlobError),
+    /// The document could not be written.
+    #[error("could not write the reference")]
+    Write(#[source] std::io::Error),
+    /// The document cannot be read back.
+    #[error("the reference {path} cannot be read")]
+    Read {
+        /// Where it is.
+        path: BlobPath,
+        /// What is wrong with it.
+        #[source]
+        source: kerchunk::KerchunkError,
+    },
+}
+
+/// Blob name of a file's reference in silver: the layout mirrors bronze.
+pub fn reference_name(path: &BlobPath) -> String {
+    let stem = path.blob.strip_suffix(".nc").unwrap_or(&path.blob);
+    format!("refs/files/{}/{}/{stem}.json", path.account, path.container)
+}
+
+/// Where a file's reference is.
+pub fn reference_path(path: &BlobPath) -> BlobPath {
+    silver(&reference_name(path))
+}
+
+/// A blob of the container that we write.
+pub fn silver(name: &str) -> BlobPath {
+    BlobPath::new("local", "silver", name)
+}
+
+/// The kerchunk document of a dataset.
+///
+/// # Errors
+///
+/// [`ReferenceError::Write`].
+pub fn render(dataset: &VirtualDataset) -> Result<Bytes, ReferenceError> {
+    let mut document = Vec::new();
+    kerchunk::json::write(dataset, &mut document).map_err(ReferenceError::Write)?;
+    Ok(document.into())
+}
+
+/// What publishing a reference came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Published {
+    /// It is there; its size in bytes.
+    Written(u64),
+    /// The file has a newer version; nothing was written.
+    Superseded,
+}
+
+/// Writes a file's reference. The bytes follow from the source and its version, so a repetition changes nothing.
+///
+/// `is_current` is asked between looking at what is there and replacing exactly that: a late older writer
+/// either learns that it is late, or loses the conditional write to the newer one.
+///
+/// # Errors
+///
+/// [`ReferenceError`], or what `is_current` fails with.
+pub async fn publish<E: From<ReferenceError>>(
+    silver: &Arc<dyn Blobs>,
+    at: &BlobPath,
+    dataset: &VirtualDataset,
+    is_current: impl Future<Output = Result<bool, E>> + Send,
+) -> Result<Published, E> {
+    let document = render(dataset)?;
+    let size = u64::try_from(document.len()).unwrap_or(u64::MAX);
+    let condition = match silver.get(at).await {
+        Ok((present, _)) if present == document => return Ok(Published::Written(size)),
+        Ok((_, info)) => PutCondition::IfMatch(info.etag),
+        Err(BlobError::NotFound(_)) => PutCondition::IfAbsent,
+        Err(error) => return Err(ReferenceError::from(error).into()),
+    };
+    if !is_current.await? {
+        return Ok(Published::Superseded);
+    }
+    silver
+        .put(at, document, condition)
+        .await
+        .map_err(ReferenceError::from)?;
+    Ok(Published::Written(size))
+}
+
+/// Reads a reference back.
+///
+/// # Errors
+///
+/// [`ReferenceError`].
+pub async fn load(
+    silver: &Arc<dyn Blobs>,
+    at: &BlobPath,
+) -> Result<VirtualDataset, ReferenceError> {
+    let (document, _) = silver.get(at).await?;
+    kerchunk::json::read(&document).map_err(|source| ReferenceError::Read {
+        path: at.clone(),
+        source,
+    })
+}
+
+/// What the concat coordinate of a dataset covers; `None` where it has none that is inlined and a CF time.
+pub fn time_span(dataset: &VirtualDataset, concat_dim: &str) -> Option<TimeSpan> {
+    let instants = virtualize::combine::time_instants(dataset.root.arrays.get(concat_dim)?)?;
+    let (first, last) = {
+        let by_time = |instant: &&virtualize::cf::Instant| instant.micros();
+        (
+            *instants.iter().min_by_key(by_time)?,
+            *instants.iter().max_by_key(by_time)?,
+        )
+    };
+    let steps = instants
+        .windows(2)
+        .filter_map(|pair| pair.last()?.micros_since(*pair.first()?));
+    Some(TimeSpan {
+        first: first.micros(),
+        last: last.micros(),
+        largest_step: steps.max().unwrap_or(0),
+        calendar: first.calendar().name().to_owned(),
+        start: first.date_time().to_iso(),
+        end: last.date_time().to_iso(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("cmip6/tas.nc", "refs/files/acct/bronze/cmip6/tas.json")]
+    #[case("tas.nc4", "refs/files/acct/bronze/tas.nc4.json")]
+    #[case("a.nc/b.h5", "refs/files/acct/bronze/a.nc/b.h5.json")]
+    fn references_mirror_bronze(#[case] blob: &str, #[case] name: &str) {
+        assert_eq!(reference_name(&BlobPath::new("acct", "bronze", blob)), name);
+    }
+}

@@ -1,0 +1,74 @@
+# `./just` runs these, and fetches `just` itself where it is missing.
+
+# The share of the corpus's comparable files that must come out right: what was reached, so it cannot fall back.
+corpus_min_ok := "0.70"
+corpus := env("LANDFALL_CORPUS", justfile_directory() / "../shared/corpus")
+target := env("CARGO_TARGET_DIR", justfile_directory() / "target")
+python := justfile_directory() / ".venv/py/bin/python"
+
+# The readers' Python, for the tests that start one.
+export LANDFALL_TEST_PYTHON := env("LANDFALL_TEST_PYTHON", python)
+export PATH := justfile_directory() / ".venv/cargo/bin:" + justfile_directory() / ".venv/tools/bin:" + env("PATH")
+
+# The recipes.
+default:
+    @just --justfile {{ justfile() }} --list
+
+# Everything the other recipes need; quick when it is all there.
+setup:
+    @tests/support/setup.sh all
+
+# The demo series lands file by file in a watched folder and is served as Zarr; or your own FOLDER. Ctrl-C ends it.
+demo FOLDER="":
+    @tests/support/setup.sh readers
+    cargo build --release --bin landfall
+    @{{ python }} tests/support/demo.py {{ target }}/release/landfall {{ if FOLDER == "" { "" } else { quote(FOLDER) } }}
+
+# Everything: checks, the corpus, the readers, all tests.
+test: setup check readers corpus
+    cargo test --workspace
+
+# Format, lints, documentation, dependencies, spelling.
+check:
+    @tests/support/setup.sh python-tools
+    @tests/support/setup.sh cargo-tools
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets --quiet -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+    cargo deny --log-level error check bans licenses sources
+    cargo machete
+    typos
+
+# The comparison with xarray, proven to pass what is right and to fail what is not.
+readers:
+    @tests/support/setup.sh readers
+    {{ python }} tests/support/check_readers.py
+
+# Real files of others, against their oracles: no wrong value, no crash.
+corpus:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if [ ! -d "{{ corpus }}" ]; then
+      echo "no corpus at {{ corpus }}: set LANDFALL_CORPUS" >&2
+      # On CI a missing piece is an error.
+      [ -z "${CI:-}" ] && exit 0 || exit 1
+    fi
+    tests/support/setup.sh readers
+    cargo build --quiet --bin landfall
+    "{{ python }}" "{{ corpus }}/check_refs.py" --manifest "{{ corpus }}/MANIFEST.json" --root "{{ corpus }}" \
+        --min-ok {{ corpus_min_ok }} --jobs 2 --cmd '{{ target }}/debug/landfall virtualize {input} -o {output} --json'
+    "{{ python }}" "{{ corpus }}/check_groups.py" --manifest "{{ corpus }}/MANIFEST.json" --root "{{ corpus }}" \
+        --jobs 2 --cmd '{{ target }}/debug/landfall combine {inputs} -o {output} --concat-dim {dim} --json'
+
+# The function app as the Functions host wants it: host.json, the function folders and the binary side by side.
+stage:
+    cargo build --release --bin landfall
+    rm -rf dist/app
+    mkdir -p dist/app
+    cp -R host.json function-definitions/. dist/app/
+    cp {{ target }}/release/landfall dist/app/
+
+# dist/landfall.zip, the staged folder for deployment.
+package: stage
+    rm -f dist/landfall.zip
+    cd dist/app && python3 -m zipfile -c ../landfall.zip *

@@ -1,0 +1,350 @@
+//! `landfall dev` in a temporary folder, and what tests ask of it.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// How long anything may take on a busy machine; a test that waits this long has failed.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The repository.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A fixture by its path below `tests/fixtures`.
+pub fn fixture(name: &str) -> PathBuf {
+    repository().join("tests/fixtures").join(name)
+}
+
+/// The three files of the demo series, in the order of time.
+pub fn demo_series() -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = fs::read_dir(fixture("cmip6"))
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .collect();
+    files.sort();
+    files
+}
+
+/// The program.
+pub fn landfall() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_landfall"))
+}
+
+/// The readers' Python.
+pub fn python() -> PathBuf {
+    let python = std::env::var_os("LANDFALL_TEST_PYTHON").map(PathBuf::from);
+    let python = python.unwrap_or_else(|| repository().join(".venv/py/bin/python"));
+    assert!(
+        python.exists(),
+        "no Python with the readers at {}: run `./just setup`",
+        python.display()
+    );
+    python
+}
+
+/// Compares with real readers (`tests/support/read_with_xarray.py`) and fails with what differs.
+pub fn read_with_xarray(reader: &str, target: &str, files: &[PathBuf]) {
+    let script = repository().join("tests/support/read_with_xarray.py");
+    let output = Command::new(python())
+        .arg(script)
+        .arg(reader)
+        .arg(target)
+        .args(files)
+        .output()
+        .unwrap();
+    let verdict = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "{reader} {target}: {verdict}\n{errors}"
+    );
+}
+
+/// `landfall dev` at work on a folder of its own.
+pub struct Dev {
+    pub root: TempDir,
+    pub port: u16,
+    child: Child,
+    lines: Arc<Mutex<Vec<Value>>>,
+}
+
+impl Dev {
+    /// Starts it with a quiet period of one second.
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts it with further settings in its environment.
+    pub fn start_with(settings: &[(&str, &str)]) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), settings)
+    }
+
+    /// Starts it on a folder that is there already.
+    pub fn start_in(root: TempDir, settings: &[(&str, &str)]) -> Self {
+        let port = free_port();
+        let mut command = landfall();
+        command
+            .arg("dev")
+            .arg(root.path())
+            .args(["--port", &port.to_string()]);
+        command.args(["--quiet-period", "PT1S", "--json"]);
+        command
+            .envs(settings.iter().copied())
+            .stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let (output, sink) = (child.stdout.take().unwrap(), Arc::clone(&lines));
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                if let Ok(line) = serde_json::from_str(&line) {
+                    sink.lock().unwrap().push(line);
+                }
+            }
+        });
+        let dev = Self {
+            root,
+            port,
+            child,
+            lines,
+        };
+        dev.wait_for("the first answer", || {
+            (dev.get("/api/livez").0 == 200).then_some(())
+        });
+        dev
+    }
+
+    /// The folder that is watched.
+    pub fn bronze(&self) -> PathBuf {
+        self.root.path().join("bronze")
+    }
+
+    /// The folder that is written.
+    pub fn silver(&self) -> PathBuf {
+        self.root.path().join("silver")
+    }
+
+    /// Copies a file to a name in bronze.
+    pub fn land(&self, file: &Path, name: &str) -> PathBuf {
+        let target = self.bronze().join(name);
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
+        fs::copy(file, &target).unwrap();
+        target
+    }
+
+    /// Copies files under their own names into a folder of bronze.
+    pub fn land_all(&self, files: &[PathBuf], folder: &str) -> Vec<PathBuf> {
+        files
+            .iter()
+            .map(|file| self.land(file, &format!("{folder}/{}", name_of(file))))
+            .collect()
+    }
+
+    /// Writes a file into bronze in pieces, closing it after each.
+    pub fn land_slowly(&self, file: &Path, name: &str, pieces: usize) {
+        let bytes = fs::read(file).unwrap();
+        let target = self.bronze().join(name);
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
+        for piece in bytes.chunks(bytes.len().div_ceil(pieces)) {
+            let mut open = fs::OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(&target)
+                .unwrap();
+            open.write_all(piece).unwrap();
+            drop(open);
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// The status and the body of a GET.
+    pub fn get(&self, path: &str) -> (u16, Vec<u8>) {
+        self.call(reqwest::Method::GET, path, None)
+    }
+
+    /// The status and the body of a POST of JSON.
+    pub fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        let (status, body) = self.call(reqwest::Method::POST, path, Some(body));
+        (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
+    }
+
+    /// The JSON document at a path.
+    pub fn json(&self, path: &str) -> Value {
+        let (_, body) = self.get(path);
+        serde_json::from_slice(&body).unwrap_or(Value::Null)
+    }
+
+    fn call(&self, method: reqwest::Method, path: &str, body: Option<&Value>) -> (u16, Vec<u8>) {
+        let url = format!("http://127.0.0.1:{}{path}", self.port);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let client = reqwest::Client::builder()
+                .no_proxy()
+                .timeout(PATIENCE)
+                .build()
+                .unwrap();
+            let request = client.request(method, url);
+            let request = match body {
+                Some(body) => request.json(body),
+                None => request,
+            };
+            match request.send().await {
+                Ok(response) => {
+                    let status = response.status().as_u16();
+                    (
+                        status,
+                        response
+                            .bytes()
+                            .await
+                            .map(|bytes| bytes.to_vec())
+                            .unwrap_or_default(),
+                    )
+                }
+                Err(_) => (0, Vec::new()),
+            }
+        })
+    }
+
+    /// The address of a path.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// The log lines so far whose `step` is this.
+    pub fn steps(&self, step: &str) -> Vec<Value> {
+        let lines = self.lines.lock().unwrap();
+        lines
+            .iter()
+            .filter(|line| line["step"] == step)
+            .cloned()
+            .collect()
+    }
+
+    /// Waits until `check` gives something; fails with the log when it takes too long.
+    pub fn wait_for<T>(&self, what: &str, check: impl Fn() -> Option<T>) -> T {
+        let start = Instant::now();
+        loop {
+            if let Some(value) = check() {
+                return value;
+            }
+            let lines = || {
+                self.lines
+                    .lock()
+                    .unwrap()
+                    .iter()
+                    .map(|l| format!("{l}\n"))
+                    .collect::<String>()
+            };
+            assert!(
+                start.elapsed() < PATIENCE,
+                "waited too long for {what}; the log:\n{}",
+                lines()
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Waits until so many combines are done, and gives the last one's release id and revision.
+    pub fn wait_combined(&self, count: usize) -> (String, u64) {
+        let last = self.wait_for("a combined series", || {
+            let combined = self.steps("combined");
+            (combined.len() >= count).then(|| combined.last().cloned().unwrap())
+        });
+        (
+            last["release.id"].as_str().unwrap().to_owned(),
+            last["revision"].as_u64().unwrap(),
+        )
+    }
+
+    /// Process id of the handler.
+    pub fn handler_pid(&self) -> Option<u32> {
+        let parent = self.child.id();
+        let processes = fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+        processes.into_iter().find(|pid| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            let after_name = stat
+                .rsplit_once(')')
+                .map(|(_, rest)| rest.to_owned())
+                .unwrap_or_default();
+            let fields: Vec<&str> = after_name.split_whitespace().collect();
+            fields.get(1).and_then(|field| field.parse::<u32>().ok()) == Some(parent)
+                && fields[0] != "Z"
+        })
+    }
+
+    /// Ends the handler without a warning.
+    pub fn kill_handler(&self) {
+        let pid = self.handler_pid().expect("a handler");
+        assert!(
+            Command::new("kill")
+                .args(["-9", &pid.to_string()])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
+    /// Files below silver with their bytes, by name.
+    pub fn silver_files(&self) -> std::collections::BTreeMap<String, Vec<u8>> {
+        let mut found = std::collections::BTreeMap::new();
+        let mut folders = vec![self.silver()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    let name = path
+                        .strip_prefix(self.silver())
+                        .unwrap()
+                        .display()
+                        .to_string();
+                    found.insert(name, fs::read(&path).unwrap());
+                }
+            }
+        }
+        found
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        let stopped = Command::new("kill")
+            .args(["-TERM", &self.child.id().to_string()])
+            .status();
+        let start = Instant::now();
+        while stopped.is_ok() && start.elapsed() < Duration::from_secs(10) {
+            if matches!(self.child.try_wait(), Ok(Some(_))) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// The last segment of a path.
+pub fn name_of(path: &Path) -> String {
+    path.file_name().unwrap().to_string_lossy().into_owned()
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}

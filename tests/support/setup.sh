@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# Brings what the recipes need, each part only when it is missing:
+#
+#   setup.sh python-tools   .venv/tools   the binaries of tools.txt, from PyPI
+#   setup.sh cargo-tools    .venv/cargo   the programs of cargo-tools.txt, compiled unoptimised: a minute and a half
+#   setup.sh readers        .venv/py      the Python readers of requirements.txt
+#   setup.sh all
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+support=tests/support
+# An environment is never built from another one of ours.
+PATH=$(printf '%s' "$PATH" | tr ':' '\n' | grep -v '/\.venv/' | paste -sd: -)
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+die() { say "$*"; exit 1; }
+
+# Installs Debian packages without a word, as root or through sudo; says what to install otherwise.
+apt_install() {
+  local as=()
+  command -v apt-get >/dev/null 2>&1 || die "please install: $*"
+  if [ "$(id -u)" != 0 ]; then
+    sudo -n true 2>/dev/null || die "please install, as root: apt-get install $*"
+    as=(sudo -n)
+  fi
+  say "installing $*"
+  "${as[@]}" apt-get update -qq >/dev/null
+  "${as[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$@" >/dev/null
+}
+
+can_make_venv() { "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }
+
+# The Python to build environments with: 3.13 or 3.12 if there is one, for the newest readers, else 3.14, else 3.11.
+find_python() {
+  local version candidate
+  for version in 3.13 3.12 3.14 3.11; do
+    for candidate in "$(command -v "python$version" || true)" "${PYENV_ROOT:-$HOME/.pyenv}"/versions/"$version".*/bin/python; do
+      if [ -n "$candidate" ] && [ -x "$candidate" ] && can_make_venv "$candidate"; then
+        printf '%s\n' "$candidate"
+        return
+      fi
+    done
+  done
+}
+
+need_python() {
+  python=$(find_python)
+  if [ -z "$python" ]; then
+    apt_install python3 python3-venv python3-pip
+    python=$(find_python)
+  fi
+  [ -n "$python" ] || die "Python 3.11 or later is needed, with its venv module; found: $(python3 --version 2>/dev/null || echo none)"
+}
+
+# environment FOLDER REQUIREMENTS: a virtual environment with exactly these, remade when the list or Python changes.
+environment() {
+  local folder=$1 list=$2 stamp
+  need_python
+  stamp="$("$python" --version) $(sha256sum <"$list")"
+  [ "$(cat "$folder/stamp" 2>/dev/null)" = "$stamp" ] && return
+  say "$folder with $("$python" --version) ($python)"
+  "$python" -m venv --clear "$folder"
+  "$folder/bin/python" -m pip install --quiet --disable-pip-version-check -r "$list"
+  printf '%s' "$stamp" >"$folder/stamp"
+}
+
+cargo_tools() {
+  local tool
+  while read -r tool; do
+    [ -e ".venv/cargo/$tool" ] && continue
+    say "compiling $tool"
+    env -u CARGO_TARGET_DIR cargo install --quiet --locked --debug --force --root .venv/cargo "$tool"
+    touch ".venv/cargo/$tool"
+  done <"$support/cargo-tools.txt"
+}
+
+need_compiler() { command -v cc >/dev/null 2>&1 || apt_install gcc libc6-dev; }
+
+case "${1:-all}" in
+  python-tools) environment .venv/tools "$support/tools.txt" ;;
+  cargo-tools) need_compiler; cargo_tools ;;
+  readers) environment .venv/py "$support/requirements.txt" ;;
+  all) need_compiler; environment .venv/tools "$support/tools.txt"; environment .venv/py "$support/requirements.txt"; cargo_tools ;;
+  *) die "no part called $1" ;;
+esac
