@@ -7,7 +7,7 @@ use crate::combine::CombineError;
 use crate::combine::input::{Input, Series, axis_along, text};
 use crate::combine::refusal::Disagreement;
 use crate::combine::time::{is_time, time_values, units_of, unreadable};
-use crate::combine::values::Reader;
+use crate::combine::values::{Reader, numbers, to_little_endian};
 use crate::dataset::VirtualArray;
 use crate::zarr::{ByteOrder, DataType};
 
@@ -53,7 +53,9 @@ pub(super) fn columns(
         let bounds = bounds_of(series, path, along);
         columns.timed.insert(path.clone());
         columns.timed.extend(bounds.clone());
-        let small = arrays.iter().all(|array| is_small(array, inline_max));
+        let small = arrays
+            .iter()
+            .all(|array| is_small(array, series.dim, inline_max));
         match agreement {
             Agreement::Same => {}
             Agreement::Types if small => {
@@ -62,6 +64,7 @@ pub(super) fn columns(
             Agreement::None if small => {
                 let mut paths = vec![path.as_str()];
                 paths.extend(bounds.as_deref());
+                faults.extend(bounds_left_behind(series, &paths));
                 join_into(&mut columns, series, &paths, reader, faults)?;
             }
             // Too large to be re-expressed: the units must agree like those of any other variable.
@@ -72,8 +75,33 @@ pub(super) fn columns(
     Ok(columns)
 }
 
-fn is_small(array: &VirtualArray, inline_max: u64) -> bool {
-    array.shape.len() == 1 || array.nbytes().is_some_and(|bytes| bytes <= inline_max)
+/// Whether values may be read to be re-expressed, and follow each other in the order of the files.
+fn is_small(array: &VirtualArray, dim: &str, inline_max: u64) -> bool {
+    let small = array.nbytes().is_some_and(|bytes| bytes <= inline_max);
+    array.shape.len() == 1 || small && axis_along(array, dim) == Some(0)
+}
+
+/// Bounds that would keep the units that their times have lost.
+fn bounds_left_behind(series: &Series<'_>, joined: &[&str]) -> Vec<Disagreement> {
+    let owner = joined.first().copied().unwrap_or_default();
+    let left = series.bounds.iter().filter(|(path, of)| {
+        *of == owner && !joined.contains(&path.as_str()) && series.first(path).is_some()
+    });
+    left.filter_map(|(path, _)| {
+        let file = series
+            .files
+            .iter()
+            .rev()
+            .find(|file| file.array(path).is_some())?;
+        let problem = format!("cannot be re-expressed in the joined units of {owner}");
+        Some(Disagreement::new(
+            "packing_mismatch",
+            &file.name,
+            path,
+            &problem,
+        ))
+    })
+    .collect()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -200,6 +228,7 @@ fn join_into(
             let Some(bytes) = reader.values(file, path, array)? else {
                 continue;
             };
+            faults.extend(masked(file, path, array, &bytes));
             parts.extend(part(series, file, path, array, &bytes));
         }
         read.push(parts);
@@ -240,6 +269,25 @@ fn join_into(
         }
     }
     Ok(())
+}
+
+/// Missing values have no time, so that they cannot be re-expressed.
+fn masked(file: &Input, path: &str, array: &VirtualArray, bytes: &[u8]) -> Option<Disagreement> {
+    let fill = array
+        .fill_value
+        .clone()
+        .map(|fill| to_little_endian(fill, &array.data_type));
+    let fill = fill.and_then(|fill| numbers(&fill, &array.data_type)?.first().copied());
+    let missing = array
+        .attributes
+        .get("missing_value")
+        .and_then(serde_json::Value::as_f64);
+    let stored = numbers(bytes, &array.data_type)?;
+    let found = stored
+        .iter()
+        .any(|value| Some(*value) == fill || Some(*value) == missing);
+    let problem = "has missing values, which cannot be re-expressed in other time units";
+    found.then(|| Disagreement::new("packing_mismatch", &file.name, path, problem))
 }
 
 fn part<'a>(

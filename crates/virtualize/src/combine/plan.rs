@@ -42,7 +42,7 @@ impl Run<'_> {
         let Some((_, first)) = self.series.first(path) else {
             return Err(Vec::new());
         };
-        let mut faults = self.missing(path, first);
+        let mut faults = self.missing(path, first, columns);
         faults.extend(agree::shapes(self.series, path));
         let Some(axis) = axis_along(first, self.series.dim) else {
             let problem = format!("has the dimension {} more than once", self.series.dim);
@@ -60,10 +60,15 @@ impl Run<'_> {
         let members = self.members(path);
         let chunks = ragged::chunk_shape(path, axis, &members);
         let inline = self.is_to_inline(path, first, &members, chunks.is_err());
-        let timed = columns.timed.contains(path);
+        let joined = columns.joined.contains_key(path);
+        let exempt: &[&str] = match columns.timed.contains(path) {
+            true if joined || self.is_clock(path) => &["units", "_FillValue", "missing_value"],
+            true => &["units"],
+            false => &[],
+        };
         let all = || pairs(self.series, path, first);
-        faults.extend(all().flat_map(|pair| pair.packing(timed)));
-        if columns.joined.contains_key(path) {
+        faults.extend(all().flat_map(|pair| pair.packing(exempt)));
+        if joined {
             return if faults.is_empty() {
                 Ok(Plan::Column)
             } else {
@@ -90,10 +95,14 @@ impl Run<'_> {
         }
     }
 
+    fn is_clock(&self, path: &str) -> bool {
+        self.clocks.iter().any(|clock| clock.path == path)
+    }
+
     /// Files that lack a variable, unless it may read as its fill value there.
-    fn missing(&self, path: &str, first: &VirtualArray) -> Vec<Disagreement> {
+    fn missing(&self, path: &str, first: &VirtualArray, columns: &Columns) -> Vec<Disagreement> {
         let fills = self.options.missing == Missing::Fill && first.fill_value.is_some();
-        let clock = self.clocks.iter().any(|clock| clock.path == path);
+        let clock = self.is_clock(path) || columns.joined.contains_key(path);
         let lacking = |file: &&&Input| file.array(path).is_none() && (!fills || clock);
         let fault = |file: &&Input| {
             let skipped = file
@@ -131,8 +140,7 @@ impl Run<'_> {
         ragged: bool,
     ) -> bool {
         let arrays = || members.iter().filter_map(|member| member.array);
-        let clock = self.clocks.iter().any(|clock| clock.path == path);
-        if clock || arrays().all(is_inlined) {
+        if self.is_clock(path) || arrays().all(is_inlined) {
             return true;
         }
         let mixed = arrays().any(is_inlined);
