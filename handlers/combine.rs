@@ -186,10 +186,15 @@ pub async fn join(
 ) -> Result<Joined, JoinError> {
     let mut io = IoCount::default();
     let decode = decode_options(&options);
+    let verified = VerifyOptions {
+        concat_dim: options.concat_dim.clone(),
+        drop_variables: options.drop_variables.clone(),
+        ..VerifyOptions::default()
+    };
     let combined = run(inputs, sources, options, &mut io).await?;
     let document = reference::render(&combined.dataset)?;
     let report = match verify {
-        true => Some(prove(&document, sources, decode, &mut io).await?),
+        true => Some(prove(&document, sources, decode, verified, &mut io).await?),
         false => None,
     };
     Ok(Joined {
@@ -293,12 +298,13 @@ pub async fn prove(
     document: &[u8],
     sources: &dyn Sources,
     options: DecodeOptions,
+    verify: VerifyOptions,
     io: &mut IoCount,
 ) -> Result<VerifyReport, JoinError> {
     let combined = kerchunk::json::read(document)?;
     let fresh = decode_all(&combined.sources, sources, options, io).await?;
     let verifier =
-        Verifier::new(&combined, &fresh, VerifyOptions::default()).map_err(JoinError::Unproven)?;
+        Verifier::new(&combined, &fresh, verify).map_err(JoinError::Unproven)?;
     let parts = fetch(&combined.sources, sources, &verifier.needed(), io).await?;
     verifier.check(&parts).map_err(JoinError::Unproven)
 }

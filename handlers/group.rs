@@ -21,6 +21,9 @@ pub const DECLARATION_NAME: &str = "landfall.json";
 /// Name endings that the event subscription lets through.
 const DATA_SUFFIXES: [&str; 5] = [".nc", ".nc4", ".cdf", ".h5", ".hdf5"];
 
+/// Platform of Assets that nobody declares.
+pub const AUTO_PLATFORM: &str = "ddh";
+
 /// Whether a blob is a data file by its name.
 pub fn is_data_file(path: &BlobPath) -> bool {
     let name = path.file_name().to_ascii_lowercase();
@@ -148,7 +151,7 @@ impl Submission {
         }
         Ok(Declaration {
             origin,
-            platform_id: self.client_id.unwrap_or_else(|| String::from("ddh")),
+            platform_id: self.client_id.unwrap_or_else(|| AUTO_PLATFORM.to_owned()),
             dataset_id: self.dataset_id,
             resource_id: self.resource_id,
             version_id: self.version_id,
@@ -273,6 +276,31 @@ fn is_named(name: &str, declaration: &Declaration, path: &BlobPath) -> bool {
     below == path.blob || (!name.contains('/') && name == path.file_name())
 }
 
+/// What the name of a file says of its series when nobody declares one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NameOfSeries {
+    /// Dataset: the CMIP6 id, or the slugged stem.
+    pub dataset_id: String,
+    /// Resource: the slugged folder.
+    pub resource_id: String,
+    /// Stem of the name without its date range.
+    pub stem: String,
+}
+
+/// The series that a file belongs to by its name.
+pub fn series_of(path: &BlobPath) -> NameOfSeries {
+    let name = path.file_name();
+    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    let stem = stem_without_dates(stem).0;
+    let dataset_id = Cmip6Name::parse(name).map_or_else(|| slug(stem), |parsed| parsed.dataset_id());
+    let or = |id: String, otherwise: &str| if id.is_empty() { otherwise.to_owned() } else { id };
+    NameOfSeries {
+        dataset_id: or(dataset_id, "unnamed"),
+        resource_id: or(slug(path.folder()), "root"),
+        stem: stem.to_owned(),
+    }
+}
+
 /// The group that a file belongs to by its name and variables, when nobody declares one.
 pub fn auto_declaration(
     path: &BlobPath,
@@ -280,43 +308,21 @@ pub fn auto_declaration(
     quiet_period: Duration,
     at: Timestamp,
 ) -> Declaration {
-    let name = path.file_name();
-    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
-    let stem = stem_without_dates(stem).0;
-    let dataset_id =
-        Cmip6Name::parse(name).map_or_else(|| slug(stem), |parsed| parsed.dataset_id());
-    let folder = slug(path.folder());
-    let variables: Vec<String> = dataset
-        .root
-        .walk()
-        .into_iter()
-        .map(|(name, _)| name)
-        .collect();
-    let quiet =
-        jiff::SignedDuration::try_from(quiet_period).unwrap_or(jiff::SignedDuration::from_mins(10));
+    let name = series_of(path);
+    let variables: Vec<String> = dataset.root.walk().into_iter().map(|(name, _)| name).collect();
+    let quiet = jiff::SignedDuration::try_from(quiet_period).unwrap_or(jiff::SignedDuration::from_mins(10));
     let expected = Some(Expected::QuietPeriod(quiet.to_string()));
     Declaration {
         origin: Origin::Auto,
-        platform_id: String::from("ddh"),
-        dataset_id: if dataset_id.is_empty() {
-            String::from("unnamed")
-        } else {
-            dataset_id
-        },
-        resource_id: if folder.is_empty() {
-            String::from("root")
-        } else {
-            folder
-        },
+        platform_id: String::from(AUTO_PLATFORM),
+        dataset_id: name.dataset_id,
+        resource_id: name.resource_id,
         version_id: None,
         title: None,
         description: None,
         prefix: path.sibling(path.folder()),
-        stem: format!("{stem}|{}", variables.join(",")),
-        options: ProcessingOptions {
-            expected,
-            ..ProcessingOptions::default()
-        },
+        stem: format!("{}|{}", name.stem, variables.join(",")),
+        options: ProcessingOptions { expected, ..ProcessingOptions::default() },
         at,
     }
 }

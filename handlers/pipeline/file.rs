@@ -13,6 +13,7 @@ use crate::group::{self, Submission};
 use crate::read::{self, IoCount, ReadError, ReadPolicy};
 use crate::reference::{self, Published};
 use crate::stores::blobs::{BlobError, BlobInfo, BlobPath, PinnedBlob};
+use crate::stores::ledger::ids;
 use crate::stores::ledger::{
     Declaration, Declared, Expected, Fault, FileOutcome, FileState, GroupId, Landing, LedgerError,
     Origin, ProcessingOptions, Recorded, Settled, SourceFile,
@@ -296,6 +297,9 @@ impl Pipeline {
             blob.url = %file.path, error.code = fault.code, step = "rejected",
             "{} is rejected: {}", file.path.short(), fault.message
         );
+        // Membership before the outcome, since a redelivery of a rejected file only settles its groups; and once
+        // more behind it, for the series that another file of its name has just opened.
+        self.join_groups(file, None).await?;
         let outcome = FileOutcome::Rejected { fault, findings };
         if self
             .ledger
@@ -303,6 +307,7 @@ impl Pipeline {
             .await?
         {
             self.join_groups(file, None).await?;
+            self.settle_groups_of(file.id).await?;
         }
         Ok(())
     }
@@ -330,6 +335,8 @@ impl Pipeline {
         };
         self.step("after-reference").await;
         let span = reference::time_span(dataset, &options.concat_dim);
+        // Membership first: once the outcome is recorded, a redelivery only settles the file's groups.
+        self.join_groups(file, Some(dataset)).await?;
         let outcome = FileOutcome::Referenced {
             reference_path: name,
             findings,
@@ -342,7 +349,7 @@ impl Pipeline {
         {
             return Ok(());
         }
-        let settled = self.join_groups(file, Some(dataset)).await?;
+        let settled = self.settle_groups_of(file.id).await?;
         let chunks: usize = dataset
             .root
             .walk()
@@ -360,28 +367,27 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Makes the file a member of the groups that take it, and settles them.
+    /// Makes the file a member of the groups that take it.
     async fn join_groups(
         &self,
         file: &SourceFile,
         dataset: Option<&VirtualDataset>,
-    ) -> Result<Vec<Settled>, PipelineError> {
+    ) -> Result<(), PipelineError> {
         let declared = self.ledger.declared_groups_for(&file.path).await?;
-        let taking: Vec<_> = declared
-            .iter()
-            .filter(|group| group::takes(&group.declaration, &file.path))
-            .collect();
+        let taking: Vec<_> =
+            declared.iter().filter(|group| group::takes(&group.declaration, &file.path)).collect();
         for group in &taking {
             self.ledger.add_member(&group.id, file.id, true).await?;
         }
-        if let (true, true, Some(dataset)) =
-            (taking.is_empty(), self.config.pipeline.auto_group, dataset)
-        {
-            self.join_by_name(file, dataset).await?;
+        match dataset {
+            _ if !taking.is_empty() || !self.config.pipeline.auto_group => Ok(()),
+            Some(dataset) => self.join_by_name(file, dataset).await,
+            None => self.block_by_name(file).await,
         }
-        self.settle_groups_of(file.id).await
     }
 
+    /// Joins the series of the file's name, and has the rejected files of that name block it: a series that
+    /// silently lacks a file would be wrong.
     async fn join_by_name(
         &self,
         file: &SourceFile,
@@ -389,16 +395,37 @@ impl Pipeline {
     ) -> Result<(), PipelineError> {
         let quiet = self.config.pipeline.quiet_period;
         let declaration = group::auto_declaration(&file.path, dataset, quiet, Timestamp::now());
-        match self.ledger.declare_group(&declaration).await {
-            Ok(declared) => Ok(self
-                .ledger
-                .add_member(&declared.group.id, file.id, false)
-                .await?),
+        let declared = match self.ledger.declare_group(&declaration).await {
             Err(LedgerError::Conflict(conflict)) => {
                 warn!(blob.url = %file.path, "{} is in no series: {conflict}", file.path.short());
-                Ok(())
+                return Ok(());
             }
-            Err(error) => Err(error.into()),
+            other => other?,
+        };
+        let group = &declared.group.id;
+        self.ledger.add_member(group, file.id, false).await?;
+        if declared.is_new {
+            let same = group::series_of(&file.path);
+            let below = self.ledger.files_below(&declaration.prefix).await?;
+            for other in below.iter().filter(|other| other.state == FileState::Rejected) {
+                if group::series_of(&other.path) == same && group::is_data_file(&other.path) {
+                    self.ledger.add_member(group, other.id, false).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A rejected file shows no variables; it joins, and so blocks, the undeclared series of its name.
+    async fn block_by_name(&self, file: &SourceFile) -> Result<(), PipelineError> {
+        let name = group::series_of(&file.path);
+        let asset = ids::asset_id(group::AUTO_PLATFORM, &name.dataset_id, &name.resource_id);
+        let group = ids::group_id(&asset);
+        match self.ledger.group(&group).await? {
+            Some(found) if found.declaration.origin == Origin::Auto => {
+                Ok(self.ledger.add_member(&group, file.id, false).await?)
+            }
+            _ => Ok(()),
         }
     }
 

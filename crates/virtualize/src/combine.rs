@@ -7,21 +7,23 @@
 //! | module | what it does |
 //! | --- | --- |
 //! | `input`, `values` | the files, and the values of their small variables |
-//! | `time` | puts files in order, checks that time increases, re-encodes time and its bounds |
-//! | `agree` | what must agree between files for one array to describe them all |
-//! | `coordinates` | compares the variables without the concat dimension |
-//! | `ragged` | finds the chunk grid that all files share, re-cutting what is not compressed |
+//! | `join` | runs a join: order, comparison, joined arrays |
+//! | `time`, `columns` | puts files in order, checks that time increases; re-encodes times and bounds |
+//! | `agree`, `coordinates` | what must agree along the series; variables without the concat dimension |
+//! | `plan`, `ragged` | how each variable is joined; the chunk grid that all files share |
 //! | `concat` | joins manifests and inlined values |
-//! | `attributes` | merges attributes and drops those that differ |
-//! | `extent` | the area that the coordinates cover |
+//! | `outcome`, `attributes`, `extent` | the result: groups, merged attributes, the area covered |
 //! | [`verify`] | proves a join against fresh decodes of its sources |
 
 mod agree;
 mod attributes;
+mod columns;
 mod concat;
 mod coordinates;
 mod extent;
 mod input;
+mod join;
+mod outcome;
 mod plan;
 mod ragged;
 mod refusal;
@@ -203,7 +205,7 @@ impl Combiner {
     /// [`CombineError::Refused`] lists every disagreement between the files.
     pub fn combine(&mut self) -> Result<Step, CombineError> {
         let mut reader = Reader::new(&self.pages);
-        let done = plan::join(&self.inputs, &self.options, &mut reader, &mut self.verdicts)?;
+        let done = join::join(&self.inputs, &self.options, &mut reader, &mut self.verdicts)?;
         let needs = reader.into_needs();
         match done {
             Some(combined) => Ok(Step::Done(Box::new(combined))),

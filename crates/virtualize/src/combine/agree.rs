@@ -84,8 +84,8 @@ impl Pair<'_> {
         Some(fault.with_values(first, other))
     }
 
-    /// Attributes that change what values mean, absence included; `timed` variables have units of their own.
-    pub(super) fn packing(&self, timed: bool) -> Vec<Disagreement> {
+    /// Attributes that change what values mean, absence included, but those that are exempt.
+    pub(super) fn packing(&self, exempt: &[&str]) -> Vec<Disagreement> {
         let differs = |name: &&&str| {
             let (a, b) = (
                 packing_value(self.first, name),
@@ -93,11 +93,9 @@ impl Pair<'_> {
             );
             !same_value(a.as_ref(), b.as_ref())
         };
-        let exempt =
-            |name: &&&str| timed && matches!(**name, "units" | "_FillValue" | "missing_value");
         PACKING
             .iter()
-            .filter(|name| !exempt(name))
+            .filter(|name| !exempt.contains(name))
             .filter(differs)
             .map(|name| {
                 let shown = |array| {

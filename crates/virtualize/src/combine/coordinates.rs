@@ -221,7 +221,7 @@ fn structure_faults(pair: &Pair<'_>) -> Vec<Disagreement> {
     let inlined = pair.first.chunks.is_inline() || pair.other.chunks.is_inline();
     pair.data_type(inlined)
         .into_iter()
-        .chain(pair.packing(false))
+        .chain(pair.packing(&[]))
         .collect()
 }
 

@@ -840,6 +840,50 @@ fn other_times_along_the_series_keep_units_of_their_own() {
 }
 
 #[test]
+fn bounds_that_cannot_follow_their_times_are_refused() {
+    let turned = |file: File| {
+        let bounds = values(&file.dataset, std::slice::from_ref(&file), "time_bnds");
+        let n = bounds.len() as u64 / 2;
+        file.without("time_bnds").inline(
+            "time_bnds",
+            &F8,
+            &[("bnds", 2), ("time", n)],
+            &bounds,
+            json!({}),
+        )
+    };
+    let same = pair().map(turned);
+    assert!(combine(&same).is_ok());
+    let files = [daily("a.nc", 0, 3), shifted_epoch("b.nc", 3, 2)].map(turned);
+    assert_eq!(codes(&files), ["packing_mismatch"]);
+}
+
+#[test]
+fn missing_times_are_not_re_expressed() {
+    let with = |file: File, n: u64, units: &str, last: f64| {
+        let mut values = vec![0.0; n as usize];
+        values.pop();
+        values.push(last);
+        let file = file.inline(
+            "lead",
+            &I4,
+            &[("time", n)],
+            &values,
+            json!({"units": units}),
+        );
+        file.with("lead", |lead| {
+            lead.fill_value = Some((-999i32).to_le_bytes().to_vec())
+        })
+    };
+    let [a, b] = pair();
+    let files = [
+        with(a, 3, "hours since 2000-01-01", 1.0),
+        with(b, 2, "hours since 2000-01-02", -999.0),
+    ];
+    assert_eq!(codes(&files), ["packing_mismatch"]);
+}
+
+#[test]
 fn data_that_counts_time_in_other_units_is_refused() {
     let with = |file: File, n: u64, units: &str| {
         let values = vec![1.0; 6 * n as usize];

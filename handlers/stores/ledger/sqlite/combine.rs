@@ -75,13 +75,14 @@ fn open_release(
     Ok(platform::release(tx, &next.release_id)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?)
 }
 
-/// The first revision that was not published, and that no run which may still be writing has been given: a run
-/// that lost its claim does not know it yet.
+/// The first revision that was not published. A run that lost its claim may still be writing under the same
+/// number; its write is conditional on what it saw there while the claim was its own, so it loses to the next run.
 fn next_revision(tx: &Transaction<'_>, release: &Release) -> Result<i64, LedgerError> {
     let sql = "SELECT max(revision) FROM landfall_combine_run
-               WHERE release_id = ?1 AND state IN ('published', 'lost', 'discarded')";
-    let taken: Option<i64> = tx.query_row(sql, [&release.release_id], |row| row.get(0))?;
-    Ok(taken.map_or(release.revision, |taken| taken.max(release.revision) + 1))
+               WHERE release_id = ?1 AND state = 'published'";
+    let published: Option<i64> =
+        tx.query_row(sql, [&release.release_id], |row| row.get(0))?;
+    Ok(published.map_or(release.revision, |published| published.max(release.revision) + 1))
 }
 
 fn start_run(

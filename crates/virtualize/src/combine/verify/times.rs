@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
+
 use super::Verifier;
 use crate::cf::{self, Instant, TimeUnits};
 use crate::combine::input::{array_at, axis_along, split, text};
@@ -162,6 +164,24 @@ fn inlined_values(array: &VirtualArray) -> Option<Vec<u8>> {
         .flatten()
 }
 
+/// All values of an inlined array, least significant byte first, without copying those that are so already.
+fn plain_bytes(array: &VirtualArray) -> Option<Bytes> {
+    let plain = array.codecs.is_empty() && array.chunk_grid().iter().all(|count| *count == 1);
+    match array.chunks.get(0) {
+        ChunkEntry::Inline(bytes)
+            if plain
+                && array.chunk_shape == array.shape
+                && array.data_type == array.data_type.to_little_endian() =>
+        {
+            Some(bytes)
+        }
+        _ => {
+            let values = to_little_endian(inlined_values(array)?, &array.data_type);
+            Some(Bytes::from(values))
+        }
+    }
+}
+
 /// The little-endian bytes of the steps of one file; `None` when the shapes do not go together.
 fn part_of(
     combined: &VirtualArray,
@@ -172,9 +192,9 @@ fn part_of(
     if combined.data_type == DataType::VlenString {
         return strings_of(combined, start, fresh.len()?);
     }
-    let all = to_little_endian(inlined_values(combined)?, &combined.data_type);
+    let all = plain_bytes(combined)?;
     let Some(axis) = axis_along(combined, dim) else {
-        return (combined.shape == fresh.shape).then_some(all);
+        return (combined.shape == fresh.shape).then(|| all.to_vec());
     };
     let others = |array: &VirtualArray| {
         let mut shape = array.shape.clone();

@@ -1,0 +1,209 @@
+//! What a join results in: the groups with their attributes, and what can be said of the series.
+
+use std::collections::BTreeMap;
+
+use crate::cf;
+use crate::combine::attributes;
+use crate::combine::extent;
+use crate::combine::input::length_along;
+use crate::combine::join::Run;
+use crate::combine::time::Positions;
+use crate::combine::{CombineError, Combined};
+use crate::dataset::{Attributes, Format, VirtualArray, VirtualDataset, VirtualGroup};
+use crate::rules::{Finding, Grade};
+
+impl Run<'_> {
+    /// The result, from the joined arrays.
+    pub(super) fn finish(
+        &mut self,
+        arrays: BTreeMap<String, VirtualArray>,
+    ) -> Result<Combined, CombineError> {
+        let mut dropped = Vec::new();
+        let mut root = VirtualGroup::default();
+        let groups: Vec<&VirtualGroup> = self
+            .series
+            .files
+            .iter()
+            .map(|file| &file.dataset.root)
+            .collect();
+        merge_groups(&mut root, &groups, "", &mut dropped);
+        for (path, mut array) in arrays {
+            self.merge_attributes(&path, &mut array, &mut dropped);
+            insert(&mut root, &path, array);
+        }
+        set_lengths(&mut root, self.series.dim);
+        let starts = self.starts();
+        let spatial_extent = extent::spatial_extent(&root);
+        let times = self.times();
+        self.note_gaps(&times);
+        let date = |instant: &cf::Instant| instant.date_time().to_iso();
+        let first = self.series.files.first();
+        let format = first.map_or(Format::Netcdf4, |file| file.dataset.format);
+        let mut skipped: Vec<_> = self
+            .series
+            .files
+            .iter()
+            .flat_map(|file| file.dataset.skipped.clone())
+            .collect();
+        skipped.sort_by(|a, b| a.variable.cmp(&b.variable));
+        skipped.dedup_by(|a, b| a.variable == b.variable);
+        let dataset = VirtualDataset {
+            format,
+            root,
+            sources: self
+                .series
+                .files
+                .iter()
+                .flat_map(|file| file.dataset.sources.clone())
+                .collect(),
+            skipped,
+            findings: self.findings.clone(),
+        };
+        Ok(Combined {
+            dataset,
+            order: self.order.to_vec(),
+            starts,
+            time_range: times
+                .first()
+                .zip(times.last())
+                .map(|(first, last)| (date(first), date(last))),
+            calendar: times
+                .first()
+                .map(|instant| instant.calendar().name().to_owned()),
+            step: cf::step_of(&times).map(cf::Step::to_iso),
+            findings: std::mem::take(&mut self.findings),
+            dropped_attributes: dropped,
+            spatial_extent,
+        })
+    }
+
+    fn merge_attributes(&self, path: &str, array: &mut VirtualArray, dropped: &mut Vec<String>) {
+        let arrays = self.series.arrays(path);
+        let mut all: Vec<&Attributes> = arrays
+            .into_iter()
+            .flatten()
+            .map(|array| &array.attributes)
+            .collect();
+        let own = array.attributes.clone();
+        if let Some(first) = all.first_mut() {
+            *first = &own;
+        }
+        let (merged, conflicts) = attributes::merge(&all);
+        array.attributes = merged;
+        dropped.extend(conflicts.iter().map(|name| format!("{path}:{name}")));
+    }
+
+    /// The first step of each file, along the shallowest concat coordinate or else the first variable.
+    fn starts(&self) -> Vec<u64> {
+        let clock = self.clocks.first().map(|clock| clock.path.clone());
+        let path = clock
+            .or_else(|| self.partition().0.into_iter().next())
+            .unwrap_or_default();
+        let mut start = 0u64;
+        let mut next = |len: u64| {
+            let own = start;
+            start = start.saturating_add(len);
+            own
+        };
+        self.series
+            .lengths(&path)
+            .into_iter()
+            .map(&mut next)
+            .collect()
+    }
+
+    /// The times of the whole series, if it has a concat coordinate that tells time.
+    fn times(&mut self) -> Vec<cf::Instant> {
+        let Some(clock) = self.clocks.first() else {
+            let message = format!(
+                "no coordinate along {} tells the order of the files; it is the order given",
+                self.series.dim
+            );
+            if self.order.len() > 1 {
+                self.findings.push(Finding::graded(
+                    Grade::Warning,
+                    "no-concat-coordinate",
+                    None,
+                    message,
+                ));
+            }
+            return Vec::new();
+        };
+        let positions = self.order.iter().filter_map(|at| clock.positions.get(*at));
+        let instants = positions.filter_map(|positions| match positions {
+            Positions::Instants(instants) => Some(instants),
+            _ => None,
+        });
+        instants.flatten().copied().collect()
+    }
+
+    fn note_gaps(&mut self, times: &[cf::Instant]) {
+        let Some(clock) = self.clocks.first() else {
+            return;
+        };
+        for gap in cf::gaps(times) {
+            let (from, to) = (gap.from.date_time().to_iso(), gap.to.date_time().to_iso());
+            let message = format!("nothing between {from} and {to}, at step {}", gap.index);
+            self.findings.push(Finding::graded(
+                Grade::Warning,
+                "time-gap",
+                Some(&clock.path),
+                message,
+            ));
+        }
+    }
+}
+
+/// Groups, their attributes and dimensions, without arrays.
+fn merge_groups(
+    into: &mut VirtualGroup,
+    all: &[&VirtualGroup],
+    prefix: &str,
+    dropped: &mut Vec<String>,
+) {
+    let attributes: Vec<&Attributes> = all.iter().map(|group| &group.attributes).collect();
+    let (merged, conflicts) = attributes::merge(&attributes);
+    into.attributes = merged;
+    dropped.extend(conflicts.iter().map(|name| format!("{prefix}:{name}")));
+    for group in all {
+        for (name, dimension) in &group.dimensions {
+            into.dimensions.entry(name.clone()).or_insert(*dimension);
+        }
+        for name in group.groups.keys() {
+            into.groups.entry(name.clone()).or_default();
+        }
+    }
+    for (name, inner) in &mut into.groups {
+        let same: Vec<&VirtualGroup> = all
+            .iter()
+            .filter_map(|group| group.groups.get(name))
+            .collect();
+        merge_groups(inner, &same, &format!("{prefix}{name}/"), dropped);
+    }
+}
+
+fn insert(group: &mut VirtualGroup, path: &str, array: VirtualArray) {
+    match path.split_once('/') {
+        Some((name, rest)) => insert(
+            group.groups.entry(name.to_owned()).or_default(),
+            rest,
+            array,
+        ),
+        None => drop(group.arrays.insert(path.to_owned(), array)),
+    }
+}
+
+/// The length of the concat dimension wherever it is declared, from an array that has it.
+fn set_lengths(group: &mut VirtualGroup, dim: &str) {
+    let below = group
+        .walk()
+        .into_iter()
+        .find_map(|(_, array)| length_along(array, dim));
+    if let (Some(dimension), Some(length)) = (group.dimensions.get_mut(dim), below) {
+        dimension.length = length;
+    }
+    group
+        .groups
+        .values_mut()
+        .for_each(|inner| set_lengths(inner, dim));
+}
