@@ -76,3 +76,5 @@ fn with(app: Arc<App>) -> impl Filter<Extract = (Arc<App>,), Error = std::conver
     warp::any().map(move || Arc::clone(&app))
 }
 
+#[cfg(test)]
+mod tests;

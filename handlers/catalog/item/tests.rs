@@ -2,7 +2,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use virtualize::dataset::{Format, Layout};
 use virtualize::zarr::{ByteOrder, DataType};
-use virtualize::{ChunkManifest, Source, VirtualArray, VirtualGroup};
+use virtualize::{ChunkManifest, VirtualArray, VirtualDataset};
 
 use super::*;
 use crate::stores::blobs::BlobPath;
