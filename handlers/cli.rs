@@ -65,11 +65,19 @@ impl Command {
 /// For commands whose work is one file after another: no thread is started that the file does not need.
 fn block_on_one_thread(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     crate::telemetry::init_terminal();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| Failure::failed("runtime", &error))?.block_on(work)
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime
+        .map_err(|error| Failure::failed("runtime", &error))?
+        .block_on(work)
 }
 
 fn block_on_threads(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.map_err(|error| Failure::failed("runtime", &error))?.block_on(work)
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    runtime
+        .map_err(|error| Failure::failed("runtime", &error))?
+        .block_on(work)
 }

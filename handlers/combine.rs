@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use virtualize::combine::verify::{Mismatch, Verifier, VerifyOptions, VerifyReport};
 use virtualize::combine::{CombineError, CombineOptions, Combined, Combiner, Missing, Step};
 use virtualize::kerchunk::{self, KerchunkError};
@@ -60,7 +60,10 @@ pub enum JoinError {
 }
 
 fn first_of(mismatches: &[Mismatch]) -> String {
-    let first = mismatches.first().map(ToString::to_string).unwrap_or_default();
+    let first = mismatches
+        .first()
+        .map(ToString::to_string)
+        .unwrap_or_default();
     match mismatches.len() {
         0 | 1 => first,
         more => format!("{first} (and {} more)", more - 1),
@@ -73,22 +76,33 @@ impl JoinError {
         let (code, remediation) = match self {
             Self::Combine(CombineError::Refused(disagreements)) => {
                 let first = disagreements.first();
-                (first.map_or("refused", |d| d.code), first.map(|d| d.cure.clone()))
+                (
+                    first.map_or("refused", |d| d.code),
+                    first.map(|d| d.cure.clone()),
+                )
             }
             Self::Combine(CombineError::Unsupported(_)) => ("unsupported", None),
             Self::Combine(_) => ("malformed", None),
             _ => return None,
         };
-        Some(Fault { code: code.to_owned(), message: self.to_string(), remediation })
+        Some(Fault {
+            code: code.to_owned(),
+            message: self.to_string(),
+            remediation,
+        })
     }
 
     /// Whether a source is no longer the version that the series has: a newer event comes.
-    pub const fn is_superseded(&self) -> bool {
-        let changed = |error: &BlobError| matches!(error, BlobError::Changed(_) | BlobError::NotFound(_));
+    pub fn is_superseded(&self) -> bool {
+        let changed =
+            |error: &BlobError| matches!(error, BlobError::Changed(_) | BlobError::NotFound(_));
         match self {
             Self::Superseded { .. } => true,
             Self::Source { source, .. } => changed(source),
-            Self::Decode { source: ReadError::Fetch(error), .. } => changed(error),
+            Self::Decode {
+                source: ReadError::Fetch(error),
+                ..
+            } => changed(error),
             _ => false,
         }
     }
@@ -113,7 +127,11 @@ pub fn combine_options(options: &ProcessingOptions) -> CombineOptions {
         concat_dim: options.concat_dim.clone(),
         coord_tolerance: options.coord_tolerance,
         drop_variables: options.drop_variables.clone(),
-        missing: if options.missing == "fill" { Missing::Fill } else { Missing::Refuse },
+        missing: if options.missing == "fill" {
+            Missing::Fill
+        } else {
+            Missing::Refuse
+        },
         merge_variables: options.merge_variables,
         inline_max_bytes: options.inline_max_bytes,
     }
@@ -126,21 +144,33 @@ pub fn combine_options(options: &ProcessingOptions) -> CombineOptions {
 /// [`JoinError::Superseded`] when a reference describes another version, else [`JoinError::Reference`].
 pub async fn load_members(
     blobs: &Arc<dyn Blobs>,
-    silver: impl Fn(&str) -> crate::stores::blobs::BlobPath,
     members: &[SourceFile],
 ) -> Result<Vec<VirtualDataset>, JoinError> {
-    let loads = members.iter().map(|member| {
-        let at = silver(&reference::reference_name(&member.path));
-        async move {
-            let dataset = reference::load(blobs, &at).await?;
-            let described = dataset.sources.first().and_then(|source| source.etag.as_deref());
-            if described != Some(member.etag.as_str()) {
-                return Err(JoinError::Superseded { file: member.path.file_name().to_owned() });
-            }
-            Ok(dataset)
-        }
-    });
-    stream::iter(loads).buffered(FILES_AT_ONCE * 4).try_collect().await
+    let mut loads = Vec::with_capacity(members.len());
+    for member in members {
+        loads.push(load_member(blobs, member).boxed());
+    }
+    stream::iter(loads)
+        .buffered(FILES_AT_ONCE * 4)
+        .try_collect()
+        .await
+}
+
+async fn load_member(
+    blobs: &Arc<dyn Blobs>,
+    member: &SourceFile,
+) -> Result<VirtualDataset, JoinError> {
+    let dataset = reference::load(blobs, &reference::reference_path(&member.path)).await?;
+    let described = dataset
+        .sources
+        .first()
+        .and_then(|source| source.etag.as_deref());
+    if described != Some(member.etag.as_str()) {
+        return Err(JoinError::Superseded {
+            file: member.path.file_name().to_owned(),
+        });
+    }
+    Ok(dataset)
 }
 
 /// Joins datasets, renders the document, and proves what the document says against its sources.
@@ -162,7 +192,12 @@ pub async fn join(
         true => Some(prove(&document, sources, decode, &mut io).await?),
         false => None,
     };
-    Ok(Joined { combined, document, report, io })
+    Ok(Joined {
+        combined,
+        document,
+        report,
+        io,
+    })
 }
 
 fn decode_options(options: &CombineOptions) -> DecodeOptions {
@@ -179,7 +214,10 @@ async fn run(
     options: CombineOptions,
     io: &mut IoCount,
 ) -> Result<Combined, JoinError> {
-    let all: Vec<Source> = inputs.iter().flat_map(|input| input.sources.iter().cloned()).collect();
+    let all: Vec<Source> = inputs
+        .iter()
+        .flat_map(|input| input.sources.iter().cloned())
+        .collect();
     let mut combiner = Combiner::new(inputs, options)?;
     loop {
         match combiner.combine()? {
@@ -201,15 +239,21 @@ async fn fetch(
     io: &mut IoCount,
 ) -> Result<Vec<(SourceId, ByteRange, Bytes)>, JoinError> {
     io.rounds += 1;
-    let mut by_source: std::collections::BTreeMap<SourceId, Vec<ByteRange>> = std::collections::BTreeMap::new();
+    let mut by_source: std::collections::BTreeMap<SourceId, Vec<ByteRange>> =
+        std::collections::BTreeMap::new();
     for (id, range) in needs {
         by_source.entry(*id).or_default().push(*range);
     }
-    let fetches = by_source.into_iter().filter_map(|(id, ranges)| {
-        let source = all.get(usize::try_from(id.0).ok()?)?;
-        Some(fetch_source(id, source, sources, ranges))
-    });
-    let fetched: Vec<_> = stream::iter(fetches).buffer_unordered(FILES_AT_ONCE).try_collect().await?;
+    let mut fetches = Vec::with_capacity(by_source.len());
+    for (id, ranges) in by_source {
+        if let Some(source) = usize::try_from(id.0).ok().and_then(|id| all.get(id)) {
+            fetches.push(fetch_source(id, source, sources, ranges).boxed());
+        }
+    }
+    let fetched: Vec<_> = stream::iter(fetches)
+        .buffer_unordered(FILES_AT_ONCE)
+        .try_collect()
+        .await?;
     let fetched: Vec<(SourceId, ByteRange, Bytes)> = fetched.into_iter().flatten().collect();
     io.requests += u64::try_from(fetched.len()).unwrap_or(u64::MAX);
     io.bytes += fetched.iter().map(|(_, range, _)| range.len).sum::<u64>();
@@ -222,10 +266,17 @@ async fn fetch_source(
     sources: &dyn Sources,
     ranges: Vec<ByteRange>,
 ) -> Result<Vec<(SourceId, ByteRange, Bytes)>, JoinError> {
-    let fail = |error| JoinError::Source { file: file_name(&source.url).to_owned(), source: error };
+    let fail = |error| JoinError::Source {
+        file: file_name(&source.url).to_owned(),
+        source: error,
+    };
     let opened = sources.open(source).await.map_err(fail)?;
     let parts = opened.ranges(&ranges).await.map_err(fail)?;
-    Ok(ranges.into_iter().zip(parts).map(|(range, bytes)| (id, range, bytes)).collect())
+    Ok(ranges
+        .into_iter()
+        .zip(parts)
+        .map(|(range, bytes)| (id, range, bytes))
+        .collect())
 }
 
 fn file_name(url: &str) -> &str {
@@ -246,7 +297,8 @@ pub async fn prove(
 ) -> Result<VerifyReport, JoinError> {
     let combined = kerchunk::json::read(document)?;
     let fresh = decode_all(&combined.sources, sources, options, io).await?;
-    let verifier = Verifier::new(&combined, &fresh, VerifyOptions::default()).map_err(JoinError::Unproven)?;
+    let verifier =
+        Verifier::new(&combined, &fresh, VerifyOptions::default()).map_err(JoinError::Unproven)?;
     let parts = fetch(&combined.sources, sources, &verifier.needed(), io).await?;
     verifier.check(&parts).map_err(JoinError::Unproven)
 }
@@ -257,14 +309,23 @@ async fn decode_all(
     options: DecodeOptions,
     io: &mut IoCount,
 ) -> Result<Vec<VirtualDataset>, JoinError> {
-    let decodes = all.iter().map(|source| decode_again(source, sources, options.clone()));
-    let decoded: Vec<(VirtualDataset, IoCount)> =
-        stream::iter(decodes).buffered(FILES_AT_ONCE).try_collect().await?;
+    let mut decodes = Vec::with_capacity(all.len());
+    for source in all {
+        decodes.push(decode_again(source, sources, options.clone()).boxed());
+    }
+    let decoded: Vec<(VirtualDataset, IoCount)> = stream::iter(decodes)
+        .buffered(FILES_AT_ONCE)
+        .try_collect()
+        .await?;
     for (_, count) in &decoded {
         io.requests += count.requests;
         io.bytes += count.bytes;
     }
-    io.rounds += decoded.iter().map(|(_, count)| count.rounds).max().unwrap_or(0);
+    io.rounds += decoded
+        .iter()
+        .map(|(_, count)| count.rounds)
+        .max()
+        .unwrap_or(0);
     Ok(decoded.into_iter().map(|(dataset, _)| dataset).collect())
 }
 
@@ -275,9 +336,18 @@ async fn decode_again(
 ) -> Result<(VirtualDataset, IoCount), JoinError> {
     let file = || file_name(&source.url).to_owned();
     let opened: Arc<dyn RangeSource> =
-        sources.open(source).await.map_err(|source| JoinError::Source { file: file(), source })?;
+        sources
+            .open(source)
+            .await
+            .map_err(|source| JoinError::Source {
+                file: file(),
+                source,
+            })?;
     let read = read::read_metadata(opened.as_ref(), options, ReadPolicy::default()).await;
-    read.map_err(|source| JoinError::Decode { file: file(), source })
+    read.map_err(|source| JoinError::Decode {
+        file: file(),
+        source,
+    })
 }
 
 /// Path of a combined document inside silver. SPEC §7.
@@ -295,7 +365,7 @@ pub async fn write_document<E: From<ReferenceError>>(
     blobs: &Arc<dyn Blobs>,
     at: &crate::stores::blobs::BlobPath,
     document: &Bytes,
-    is_ours: impl Future<Output = Result<bool, E>>,
+    is_ours: impl Future<Output = Result<bool, E>> + Send,
 ) -> Result<bool, E> {
     let condition = match blobs.get(at).await {
         Ok((present, _)) if present == *document => return is_ours.await,
@@ -306,6 +376,9 @@ pub async fn write_document<E: From<ReferenceError>>(
     if !is_ours.await? {
         return Ok(false);
     }
-    blobs.put(at, document.clone(), condition).await.map_err(ReferenceError::from)?;
+    blobs
+        .put(at, document.clone(), condition)
+        .await
+        .map_err(ReferenceError::from)?;
     Ok(true)
 }

@@ -70,7 +70,11 @@ impl Config {
     /// Names the variable that is missing or cannot be read.
     pub fn from_env() -> Result<Self> {
         let http = HttpConfig::from_env()?;
-        Ok(Self { storage: StorageConfig::from_env()?, pipeline: PipelineConfig::from_env()?, http })
+        Ok(Self {
+            storage: StorageConfig::from_env()?,
+            pipeline: PipelineConfig::from_env()?,
+            http,
+        })
     }
 }
 
@@ -87,7 +91,11 @@ impl StorageConfig {
 impl PipelineConfig {
     fn from_env() -> Result<Self> {
         let files_in_flight = match optional("LANDFALL_FILES_IN_FLIGHT") {
-            Some(text) => text.parse().ok().filter(|n| *n > 0).context("LANDFALL_FILES_IN_FLIGHT is not a count")?,
+            Some(text) => text
+                .parse()
+                .ok()
+                .filter(|n| *n > 0)
+                .context("LANDFALL_FILES_IN_FLIGHT is not a count")?,
             None => 8,
         };
         Ok(Self {
@@ -106,10 +114,13 @@ impl PipelineConfig {
 impl HttpConfig {
     fn from_env() -> Result<Self> {
         let port = match optional("FUNCTIONS_CUSTOMHANDLER_PORT") {
-            Some(text) => text.parse().context("FUNCTIONS_CUSTOMHANDLER_PORT is not a port")?,
+            Some(text) => text
+                .parse()
+                .context("FUNCTIONS_CUSTOMHANDLER_PORT is not a port")?,
             None => 7072,
         };
-        let public_url = optional("LANDFALL_PUBLIC_URL").unwrap_or_else(|| format!("http://127.0.0.1:{port}"));
+        let public_url =
+            optional("LANDFALL_PUBLIC_URL").unwrap_or_else(|| format!("http://127.0.0.1:{port}"));
         Ok(Self {
             port,
             public_url: public_url.trim_end_matches('/').to_owned(),
@@ -137,7 +148,8 @@ fn flag(name: &str) -> Result<bool> {
 
 fn duration(name: &str, default: &str) -> Result<Duration> {
     let text = optional(name).unwrap_or_else(|| default.to_owned());
-    parse_duration(&text).with_context(|| format!("{name} is `{text}`, not an ISO 8601 duration such as PT10M"))
+    parse_duration(&text)
+        .with_context(|| format!("{name} is `{text}`, not an ISO 8601 duration such as PT10M"))
 }
 
 /// An ISO 8601 duration of whole or broken seconds, such as `PT10M`; not negative.

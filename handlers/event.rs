@@ -38,13 +38,18 @@ pub enum EventError {
 pub fn binding(body: &[u8], name: &'static str) -> Result<Value, EventError> {
     let envelope: Value = serde_json::from_slice(body).map_err(EventError::NotJson)?;
     let value = envelope.get("Data").and_then(|data| data.get(name));
-    value.cloned().map(unwrap_text).ok_or(EventError::NoBinding(name))
+    value
+        .cloned()
+        .map(unwrap_text)
+        .ok_or(EventError::NoBinding(name))
 }
 
 /// Takes JSON out of a string, at most twice; other strings stay as they are.
 fn unwrap_text(mut value: Value) -> Value {
     for _ in 0..2 {
-        let inner = value.as_str().and_then(|text| serde_json::from_str(text).ok());
+        let inner = value
+            .as_str()
+            .and_then(|text| serde_json::from_str(text).ok());
         match inner {
             Some(inner) => value = inner,
             None => break,
@@ -87,7 +92,9 @@ mod tests {
     #[case::text_in_text(json!("\"{\\\"blob_url\\\":\\\"abfs://b@a/x.nc\\\"}\""))]
     fn a_message_is_read_however_it_is_wrapped(#[case] value: Value) {
         let body = json!({"Data": {"msg": value}, "Metadata": {"DequeueCount": "1"}}).to_string();
-        let expected = Message::ReferenceDue { blob_url: String::from("abfs://b@a/x.nc") };
+        let expected = Message::ReferenceDue {
+            blob_url: String::from("abfs://b@a/x.nc"),
+        };
         assert_eq!(message(body.as_bytes()).unwrap(), expected);
     }
 

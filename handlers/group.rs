@@ -11,7 +11,8 @@ use virtualize::cmip6::{Cmip6Name, slug, stem_without_dates};
 use crate::config::parse_duration;
 use crate::stores::blobs::BlobPath;
 use crate::stores::ledger::{
-    Declaration, Expected, Fault, FileState, Origin, ProcessingOptions, Snapshot, SourceFile, TimeSpan, Verdict,
+    Declaration, Expected, Fault, FileState, Origin, ProcessingOptions, Snapshot, SourceFile,
+    TimeSpan, Verdict,
 };
 
 /// Name of the file that declares the series beside it.
@@ -130,7 +131,11 @@ impl Submission {
     ) -> Result<Declaration, SubmissionError> {
         check_name("dataset_id", &self.dataset_id)?;
         check_name("resource_id", &self.resource_id)?;
-        check_choice("data_type", self.data_type.as_deref().unwrap_or("zarr"), &["zarr"])?;
+        check_choice(
+            "data_type",
+            self.data_type.as_deref().unwrap_or("zarr"),
+            &["zarr"],
+        )?;
         check_options(&self.processing_options)?;
         let prefix = self.prefix(home)?;
         let mut options = self.processing_options;
@@ -159,14 +164,19 @@ impl Submission {
     fn prefix(&self, home: &BlobPath) -> Result<BlobPath, SubmissionError> {
         let refuse = |field, problem: String| SubmissionError { field, problem };
         match (&self.source_url, &self.container_name) {
-            (Some(_), Some(_)) => Err(refuse("container_name", String::from("give this or source_url, not both"))),
-            (Some(url), None) => {
-                BlobPath::parse(url, &home.account).map_err(|error| refuse("source_url", error.to_string()))
+            (Some(_), Some(_)) => Err(refuse(
+                "container_name",
+                String::from("give this or source_url, not both"),
+            )),
+            (Some(url), None) => BlobPath::parse(url, &home.account)
+                .map_err(|error| refuse("source_url", error.to_string())),
+            (None, Some(container)) => {
+                Ok(BlobPath::new(home.account.clone(), container.clone(), ""))
             }
-            (None, Some(container)) => Ok(BlobPath::new(home.account.clone(), container.clone(), "")),
-            (None, None) if home.container.is_empty() => {
-                Err(refuse("source_url", String::from("is required: where the files are")))
-            }
+            (None, None) if home.container.is_empty() => Err(refuse(
+                "source_url",
+                String::from("is required: where the files are"),
+            )),
             (None, None) => Ok(home.clone()),
         }
     }
@@ -178,7 +188,9 @@ fn check_name(field: &'static str, name: &str) -> Result<(), SubmissionError> {
     if starts && name.len() <= 255 && name.chars().all(fine) {
         return Ok(());
     }
-    let problem = format!("`{name}` is not 1 to 255 letters, digits, `.`, `_` and `-`, a letter or digit first");
+    let problem = format!(
+        "`{name}` is not 1 to 255 letters, digits, `.`, `_` and `-`, a letter or digit first"
+    );
     Err(SubmissionError { field, problem })
 }
 
@@ -186,12 +198,23 @@ fn check_choice(field: &'static str, value: &str, choices: &[&str]) -> Result<()
     if choices.contains(&value) {
         return Ok(());
     }
-    Err(SubmissionError { field, problem: format!("`{value}` is not one of {}", choices.join(", ")) })
+    Err(SubmissionError {
+        field,
+        problem: format!("`{value}` is not one of {}", choices.join(", ")),
+    })
 }
 
 fn check_options(options: &ProcessingOptions) -> Result<(), SubmissionError> {
-    check_choice("processing_options.pipeline", &options.pipeline, &["virtualzarr"])?;
-    check_choice("processing_options.missing", &options.missing, &["refuse", "fill"])?;
+    check_choice(
+        "processing_options.pipeline",
+        &options.pipeline,
+        &["virtualzarr"],
+    )?;
+    check_choice(
+        "processing_options.missing",
+        &options.missing,
+        &["refuse", "fill"],
+    )?;
     glob::Pattern::new(&options.file_pattern).map_err(|error| SubmissionError {
         field: "processing_options.file_pattern",
         problem: error.to_string(),
@@ -200,13 +223,21 @@ fn check_options(options: &ProcessingOptions) -> Result<(), SubmissionError> {
         Some(Expected::QuietPeriod(text)) => {
             let problem = || format!("`{text}` is not an ISO 8601 duration such as PT10M");
             let field = "processing_options.expected.quiet_period";
-            parse_duration(text).map(drop).map_err(|_| SubmissionError { field, problem: problem() })
+            parse_duration(text).map(drop).map_err(|_| SubmissionError {
+                field,
+                problem: problem(),
+            })
         }
         Some(Expected::TimeRange(start, end)) => {
             let field = "processing_options.expected.time_range";
-            let bad = [start, end].into_iter().find(|text| parse_date(text).is_none());
+            let bad = [start, end]
+                .into_iter()
+                .find(|text| parse_date(text).is_none());
             bad.map_or(Ok(()), |text| {
-                Err(SubmissionError { field, problem: format!("`{text}` is not a date such as 2000-01-31") })
+                Err(SubmissionError {
+                    field,
+                    problem: format!("`{text}` is not a date such as 2000-01-31"),
+                })
             })
         }
         _ => Ok(()),
@@ -223,7 +254,8 @@ pub fn takes(declaration: &Declaration, path: &BlobPath) -> bool {
     }
     match &declaration.options.expected {
         Some(Expected::Files(names)) => names.iter().any(|name| is_named(name, declaration, path)),
-        _ => glob::Pattern::new(&declaration.options.file_pattern).is_ok_and(|p| p.matches(path.file_name())),
+        _ => glob::Pattern::new(&declaration.options.file_pattern)
+            .is_ok_and(|p| p.matches(path.file_name())),
     }
 }
 
@@ -233,7 +265,11 @@ fn is_named(name: &str, declaration: &Declaration, path: &BlobPath) -> bool {
         return url == *path;
     }
     let folder = declaration.prefix.blob.trim_end_matches('/');
-    let below = if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
+    let below = if folder.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{folder}/{name}")
+    };
     below == path.blob || (!name.contains('/') && name == path.file_name())
 }
 
@@ -247,22 +283,40 @@ pub fn auto_declaration(
     let name = path.file_name();
     let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
     let stem = stem_without_dates(stem).0;
-    let dataset_id = Cmip6Name::parse(name).map_or_else(|| slug(stem), |parsed| parsed.dataset_id());
+    let dataset_id =
+        Cmip6Name::parse(name).map_or_else(|| slug(stem), |parsed| parsed.dataset_id());
     let folder = slug(path.folder());
-    let variables: Vec<String> = dataset.root.walk().into_iter().map(|(name, _)| name).collect();
-    let quiet = jiff::SignedDuration::try_from(quiet_period).unwrap_or(jiff::SignedDuration::from_mins(10));
+    let variables: Vec<String> = dataset
+        .root
+        .walk()
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
+    let quiet =
+        jiff::SignedDuration::try_from(quiet_period).unwrap_or(jiff::SignedDuration::from_mins(10));
     let expected = Some(Expected::QuietPeriod(quiet.to_string()));
     Declaration {
         origin: Origin::Auto,
         platform_id: String::from("ddh"),
-        dataset_id: if dataset_id.is_empty() { String::from("unnamed") } else { dataset_id },
-        resource_id: if folder.is_empty() { String::from("root") } else { folder },
+        dataset_id: if dataset_id.is_empty() {
+            String::from("unnamed")
+        } else {
+            dataset_id
+        },
+        resource_id: if folder.is_empty() {
+            String::from("root")
+        } else {
+            folder
+        },
         version_id: None,
         title: None,
         description: None,
         prefix: path.sibling(path.folder()),
         stem: format!("{stem}|{}", variables.join(",")),
-        options: ProcessingOptions { expected, ..ProcessingOptions::default() },
+        options: ProcessingOptions {
+            expected,
+            ..ProcessingOptions::default()
+        },
         at,
     }
 }
@@ -273,21 +327,30 @@ pub fn judge(snapshot: &Snapshot<'_>) -> Verdict {
     if let Some(fault) = members.iter().find_map(rejection) {
         return Verdict::Blocked(fault);
     }
-    let referenced = members.iter().filter(|file| file.state == FileState::Referenced).count();
+    let referenced = members
+        .iter()
+        .filter(|file| file.state == FileState::Referenced)
+        .count();
     if referenced < members.len() || members.is_empty() {
         return Verdict::Collecting;
     }
     let declaration = &snapshot.group.declaration;
     let complete = match &declaration.options.expected {
-        Some(Expected::Files(names)) => {
-            names.iter().all(|name| members.iter().any(|file| is_named(name, declaration, &file.path)))
-        }
+        Some(Expected::Files(names)) => names.iter().all(|name| {
+            members
+                .iter()
+                .any(|file| is_named(name, declaration, &file.path))
+        }),
         Some(Expected::Count(count)) => u64::try_from(referenced).unwrap_or(u64::MAX) >= *count,
         Some(Expected::TimeRange(start, end)) => covers(members, start, end),
         Some(Expected::QuietPeriod(text)) => return quiet(members, text, snapshot.now),
         None => return quiet(members, "PT10M", snapshot.now),
     };
-    if complete { Verdict::Due } else { Verdict::Collecting }
+    if complete {
+        Verdict::Due
+    } else {
+        Verdict::Collecting
+    }
 }
 
 /// What blocks a group: a member at fault, named.
@@ -296,38 +359,74 @@ fn rejection(file: &SourceFile) -> Option<Fault> {
         return None;
     }
     let (code, why, remediation) = match &file.fault {
-        Some(fault) => (fault.code.clone(), fault.message.as_str(), fault.remediation.clone()),
+        Some(fault) => (
+            fault.code.clone(),
+            fault.message.as_str(),
+            fault.remediation.clone(),
+        ),
         None => (String::from("rejected"), "it was rejected", None),
     };
     let message = format!("{}: {why}", file.path.file_name());
-    let remediation = remediation.or_else(|| Some(String::from("upload a good copy; the series goes on by itself")));
-    Some(Fault { code, message, remediation })
+    let remediation = remediation.or_else(|| {
+        Some(String::from(
+            "upload a good copy; the series goes on by itself",
+        ))
+    });
+    Some(Fault {
+        code,
+        message,
+        remediation,
+    })
 }
 
 fn quiet(members: &[SourceFile], period: &str, now: Timestamp) -> Verdict {
     let period = parse_duration(period).unwrap_or(Duration::from_secs(600));
-    let last = members.iter().map(|file| file.landed_at).max().unwrap_or(now);
+    let last = members
+        .iter()
+        .map(|file| file.landed_at)
+        .max()
+        .unwrap_or(now);
     let until = last.checked_add(period).unwrap_or(Timestamp::MAX);
-    if now >= until { Verdict::Due } else { Verdict::QuietUntil(until) }
+    if now >= until {
+        Verdict::Due
+    } else {
+        Verdict::QuietUntil(until)
+    }
 }
 
 /// Whether the members' times cover a range without a gap of more than a step. Overlapping ones count as
 /// complete, so that the combine refuses them by name.
 fn covers(members: &[SourceFile], start: &str, end: &str) -> bool {
-    let mut spans: Vec<&TimeSpan> = members.iter().filter_map(|file| file.span.as_ref()).collect();
+    let mut spans: Vec<&TimeSpan> = members
+        .iter()
+        .filter_map(|file| file.span.as_ref())
+        .collect();
     spans.sort_by_key(|span| span.first);
     if spans.len() < members.len() {
         return false;
     }
-    let distances = || spans.windows(2).filter_map(|pair| Some(pair.last()?.first - pair.first()?.last));
+    let distances = || {
+        spans
+            .windows(2)
+            .filter_map(|pair| Some(pair.last()?.first - pair.first()?.last))
+    };
     if distances().any(|distance| distance <= 0) {
         return true;
     }
-    let inside = spans.iter().map(|span| span.largest_step).max().filter(|step| *step > 0);
-    let Some(step) = inside.or_else(|| distances().min()) else { return false };
+    let inside = spans
+        .iter()
+        .map(|span| span.largest_step)
+        .max()
+        .filter(|step| *step > 0);
+    let Some(step) = inside.or_else(|| distances().min()) else {
+        return false;
+    };
     let bounds = spans.first().zip(spans.last()).and_then(|(first, last)| {
         let calendar = Calendar::parse(Some(&first.calendar)).ok()?;
-        Some((first.first - micros(start, calendar, false)?, micros(end, calendar, true)? - last.last))
+        Some((
+            first.first - micros(start, calendar, false)?,
+            micros(end, calendar, true)? - last.last,
+        ))
     });
     let slack = step / 10;
     bounds.is_some_and(|(lead, trail)| lead < step && trail <= step)
@@ -339,12 +438,18 @@ fn covers(members: &[SourceFile], start: &str, end: &str) -> bool {
 fn micros(text: &str, calendar: Calendar, is_end: bool) -> Option<i64> {
     let (date, has_time) = parse_date(text)?;
     let instant = calendar.instant(&date).ok()?.micros();
-    Some(if is_end && !has_time { instant + 86_400_000_000 } else { instant })
+    Some(if is_end && !has_time {
+        instant + 86_400_000_000
+    } else {
+        instant
+    })
 }
 
 /// `YYYY-MM-DD`, optionally `THH[:MM[:SS]][Z]`; calendar days such as 30 February are let through.
 fn parse_date(text: &str) -> Option<(DateTime, bool)> {
-    let (date, time) = text.split_once(['T', ' ']).map_or((text, None), |(date, time)| (date, Some(time)));
+    let (date, time) = text
+        .split_once(['T', ' '])
+        .map_or((text, None), |(date, time)| (date, Some(time)));
     let mut parts = date.splitn(3, '-');
     let year = parts.next()?.parse().ok()?;
     let mut small = |missing: u8| parts.next().map_or(Some(missing), |part| part.parse().ok());
@@ -398,7 +503,9 @@ mod tests {
         }))
         .unwrap();
         let home = BlobPath::new("local", "bronze", "cmip6");
-        let declaration = submission.into_declaration(Origin::File, &home, Timestamp::UNIX_EPOCH).unwrap();
+        let declaration = submission
+            .into_declaration(Origin::File, &home, Timestamp::UNIX_EPOCH)
+            .unwrap();
         SourceGroup {
             id: GroupId(String::from("g")),
             declaration,
@@ -415,11 +522,18 @@ mod tests {
 
     fn verdict(expected: serde_json::Value, members: &[SourceFile], second: i64) -> Verdict {
         let group = group(expected);
-        judge(&Snapshot { group: &group, members, now: Timestamp::from_second(second).unwrap() })
+        judge(&Snapshot {
+            group: &group,
+            members,
+            now: Timestamp::from_second(second).unwrap(),
+        })
     }
 
     fn ready(names: &[&str]) -> Vec<SourceFile> {
-        names.iter().map(|name| file(name, FileState::Referenced, None)).collect()
+        names
+            .iter()
+            .map(|name| file(name, FileState::Referenced, None))
+            .collect()
     }
 
     #[rstest]
@@ -441,22 +555,33 @@ mod tests {
     fn a_quiet_period_runs_from_the_last_landing() {
         let members = ready(&["a.nc"]);
         let until = Timestamp::from_second(1005).unwrap();
-        assert_eq!(verdict(json!({"quiet_period": "PT5S"}), &members, 1004), Verdict::QuietUntil(until));
-        assert_eq!(verdict(json!({"quiet_period": "PT5S"}), &members, 1005), Verdict::Due);
+        assert_eq!(
+            verdict(json!({"quiet_period": "PT5S"}), &members, 1004),
+            Verdict::QuietUntil(until)
+        );
+        assert_eq!(
+            verdict(json!({"quiet_period": "PT5S"}), &members, 1005),
+            Verdict::Due
+        );
     }
 
     #[test]
     fn a_file_still_to_be_read_holds_its_series() {
         let mut members = ready(&["a.nc", "b.nc"]);
         members.push(file("c.nc", FileState::Landed, None));
-        assert_eq!(verdict(json!({"count": 2}), &members, 1000), Verdict::Collecting);
+        assert_eq!(
+            verdict(json!({"count": 2}), &members, 1000),
+            Verdict::Collecting
+        );
     }
 
     #[test]
     fn a_rejected_file_blocks_its_series_by_name() {
         let mut members = ready(&["a.nc"]);
         members.push(file("bad.nc", FileState::Rejected, None));
-        let Verdict::Blocked(fault) = verdict(json!({"count": 1}), &members, 1000) else { panic!("not blocked") };
+        let Verdict::Blocked(fault) = verdict(json!({"count": 1}), &members, 1000) else {
+            panic!("not blocked")
+        };
         assert!(fault.message.starts_with("bad.nc: "), "{}", fault.message);
     }
 
@@ -473,13 +598,30 @@ mod tests {
         #[case] spans: &[(i64, i64)],
         #[case] due: bool,
     ) {
-        let origin = Calendar::Standard.instant(&DateTime::midnight(2000, 1, 1)).unwrap().micros() / DAY;
+        let origin = Calendar::Standard
+            .instant(&DateTime::midnight(2000, 1, 1))
+            .unwrap()
+            .micros()
+            / DAY;
         let members: Vec<SourceFile> = spans
             .iter()
-            .map(|(first, last)| file("a.nc", FileState::Referenced, Some((origin + first, origin + last))))
+            .map(|(first, last)| {
+                file(
+                    "a.nc",
+                    FileState::Referenced,
+                    Some((origin + first, origin + last)),
+                )
+            })
             .collect();
-        let wanted = if due { Verdict::Due } else { Verdict::Collecting };
-        assert_eq!(verdict(json!({"time_range": [start, end]}), &members, 1000), wanted);
+        let wanted = if due {
+            Verdict::Due
+        } else {
+            Verdict::Collecting
+        };
+        assert_eq!(
+            verdict(json!({"time_range": [start, end]}), &members, 1000),
+            wanted
+        );
     }
 
     #[rstest]
@@ -493,7 +635,9 @@ mod tests {
     fn a_bad_submission_names_its_field(#[case] body: serde_json::Value, #[case] field: &str) {
         let submission: Submission = serde_json::from_value(body).unwrap();
         let home = BlobPath::new("local", "bronze", "cmip6");
-        let error = submission.into_declaration(Origin::Submit, &home, Timestamp::UNIX_EPOCH).unwrap_err();
+        let error = submission
+            .into_declaration(Origin::Submit, &home, Timestamp::UNIX_EPOCH)
+            .unwrap_err();
         assert!(error.field.contains(field), "{error}");
     }
 }

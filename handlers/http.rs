@@ -46,14 +46,28 @@ pub struct App {
 
 impl App {
     /// The app over its stores, in the one account of the embedded default.
-    pub fn new(config: Config, blobs: Arc<dyn Blobs>, ledger: Arc<dyn Ledger>, pipeline: Arc<Pipeline>) -> Self {
+    pub fn new(
+        config: Config,
+        blobs: Arc<dyn Blobs>,
+        ledger: Arc<dyn Ledger>,
+        pipeline: Arc<Pipeline>,
+    ) -> Self {
         let silver_account = String::from("local");
-        Self { config, silver_account, blobs, ledger, pipeline, stores: zarr::Stores::default() }
+        Self {
+            config,
+            silver_account,
+            blobs,
+            ledger,
+            pipeline,
+            stores: zarr::Stores::default(),
+        }
     }
 }
 
 /// Every route. Nothing is rejected: what no route takes gets its answer too.
-pub fn routes(app: Arc<App>) -> impl Filter<Extract = (impl Reply,), Error = std::convert::Infallible> + Clone {
+pub fn routes(
+    app: Arc<App>,
+) -> impl Filter<Extract = (impl Reply,), Error = std::convert::Infallible> + Clone {
     root()
         .or(zarr::routes(Arc::clone(&app)))
         .or(platform::routes(Arc::clone(&app)))
@@ -72,7 +86,9 @@ fn root() -> impl Filter<Extract = (impl Reply,), Error = Rejection> + Clone {
 }
 
 /// Hands the app to a handler.
-fn with(app: Arc<App>) -> impl Filter<Extract = (Arc<App>,), Error = std::convert::Infallible> + Clone {
+fn with(
+    app: Arc<App>,
+) -> impl Filter<Extract = (Arc<App>,), Error = std::convert::Infallible> + Clone {
     warp::any().map(move || Arc::clone(&app))
 }
 

@@ -20,7 +20,7 @@ use crate::combine::JoinError;
 use crate::config::Config;
 use crate::group::{self, SubmissionError};
 use crate::reference::ReferenceError;
-use crate::stores::blobs::{BlobError, BlobPath, Blobs};
+use crate::stores::blobs::{BlobError, Blobs};
 use crate::stores::ledger::{FileId, GroupId, Ledger, LedgerError, Settled};
 use crate::stores::queue::{Message, Queue, QueueError};
 
@@ -76,16 +76,25 @@ pub struct Pipeline {
 
 impl Pipeline {
     /// A pipeline over these stores.
-    pub fn new(config: Config, blobs: Arc<dyn Blobs>, ledger: Arc<dyn Ledger>, queue: Arc<dyn Queue>) -> Self {
+    pub fn new(
+        config: Config,
+        blobs: Arc<dyn Blobs>,
+        ledger: Arc<dyn Ledger>,
+        queue: Arc<dyn Queue>,
+    ) -> Self {
         let started = Timestamp::now().as_nanosecond();
         let reading = Arc::new(Semaphore::new(config.pipeline.files_in_flight));
         let combining = Arc::new(Semaphore::new(1));
         let runner = format!("{}-{started:x}", std::process::id());
-        Self { config, blobs, ledger, queue, reading, combining, runner }
-    }
-
-    fn silver(&self, name: &str) -> BlobPath {
-        BlobPath::new("local", "silver", name)
+        Self {
+            config,
+            blobs,
+            ledger,
+            queue,
+            reading,
+            combining,
+            runner,
+        }
     }
 
     /// Settles every group that holds a file, and sends what is due.
@@ -104,12 +113,17 @@ impl Pipeline {
         let settled = self.ledger.settle(group, group::judge, now).await?;
         let delay = match (settled.is_due, settled.look_again_at) {
             (true, _) => Some(Duration::ZERO),
-            (false, Some(at)) => Some(Duration::try_from(at.duration_since(now)).unwrap_or_default()),
+            (false, Some(at)) => {
+                Some(Duration::try_from(at.duration_since(now)).unwrap_or_default())
+            }
             (false, None) => None,
         };
         if let Some(delay) = delay {
             let generation = settled.group.generation;
-            let message = Message::CombineDue { group_id: group.0.clone(), generation };
+            let message = Message::CombineDue {
+                group_id: group.0.clone(),
+                generation,
+            };
             self.queue.send(&message, delay).await?;
         }
         Ok(settled)
@@ -122,10 +136,14 @@ impl Pipeline {
     /// [`PipelineError`] when a store fails; the next tick goes on.
     pub async fn sweep(&self) -> Result<Swept, PipelineError> {
         let now = Timestamp::now();
-        let rested = now.checked_sub(self.config.pipeline.stuck_after).unwrap_or(Timestamp::MIN);
+        let rested = now
+            .checked_sub(self.config.pipeline.stuck_after)
+            .unwrap_or(Timestamp::MIN);
         let mut swept = Swept::default();
         for file in self.ledger.stuck_files(rested).await? {
-            let message = Message::ReferenceDue { blob_url: file.path.to_string() };
+            let message = Message::ReferenceDue {
+                blob_url: file.path.to_string(),
+            };
             self.queue.send(&message, Duration::ZERO).await?;
             swept.files += 1;
         }

@@ -52,14 +52,26 @@ pub struct ReadPolicy {
 impl Default for ReadPolicy {
     /// For object stores: a round trip costs as much as some 100 kB.
     fn default() -> Self {
-        Self { whole: 256 << 10, head: 128 << 10, tail: 32 << 10, gap: 32 << 10, request: 8 << 20 }
+        Self {
+            whole: 256 << 10,
+            head: 128 << 10,
+            tail: 32 << 10,
+            gap: 32 << 10,
+            request: 8 << 20,
+        }
     }
 }
 
 impl ReadPolicy {
     /// For local files, where a request costs next to nothing.
     pub const fn local() -> Self {
-        Self { whole: 64 << 10, head: 32 << 10, tail: 0, gap: 4 << 10, request: 8 << 20 }
+        Self {
+            whole: 64 << 10,
+            head: 32 << 10,
+            tail: 0,
+            gap: 4 << 10,
+            request: 8 << 20,
+        }
     }
 }
 
@@ -102,7 +114,10 @@ fn first_ranges(length: u64, policy: ReadPolicy) -> Vec<ByteRange> {
     let head = ByteRange::new(0, policy.head.min(length));
     let tail_start = length.saturating_sub(policy.tail).max(head.end());
     let tail = ByteRange::new(tail_start, length.saturating_sub(tail_start));
-    [head, tail].into_iter().filter(|range| range.len > 0).collect()
+    [head, tail]
+        .into_iter()
+        .filter(|range| range.len > 0)
+        .collect()
 }
 
 async fn fetch(
@@ -117,7 +132,10 @@ async fn fetch(
         return Ok(());
     }
     count.rounds += 1;
-    for (range, bytes) in requests.iter().zip(fetch_ranges(source, &requests, count).await?) {
+    for (range, bytes) in requests
+        .iter()
+        .zip(fetch_ranges(source, &requests, count).await?)
+    {
         decoder.push(*range, bytes);
     }
     Ok(())
@@ -164,7 +182,13 @@ mod tests {
 
     use super::*;
 
-    const POLICY: ReadPolicy = ReadPolicy { whole: 100, head: 60, tail: 30, gap: 10, request: 100 };
+    const POLICY: ReadPolicy = ReadPolicy {
+        whole: 100,
+        head: 60,
+        tail: 30,
+        gap: 10,
+        request: 100,
+    };
 
     #[rstest]
     #[case::near(&[(0, 10), (15, 5)], &[(0, 20)])]
@@ -174,7 +198,10 @@ mod tests {
     #[case::empty_ranges_cost_nothing(&[(5, 0)], &[])]
     fn ranges_become_requests(#[case] wanted: &[(u64, u64)], #[case] requests: &[(u64, u64)]) {
         let ranges = |pairs: &[(u64, u64)]| -> Vec<ByteRange> {
-            pairs.iter().map(|(start, len)| ByteRange::new(*start, *len)).collect()
+            pairs
+                .iter()
+                .map(|(start, len)| ByteRange::new(*start, *len))
+                .collect()
         };
         assert_eq!(merge(&ranges(wanted), POLICY), ranges(requests));
     }
@@ -185,7 +212,10 @@ mod tests {
     #[case::never_twice(101, &[(0, 60), (71, 30)])]
     #[case::empty(0, &[(0, 0)])]
     fn the_first_round_reads_ahead(#[case] length: u64, #[case] ranges: &[(u64, u64)]) {
-        let ranges: Vec<ByteRange> = ranges.iter().map(|(start, len)| ByteRange::new(*start, *len)).collect();
+        let ranges: Vec<ByteRange> = ranges
+            .iter()
+            .map(|(start, len)| ByteRange::new(*start, *len))
+            .collect();
         assert_eq!(first_ranges(length, POLICY), ranges);
     }
 }

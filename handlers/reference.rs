@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use virtualize::cf::{Calendar, TimeUnits, TimeValues};
 use virtualize::{VirtualDataset, kerchunk};
 
 use crate::stores::blobs::{BlobError, BlobPath, Blobs, PutCondition};
@@ -34,6 +33,16 @@ pub enum ReferenceError {
 pub fn reference_name(path: &BlobPath) -> String {
     let stem = path.blob.strip_suffix(".nc").unwrap_or(&path.blob);
     format!("refs/files/{}/{}/{stem}.json", path.account, path.container)
+}
+
+/// Where a file's reference is.
+pub fn reference_path(path: &BlobPath) -> BlobPath {
+    silver(&reference_name(path))
+}
+
+/// A blob of the container that we write.
+pub fn silver(name: &str) -> BlobPath {
+    BlobPath::new("local", "silver", name)
 }
 
 /// The kerchunk document of a dataset.
@@ -68,7 +77,7 @@ pub async fn publish<E: From<ReferenceError>>(
     silver: &Arc<dyn Blobs>,
     at: &BlobPath,
     dataset: &VirtualDataset,
-    is_current: impl Future<Output = Result<bool, E>>,
+    is_current: impl Future<Output = Result<bool, E>> + Send,
 ) -> Result<Published, E> {
     let document = render(dataset)?;
     let size = u64::try_from(document.len()).unwrap_or(u64::MAX);
@@ -81,7 +90,10 @@ pub async fn publish<E: From<ReferenceError>>(
     if !is_current.await? {
         return Ok(Published::Superseded);
     }
-    silver.put(at, document, condition).await.map_err(ReferenceError::from)?;
+    silver
+        .put(at, document, condition)
+        .await
+        .map_err(ReferenceError::from)?;
     Ok(Published::Written(size))
 }
 
@@ -90,26 +102,35 @@ pub async fn publish<E: From<ReferenceError>>(
 /// # Errors
 ///
 /// [`ReferenceError`].
-pub async fn load(silver: &Arc<dyn Blobs>, at: &BlobPath) -> Result<VirtualDataset, ReferenceError> {
+pub async fn load(
+    silver: &Arc<dyn Blobs>,
+    at: &BlobPath,
+) -> Result<VirtualDataset, ReferenceError> {
     let (document, _) = silver.get(at).await?;
-    kerchunk::json::read(&document).map_err(|source| ReferenceError::Read { path: at.clone(), source })
+    kerchunk::json::read(&document).map_err(|source| ReferenceError::Read {
+        path: at.clone(),
+        source,
+    })
 }
 
 /// What the concat coordinate of a dataset covers; `None` where it has none that is inlined and a CF time.
 pub fn time_span(dataset: &VirtualDataset, concat_dim: &str) -> Option<TimeSpan> {
-    let array = dataset.root.arrays.get(concat_dim)?;
-    let attribute = |name: &str| array.attributes.get(name).and_then(serde_json::Value::as_str);
-    let calendar = Calendar::parse(attribute("calendar")).ok()?;
-    let units = TimeUnits::parse(attribute("units")?, calendar).ok()?;
-    let values: TimeValues = virtualize::combine::time_values(array)?;
-    let instants = units.decode(&values).ok()?;
-    let (first, last) = (*instants.iter().min()?, *instants.iter().max()?);
-    let steps = instants.windows(2).filter_map(|pair| pair.last()?.micros_since(*pair.first()?));
+    let instants = virtualize::combine::time_instants(dataset.root.arrays.get(concat_dim)?)?;
+    let (first, last) = {
+        let by_time = |instant: &&virtualize::cf::Instant| instant.micros();
+        (
+            *instants.iter().min_by_key(by_time)?,
+            *instants.iter().max_by_key(by_time)?,
+        )
+    };
+    let steps = instants
+        .windows(2)
+        .filter_map(|pair| pair.last()?.micros_since(*pair.first()?));
     Some(TimeSpan {
         first: first.micros(),
         last: last.micros(),
         largest_step: steps.max().unwrap_or(0),
-        calendar: calendar.name().to_owned(),
+        calendar: first.calendar().name().to_owned(),
         start: first.date_time().to_iso(),
         end: last.date_time().to_iso(),
     })

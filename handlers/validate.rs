@@ -10,7 +10,10 @@ use crate::stores::ledger::{Fault, ProcessingOptions};
 ///
 /// A refused data variable rejects the file unless its group drops that variable; critical findings do only
 /// where the group asks for it.
-pub fn validate(dataset: &VirtualDataset, options: &ProcessingOptions) -> (Vec<Finding>, Option<Fault>) {
+pub fn validate(
+    dataset: &VirtualDataset,
+    options: &ProcessingOptions,
+) -> (Vec<Finding>, Option<Fault>) {
     let mut findings = rules::judge(dataset).findings;
     findings.extend(dataset.findings.iter().cloned());
     let fault = lost_variable(dataset, options).or_else(|| critical(&findings, options));
@@ -18,36 +21,63 @@ pub fn validate(dataset: &VirtualDataset, options: &ProcessingOptions) -> (Vec<F
 }
 
 fn lost_variable(dataset: &VirtualDataset, options: &ProcessingOptions) -> Option<Fault> {
-    let dropped = |variable: &str| options.drop_variables.iter().any(|name| name == variable.trim_start_matches('/'));
-    let lost = dataset.skipped.iter().find(|skipped| skipped.is_data && !dropped(&skipped.variable))?;
+    let dropped = |variable: &str| {
+        options
+            .drop_variables
+            .iter()
+            .any(|name| name == variable.trim_start_matches('/'))
+    };
+    let lost = dataset
+        .skipped
+        .iter()
+        .find(|skipped| skipped.is_data && !dropped(&skipped.variable))?;
     Some(Fault {
         code: String::from("variable_unsupported"),
-        message: format!("variable {} cannot be referenced: {}", lost.variable, lost.reason),
-        remediation: Some(String::from("convert the variable physically, or list it in drop_variables")),
+        message: format!(
+            "variable {} cannot be referenced: {}",
+            lost.variable, lost.reason
+        ),
+        remediation: Some(String::from(
+            "convert the variable physically, or list it in drop_variables",
+        )),
     })
 }
 
 fn critical(findings: &[Finding], options: &ProcessingOptions) -> Option<Fault> {
-    let worst = findings.iter().find(|finding| finding.grade == Grade::Critical)?;
+    let worst = findings
+        .iter()
+        .find(|finding| finding.grade == Grade::Critical)?;
     options.fail_on_chunking_warnings.then(|| Fault {
         code: String::from("ChunkingWarning"),
         message: worst.message.clone(),
-        remediation: Some(String::from("rechunk the file, or submit without fail_on_chunking_warnings")),
+        remediation: Some(String::from(
+            "rechunk the file, or submit without fail_on_chunking_warnings",
+        )),
     })
 }
 
 /// The fault of a file that cannot be decoded; `None` when something else than the file is at fault.
 pub fn fault_of(error: &ReadError) -> Option<Fault> {
     let (code, remediation) = match error {
-        ReadError::Decode(DecodeError::NotNetcdf(_)) => ("not_netcdf", "upload a NetCDF or HDF5 file"),
+        ReadError::Decode(DecodeError::NotNetcdf(_)) => {
+            ("not_netcdf", "upload a NetCDF or HDF5 file")
+        }
         ReadError::Decode(DecodeError::Truncated { .. } | DecodeError::PastEnd { .. }) => {
             ("truncated", "upload the whole file again")
         }
-        ReadError::Decode(DecodeError::Unsupported(_)) => ("unsupported", "convert the file physically"),
-        ReadError::Decode(DecodeError::Budget { .. }) => ("too_large", "convert the file physically"),
+        ReadError::Decode(DecodeError::Unsupported(_)) => {
+            ("unsupported", "convert the file physically")
+        }
+        ReadError::Decode(DecodeError::Budget { .. }) => {
+            ("too_large", "convert the file physically")
+        }
         ReadError::Decode(_) | ReadError::TooDeep(_) => ("malformed", "upload an undamaged copy"),
         ReadError::Fetch(_) => return None,
     };
     let remediation = Some(remediation.to_owned());
-    Some(Fault { code: code.to_owned(), message: error.to_string(), remediation })
+    Some(Fault {
+        code: code.to_owned(),
+        message: error.to_string(),
+        remediation,
+    })
 }

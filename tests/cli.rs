@@ -16,22 +16,47 @@ fn line(output: &Output) -> Value {
 fn virtualize_writes_a_reference_that_reads_as_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let (file, reference) = (&demo_series()[0], folder.path().join("one.json"));
-    let output = landfall().arg("virtualize").arg(file).arg("-o").arg(&reference).arg("--json").output().unwrap();
+    let output = landfall()
+        .arg("virtualize")
+        .arg(file)
+        .arg("-o")
+        .arg(&reference)
+        .arg("--json")
+        .output()
+        .unwrap();
     assert!(output.status.success());
     let line = line(&output);
     assert_eq!(line["format"], "NETCDF4");
-    assert!(line["variables"].as_array().unwrap().contains(&Value::from("tas")), "{line}");
-    assert_eq!(line["ref_size_bytes"], std::fs::metadata(&reference).unwrap().len());
+    assert!(
+        line["variables"]
+            .as_array()
+            .unwrap()
+            .contains(&Value::from("tas")),
+        "{line}"
+    );
+    assert_eq!(
+        line["ref_size_bytes"],
+        std::fs::metadata(&reference).unwrap().len()
+    );
     read_with_xarray("raw", &reference.display().to_string(), &[file.clone()]);
 }
 
 #[test]
 fn several_inputs_go_into_a_folder() {
     let folder = tempfile::tempdir().unwrap();
-    let output = landfall().arg("virtualize").arg(fixture("cmip6")).arg("-o").arg(folder.path()).output().unwrap();
+    let output = landfall()
+        .arg("virtualize")
+        .arg(fixture("cmip6"))
+        .arg("-o")
+        .arg(folder.path())
+        .output()
+        .unwrap();
     assert!(output.status.success());
     for file in demo_series() {
-        let reference = folder.path().join(format!("{}.json", name_of(&file).strip_suffix(".nc").unwrap()));
+        let reference = folder.path().join(format!(
+            "{}.json",
+            name_of(&file).strip_suffix(".nc").unwrap()
+        ));
         assert!(reference.exists(), "{}", reference.display());
     }
 }
@@ -43,7 +68,13 @@ fn the_same_file_gives_the_same_bytes() {
         .iter()
         .map(|name| {
             let reference = folder.path().join(name);
-            let done = landfall().arg("virtualize").arg(&demo_series()[0]).arg("-o").arg(&reference).output().unwrap();
+            let done = landfall()
+                .arg("virtualize")
+                .arg(&demo_series()[0])
+                .arg("-o")
+                .arg(&reference)
+                .output()
+                .unwrap();
             assert!(done.status.success());
             std::fs::read(reference).unwrap()
         })
@@ -57,15 +88,34 @@ fn rejected_input_is_exit_code_3_and_a_missing_file_1() {
     let bad = folder.path().join("bad.nc");
     std::fs::write(&bad, b"no NetCDF at all").unwrap();
     let reference = folder.path().join("out.json");
-    for (file, exit, code) in [(bad, 3, "not_netcdf"), (folder.path().join("absent.nc"), 1, "not_found")] {
-        let output = landfall().arg("virtualize").arg(&file).arg("-o").arg(&reference).arg("--json").output().unwrap();
+    for (file, exit, code) in [
+        (bad, 3, "not_netcdf"),
+        (folder.path().join("absent.nc"), 1, "not_found"),
+    ] {
+        let output = landfall()
+            .arg("virtualize")
+            .arg(&file)
+            .arg("-o")
+            .arg(&reference)
+            .arg("--json")
+            .output()
+            .unwrap();
         assert_eq!(output.status.code(), Some(exit));
         let line = line(&output);
         assert_eq!(line["error"]["code"], code);
-        assert!(line["error"]["message"].as_str().unwrap().contains(&name_of(&file)), "{line}");
+        assert!(
+            line["error"]["message"]
+                .as_str()
+                .unwrap()
+                .contains(&name_of(&file)),
+            "{line}"
+        );
         assert!(!reference.exists());
     }
-    assert_eq!(landfall().arg("virtualize").output().unwrap().status.code(), Some(2));
+    assert_eq!(
+        landfall().arg("virtualize").output().unwrap().status.code(),
+        Some(2)
+    );
 }
 
 #[test]
@@ -74,15 +124,35 @@ fn combine_takes_files_or_their_references() {
     let mut references = Vec::new();
     for file in demo_series() {
         let reference = folder.path().join(format!("{}.json", name_of(&file)));
-        let done = landfall().arg("virtualize").arg(&file).arg("-o").arg(&reference).output().unwrap();
+        let done = landfall()
+            .arg("virtualize")
+            .arg(&file)
+            .arg("-o")
+            .arg(&reference)
+            .output()
+            .unwrap();
         assert!(done.status.success());
         references.push(reference);
     }
     let mut documents = Vec::new();
-    for (name, inputs) in [("files.json", demo_series()), ("references.json", references)] {
+    for (name, inputs) in [
+        ("files.json", demo_series()),
+        ("references.json", references),
+    ] {
         let combined = folder.path().join(name);
-        let output = landfall().arg("combine").args(&inputs).arg("-o").arg(&combined).arg("--json").output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        let output = landfall()
+            .arg("combine")
+            .args(&inputs)
+            .arg("-o")
+            .arg(&combined)
+            .arg("--json")
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stdout)
+        );
         assert_eq!(line(&output)["dimensions"]["time"], 36);
         read_with_xarray("kerchunk", &combined.display().to_string(), &demo_series());
         documents.push(std::fs::read(combined).unwrap());

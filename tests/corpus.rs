@@ -10,18 +10,31 @@ fn corpus() -> Option<PathBuf> {
     let named = std::env::var_os("LANDFALL_CORPUS").map(PathBuf::from);
     let folder = named.unwrap_or_else(|| repository().join("../shared/corpus"));
     let there = folder.join("MANIFEST.json").exists();
-    assert!(there || std::env::var_os("CI").is_none(), "no corpus at {}", folder.display());
+    assert!(
+        there || std::env::var_os("CI").is_none(),
+        "no corpus at {}",
+        folder.display()
+    );
     there.then_some(folder)
 }
 
 /// The files of the series whose first file's name starts so.
 fn series(corpus: &Path, start: &str) -> Vec<PathBuf> {
-    let manifest: Value = serde_json::from_slice(&std::fs::read(corpus.join("MANIFEST.json")).unwrap()).unwrap();
+    let manifest: Value =
+        serde_json::from_slice(&std::fs::read(corpus.join("MANIFEST.json")).unwrap()).unwrap();
     let groups = manifest["groups"].as_array().unwrap();
     let files = groups.iter().map(|group| -> Vec<PathBuf> {
-        group["files"].as_array().unwrap().iter().map(|file| corpus.join(file.as_str().unwrap())).collect()
+        group["files"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|file| corpus.join(file.as_str().unwrap()))
+            .collect()
     });
-    files.into_iter().find(|files| name_of(&files[0]).starts_with(start)).unwrap()
+    files
+        .into_iter()
+        .find(|files| name_of(&files[0]).starts_with(start))
+        .unwrap()
 }
 
 /// Drops the files out of order and one of them twice, and reads the result with xarray.
@@ -32,7 +45,10 @@ fn lands_and_reads(files: &[PathBuf]) {
     order.push(files[0].clone());
     dev.land_all(&order, "series");
     let (release, _) = dev.wait_combined(1);
-    let landed: Vec<PathBuf> = files.iter().map(|file| dev.bronze().join("series").join(name_of(file))).collect();
+    let landed: Vec<PathBuf> = files
+        .iter()
+        .map(|file| dev.bronze().join("series").join(name_of(file)))
+        .collect();
     let store = dev.url(&format!("/api/zarr/{release}/r1"));
     read_with_xarray("served", &store, &landed);
     read_with_xarray("kerchunk", &format!("{store}/combined.json"), &landed);
@@ -57,6 +73,10 @@ series_tests! {
 
 #[test]
 fn a_classic_model_file() {
-    let Some(corpus) = corpus() else { return eprintln!("the corpus is not here") };
-    lands_and_reads(&[corpus.join("roocs__mini-esgf-data/tas_Amon_inmcm4_historical_r1i1p1_185001-200512.nc")]);
+    let Some(corpus) = corpus() else {
+        return eprintln!("the corpus is not here");
+    };
+    lands_and_reads(&[
+        corpus.join("roocs__mini-esgf-data/tas_Amon_inmcm4_historical_r1i1p1_185001-200512.nc")
+    ]);
 }

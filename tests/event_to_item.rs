@@ -23,12 +23,22 @@ fn a_dropped_series_is_served_as_the_netcdf_files_have_it() {
     let files = demo_series();
     let (release, revision) = serve(&dev, &files, "cmip6");
     assert_eq!(revision, 1);
-    let landed: Vec<PathBuf> = files.iter().map(|file| dev.bronze().join("cmip6").join(name_of(file))).collect();
+    let landed: Vec<PathBuf> = files
+        .iter()
+        .map(|file| dev.bronze().join("cmip6").join(name_of(file)))
+        .collect();
     let store = dev.url(&format!("/api/zarr/{release}/r1"));
     read_with_xarray("served", &store, &landed);
     read_with_xarray("kerchunk", &format!("{store}/combined.json"), &landed);
-    let blob_path = dev.json(&format!("/api/releases/{release}"))["blob_path"].as_str().unwrap().to_owned();
-    read_with_xarray("kerchunk", &dev.silver().join(blob_path).display().to_string(), &landed);
+    let blob_path = dev.json(&format!("/api/releases/{release}"))["blob_path"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    read_with_xarray(
+        "kerchunk",
+        &dev.silver().join(blob_path).display().to_string(),
+        &landed,
+    );
 }
 
 #[test]
@@ -37,9 +47,16 @@ fn every_file_has_a_reference_of_its_own() {
     let files = demo_series();
     serve(&dev, &files, "cmip6");
     for file in files {
-        let name = format!("refs/files/local/bronze/cmip6/{}.json", name_of(&file).strip_suffix(".nc").unwrap());
+        let name = format!(
+            "refs/files/local/bronze/cmip6/{}.json",
+            name_of(&file).strip_suffix(".nc").unwrap()
+        );
         let landed = dev.bronze().join("cmip6").join(name_of(&file));
-        read_with_xarray("raw", &dev.silver().join(name).display().to_string(), &[landed]);
+        read_with_xarray(
+            "raw",
+            &dev.silver().join(name).display().to_string(),
+            &[landed],
+        );
     }
 }
 
@@ -51,7 +68,11 @@ fn the_status_tells_the_story() {
     assert_eq!(status["success"], json!(true));
     assert_eq!(status["job_status"], json!("completed"));
     for (count, wanted) in [("arrived", 3), ("referenced", 3), ("rejected", 0)] {
-        assert_eq!(status["progress"]["files"][count], json!(wanted), "{count}: {status}");
+        assert_eq!(
+            status["progress"]["files"][count],
+            json!(wanted),
+            "{count}: {status}"
+        );
     }
     let served = status["outputs"]["zarr_url"].as_str().unwrap();
     assert_eq!(served, dev.url(&format!("/api/zarr/{release}/r1")));
@@ -68,10 +89,16 @@ fn the_release_shows_its_item() {
     assert_eq!(item["properties"]["cmip6:variable"], "tas");
     let start = item["properties"]["start_datetime"].as_str().unwrap();
     let end = item["properties"]["end_datetime"].as_str().unwrap();
-    assert!(start.starts_with("2000-01") && end.starts_with("2002-12"), "{start} {end}");
+    assert!(
+        start.starts_with("2000-01") && end.starts_with("2002-12"),
+        "{start} {end}"
+    );
     let bbox: Vec<f64> = serde_json::from_value(item["bbox"].clone()).unwrap();
     assert_eq!(bbox, [-180.0, -90.0, 180.0, 90.0]);
-    assert_eq!(item["properties"]["cube:dimensions"]["time"]["type"], "temporal");
+    assert_eq!(
+        item["properties"]["cube:dimensions"]["time"]["type"],
+        "temporal"
+    );
     for asset in ["zarr-store", "reference", "netcdf_source"] {
         assert!(item["assets"][asset]["href"].is_string(), "{asset}: {item}");
     }
@@ -88,12 +115,21 @@ fn a_declaration_beside_the_files_says_when_they_are_complete(#[case] expected: 
         "dataset_id": "demo", "resource_id": "monthly", "processing_options": {"expected": expected},
     });
     std::fs::create_dir_all(dev.bronze().join("declared")).unwrap();
-    std::fs::write(dev.bronze().join("declared/landfall.json"), declaration.to_string()).unwrap();
-    dev.wait_for("the declaration", || (!dev.steps("declared").is_empty()).then_some(()));
+    std::fs::write(
+        dev.bronze().join("declared/landfall.json"),
+        declaration.to_string(),
+    )
+    .unwrap();
+    dev.wait_for("the declaration", || {
+        (!dev.steps("declared").is_empty()).then_some(())
+    });
     dev.land_all(&demo_series(), "declared");
     let (release, _) = dev.wait_combined(1);
     let release = dev.json(&format!("/api/releases/{release}"));
-    assert_eq!(release["blob_path"], "refs/combined/demo/monthly/ord1/r1/combined.json");
+    assert_eq!(
+        release["blob_path"],
+        "refs/combined/demo/monthly/ord1/r1/combined.json"
+    );
 }
 
 #[test]
@@ -101,7 +137,9 @@ fn a_submission_takes_what_is_there_and_waits_for_the_rest() {
     let dev = Dev::start();
     let files = demo_series();
     dev.land_all(&files[..2], "submitted");
-    dev.wait_for("two references", || (dev.steps("referenced").len() == 2).then_some(()));
+    dev.wait_for("two references", || {
+        (dev.steps("referenced").len() == 2).then_some(())
+    });
     let body = json!({
         "dataset_id": "demo", "resource_id": "submitted", "data_type": "zarr",
         "source_url": "abfs://bronze/submitted/", "processing_options": {"expected": {"count": 3}},
@@ -112,8 +150,16 @@ fn a_submission_takes_what_is_there_and_waits_for_the_rest() {
     assert_eq!((again, &same["job_id"]), (200, &reply["job_id"]));
     let release = reply["release_id"].as_str().unwrap();
     let running = dev.json(&format!("/api/platform/status/{release}"));
-    assert_eq!(running["progress"]["files"]["referenced"], json!(2), "{running}");
-    assert_eq!(running["progress"]["files"]["expected"], json!(3), "{running}");
+    assert_eq!(
+        running["progress"]["files"]["referenced"],
+        json!(2),
+        "{running}"
+    );
+    assert_eq!(
+        running["progress"]["files"]["expected"],
+        json!(3),
+        "{running}"
+    );
     dev.land(&files[2], &format!("submitted/{}", name_of(&files[2])));
     assert_eq!(dev.wait_combined(1).0, release);
 }
@@ -123,7 +169,11 @@ fn a_classic_file_is_a_series_of_one() {
     let dev = Dev::start();
     let landed = dev.land(&fixture("classic/cdf1.nc"), "classic/cdf1.nc");
     let (release, _) = dev.wait_combined(1);
-    read_with_xarray("served", &dev.url(&format!("/api/zarr/{release}/r1")), &[landed]);
+    read_with_xarray(
+        "served",
+        &dev.url(&format!("/api/zarr/{release}/r1")),
+        &[landed],
+    );
 }
 
 #[test]

@@ -8,11 +8,17 @@ use crate::support::{Dev, repository};
 
 fn definitions() -> Vec<(String, Value)> {
     let folder = repository().join("function-definitions");
-    let folders = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let folders = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
     folders
         .map(|folder| {
             let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
-            (name, serde_json::from_slice(&std::fs::read(folder.join("function.json")).unwrap()).unwrap())
+            (
+                name,
+                serde_json::from_slice(&std::fs::read(folder.join("function.json")).unwrap())
+                    .unwrap(),
+            )
         })
         .collect()
 }
@@ -24,7 +30,8 @@ fn every_function_without_http_is_a_route_of_the_handler() {
         if definition["bindings"][0]["type"] == "httpTrigger" {
             continue;
         }
-        let (status, reply) = dev.post(&format!("/admin/functions/{name}"), &json!({"input": "{}"}));
+        let (status, reply) =
+            dev.post(&format!("/admin/functions/{name}"), &json!({"input": "{}"}));
         assert_ne!(status, 404, "{name}: {reply}");
     }
     assert!(dev.json("/api/livez").is_object());
@@ -34,8 +41,20 @@ fn every_function_without_http_is_a_route_of_the_handler() {
 fn the_functions_are_those_of_the_specification() {
     let names: BTreeSet<String> = definitions().into_iter().map(|(name, _)| name).collect();
     let wanted = [
-        "Api", "BlobEvent", "CombineDue", "CombinePoison", "Health", "Livez", "Readyz", "ReferenceDue",
-        "ReferencePoison", "Sweep", "Zarr",
+        "Api",
+        "BlobEvent",
+        "CombineDue",
+        "CombinePoison",
+        "Health",
+        "Livez",
+        "Readyz",
+        "ReferenceDue",
+        "ReferencePoison",
+        "Sweep",
+        "Zarr",
     ];
-    assert_eq!(names, wanted.iter().map(|name| (*name).to_owned()).collect());
+    assert_eq!(
+        names,
+        wanted.iter().map(|name| (*name).to_owned()).collect()
+    );
 }

@@ -11,15 +11,23 @@ fn the_store_is_a_zarr_store() {
     dev.land_all(&demo_series(), "cmip6");
     let (release, _) = dev.wait_combined(1);
     let store = format!("/api/zarr/{release}/r1");
-    let consolidated: Value = serde_json::from_slice(&dev.get(&format!("{store}/.zmetadata")).1).unwrap();
+    let consolidated: Value =
+        serde_json::from_slice(&dev.get(&format!("{store}/.zmetadata")).1).unwrap();
     let array = &consolidated["metadata"]["tas/.zarray"];
     assert_eq!(array["shape"][0], 36, "{consolidated}");
     assert_eq!(dev.json(&format!("{store}/tas/.zarray")), *array);
     assert_eq!(dev.get(&format!("{store}/zarr.json")).0, 404);
     assert_eq!(dev.get(&format!("{store}/tas/99.0.0")).0, 404);
     assert_eq!(dev.get(&format!("{store}/nothing/.zarray")).0, 404);
-    assert_eq!(dev.get("/api/zarr/00000000000000000000000000000000/r1/.zmetadata").0, 410);
-    assert_eq!(dev.get(&format!("/api/zarr/{release}/r2/.zmetadata")).0, 410);
+    assert_eq!(
+        dev.get("/api/zarr/00000000000000000000000000000000/r1/.zmetadata")
+            .0,
+        410
+    );
+    assert_eq!(
+        dev.get(&format!("/api/zarr/{release}/r2/.zmetadata")).0,
+        410
+    );
 }
 
 #[rstest]
@@ -41,10 +49,18 @@ fn a_bad_submission_is_400_and_says_why(#[case] body: Value, #[case] names: &str
 #[test]
 fn what_is_not_there_is_404_in_the_envelope() {
     let dev = Dev::start();
-    for path in ["/api/platform/status/0123", "/api/releases/0123", "/api/no/such/route"] {
+    for path in [
+        "/api/platform/status/0123",
+        "/api/releases/0123",
+        "/api/no/such/route",
+    ] {
         let (status, body) = dev.get(path);
         let body: Value = serde_json::from_slice(&body).unwrap();
-        assert_eq!((status, &body["error_type"]), (404, &json!("NotFound")), "{path}: {body}");
+        assert_eq!(
+            (status, &body["error_type"]),
+            (404, &json!("NotFound")),
+            "{path}: {body}"
+        );
     }
 }
 

@@ -12,8 +12,14 @@ fn a_corrupt_file_blocks_its_series_until_a_good_copy_lands() {
         "dataset_id": "demo", "resource_id": "blocked", "processing_options": {"expected": {"count": 3}},
     });
     std::fs::create_dir_all(dev.bronze().join("x")).unwrap();
-    std::fs::write(dev.bronze().join("x/landfall.json"), declaration.to_string()).unwrap();
-    dev.wait_for("the declaration", || (!dev.steps("declared").is_empty()).then_some(()));
+    std::fs::write(
+        dev.bronze().join("x/landfall.json"),
+        declaration.to_string(),
+    )
+    .unwrap();
+    dev.wait_for("the declaration", || {
+        (!dev.steps("declared").is_empty()).then_some(())
+    });
     dev.land_all(&files[..2], "x");
     let bad = dev.bronze().join("x").join(name_of(&files[2]));
     std::fs::write(&bad, b"this is no NetCDF file, whatever its name says").unwrap();
@@ -60,16 +66,27 @@ fn a_ragged_series_is_refused_with_files_variable_and_lengths() {
 fn a_bad_declaration_is_rejected_by_name() {
     let dev = Dev::start();
     std::fs::create_dir_all(dev.bronze().join("x")).unwrap();
-    std::fs::write(dev.bronze().join("x/landfall.json"), r#"{"dataset_id": "a", "resource_id": "b", "colour": 1}"#).unwrap();
+    std::fs::write(
+        dev.bronze().join("x/landfall.json"),
+        r#"{"dataset_id": "a", "resource_id": "b", "colour": 1}"#,
+    )
+    .unwrap();
     let line = dev.wait_for("the rejection", || dev.steps("rejected").first().cloned());
     let message = line["message"].as_str().unwrap();
-    assert!(message.contains("landfall.json") && message.contains("colour"), "{message}");
+    assert!(
+        message.contains("landfall.json") && message.contains("colour"),
+        "{message}"
+    );
 }
 
 #[test]
 fn a_foreign_format_is_rejected_by_its_name() {
     let dev = Dev::start();
-    std::fs::write(dev.bronze().join("picture.nc"), b"GRIB\0\0\0\x02and more bytes than a magic number has").unwrap();
+    std::fs::write(
+        dev.bronze().join("picture.nc"),
+        b"GRIB\0\0\0\x02and more bytes than a magic number has",
+    )
+    .unwrap();
     let line = dev.wait_for("the rejection", || dev.steps("rejected").first().cloned());
     assert_eq!(line["error.code"], "not_netcdf", "{line}");
     assert!(line["message"].as_str().unwrap().contains("GRIB"), "{line}");

@@ -75,18 +75,29 @@ impl ItemInput<'_> {
         let prefix = &self.declaration.prefix;
         let is_file = matches!(self.sources(), [only] if !prefix.blob.is_empty() && only.url.ends_with(&prefix.blob));
         let url = prefix.short();
-        if is_file || url.ends_with('/') { url } else { format!("{url}/") }
+        if is_file || url.ends_with('/') {
+            url
+        } else {
+            format!("{url}/")
+        }
     }
 
     /// Id of the item: `{dataset_id}-{resource_id}-ord{N}` in lower case.
     pub fn item_id(&self) -> String {
         let release = self.release;
-        slug(&format!("{}-{}-ord{}", release.dataset_id, release.resource_id, release.version_ordinal))
+        slug(&format!(
+            "{}-{}-ord{}",
+            release.dataset_id, release.resource_id, release.version_ordinal
+        ))
     }
 
     /// Id of its collection: the declared one, else the dataset's.
     pub fn collection_id(&self) -> &str {
-        self.declaration.options.collection_id.as_deref().unwrap_or(&self.release.dataset_id)
+        self.declaration
+            .options
+            .collection_id
+            .as_deref()
+            .unwrap_or(&self.release.dataset_id)
     }
 
     /// Root of the served Zarr store.
@@ -123,7 +134,10 @@ pub fn build_item(input: &ItemInput<'_>) -> Result<Value, ItemError> {
     if let Some(bbox) = extent {
         item.insert(String::from("bbox"), json!(bbox));
     }
-    item.insert(String::from("properties"), Value::Object(properties(input, times.as_ref())));
+    item.insert(
+        String::from("properties"),
+        Value::Object(properties(input, times.as_ref())),
+    );
     item.insert(String::from("links"), asset::links(input));
     item.insert(String::from("assets"), asset::assets(input));
     Ok(Value::Object(item))
@@ -133,7 +147,10 @@ fn properties(input: &ItemInput<'_>, times: Option<&Times>) -> Map<String, Value
     let mut out = instant::properties(input, times);
     let declaration = input.declaration;
     let name = format!("{} {}", input.release.dataset_id, input.release.resource_id);
-    out.insert(String::from("title"), json!(declaration.title.as_deref().unwrap_or(&name)));
+    out.insert(
+        String::from("title"),
+        json!(declaration.title.as_deref().unwrap_or(&name)),
+    );
     if let Some(description) = &declaration.description {
         out.insert(String::from("description"), json!(description));
     }
@@ -142,17 +159,29 @@ fn properties(input: &ItemInput<'_>, times: Option<&Times>) -> Map<String, Value
     out.extend(cmip6(input.sources()));
     out.extend(provenance(input));
     out.insert(String::from("storage:schemes"), asset::schemes(input));
-    out.insert(String::from("xarray:open_kwargs"), json!({"engine": "zarr", "consolidated": true, "chunks": {}}));
-    let chunks = input.root().walk().into_iter().map(|(path, array)| (path, json!(array.chunk_shape)));
+    out.insert(
+        String::from("xarray:open_kwargs"),
+        json!({"engine": "zarr", "consolidated": true, "chunks": {}}),
+    );
+    let chunks = input
+        .root()
+        .walk()
+        .into_iter()
+        .map(|(path, array)| (path, json!(array.chunk_shape)));
     out.insert(String::from("zarr:chunks"), Value::Object(chunks.collect()));
     out
 }
 
 /// Fields of a CMIP6 file name; none where the sources are named otherwise.
 fn cmip6(sources: &[Source]) -> Map<String, Value> {
-    let name = sources.first().and_then(|source| Cmip6Name::parse(&source.url));
+    let name = sources
+        .first()
+        .and_then(|source| Cmip6Name::parse(&source.url));
     let fields = name.map(|name| name.cmip6_fields()).unwrap_or_default();
-    fields.into_iter().map(|(key, text)| (key.to_owned(), json!(text))).collect()
+    fields
+        .into_iter()
+        .map(|(key, text)| (key.to_owned(), json!(text)))
+        .collect()
 }
 
 /// What a person needs to trace the item back; dropped when the item is published.
@@ -174,9 +203,15 @@ fn provenance(input: &ItemInput<'_>) -> Map<String, Value> {
         ("geoetl:resource_id", json!(release.resource_id)),
         ("geoetl:source_files", json!(files)),
         ("processing:lineage", json!(lineage)),
-        ("processing:software", json!({"landfall": env!("CARGO_PKG_VERSION")})),
+        (
+            "processing:software",
+            json!({"landfall": env!("CARGO_PKG_VERSION")}),
+        ),
     ];
-    fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+    fields
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect()
 }
 
 /// The result object of a combine. SPEC §7.
@@ -184,7 +219,11 @@ pub fn result_object(input: &ItemInput<'_>) -> Value {
     let release = input.release;
     let roles = role::Roles::of(input.root());
     let arrays = input.root().walk();
-    let variables: Vec<&String> = arrays.iter().map(|(path, _)| path).filter(|path| roles.is_data(path)).collect();
+    let variables: Vec<&String> = arrays
+        .iter()
+        .map(|(path, _)| path)
+        .filter(|path| roles.is_data(path))
+        .collect();
     let day = |text: &str| text.split_once('T').map_or(text, |(day, _)| day).to_owned();
     json!({
         "dataset_id": format!("{}_{}", release.dataset_id, release.resource_id),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
 use virtualize::DecodeOptions;
 use virtualize::combine::{CombineError, CombineOptions, Missing};
@@ -53,13 +53,23 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         inline_max_bytes: arguments.inline_max_bytes,
         ..DecodeOptions::default()
     };
-    let reads = files.iter().map(|file| input::read_file_or_reference(file, decode.clone()));
-    let inputs: Vec<_> = stream::iter(reads).buffered(8).map_ok(|(dataset, _)| dataset).try_collect().await?;
+    let reads = files
+        .iter()
+        .map(|file| input::read_file_or_reference(file, decode.clone()).boxed());
+    let inputs: Vec<_> = stream::iter(reads)
+        .buffered(8)
+        .map_ok(|(dataset, _)| dataset)
+        .try_collect()
+        .await?;
     let options = CombineOptions {
         concat_dim: arguments.concat_dim.clone(),
         coord_tolerance: arguments.coord_tolerance,
         drop_variables: arguments.drop_variables.clone(),
-        missing: if arguments.missing == "fill" { Missing::Fill } else { Missing::Refuse },
+        missing: if arguments.missing == "fill" {
+            Missing::Fill
+        } else {
+            Missing::Refuse
+        },
         merge_variables: false,
         inline_max_bytes: arguments.inline_max_bytes,
     };
@@ -79,7 +89,10 @@ fn failure(error: &JoinError) -> Failure {
         JoinError::Combine(CombineError::Refused(disagreements)) => {
             let code = disagreements.first().map_or("refused", |first| first.code);
             let lines: Vec<&str> = disagreements.iter().map(|d| d.message.as_str()).collect();
-            let mut failure = Failure::rejected(code, format!("the files cannot be joined:\n  {}", lines.join("\n  ")));
+            let mut failure = Failure::rejected(
+                code,
+                format!("the files cannot be joined:\n  {}", lines.join("\n  ")),
+            );
             failure.details = Some(json!({"disagreements": disagreements}));
             failure
         }
@@ -110,9 +123,16 @@ fn summary(joined: &Joined, arguments: &Arguments) -> Value {
 fn print(joined: &Joined, arguments: &Arguments) {
     let files = joined.combined.dataset.sources.len();
     let (start, end) = joined.combined.time_range.clone().unwrap_or_default();
-    println!("{}: {files} files, {start} to {end}, {} bytes", arguments.output.display(), joined.document.len());
+    println!(
+        "{}: {files} files, {start} to {end}, {} bytes",
+        arguments.output.display(),
+        joined.document.len()
+    );
     for finding in &joined.combined.findings {
         println!("  {}: {}", finding.code, finding.message);
     }
-    println!("\nimport xarray as xr\nds = xr.open_dataset(\"{}\", engine=\"kerchunk\")", arguments.output.display());
+    println!(
+        "\nimport xarray as xr\nds = xr.open_dataset(\"{}\", engine=\"kerchunk\")",
+        arguments.output.display()
+    );
 }

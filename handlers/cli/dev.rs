@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use local_host::{
-    FolderWatch, FolderWatchOptions, Handler, Host, HostConfig, HostEvent, HostOptions, SpawnOptions,
+    FolderWatch, FolderWatchOptions, Handler, Host, HostConfig, HostEvent, HostOptions,
+    SpawnOptions,
 };
 use tokio::sync::mpsc;
 
@@ -60,10 +61,19 @@ async fn dev(arguments: Arguments) -> anyhow::Result<()> {
     let settings = layout.settings(&arguments);
     let config = HostConfig::load(&layout.app, settings).context("reading the function app")?;
     let database = EmbeddedQueue::open(&layout.database).context("opening the catalogue")?;
-    let watch = FolderWatchOptions::new(&layout.bronze, LocalBlobs::etag)
-        .with_suffixes([".nc", ".nc4", ".cdf", ".h5", ".hdf5", "landfall.json"]);
+    let watch = FolderWatchOptions::new(&layout.bronze, LocalBlobs::etag).with_suffixes([
+        ".nc",
+        ".nc4",
+        ".cdf",
+        ".h5",
+        ".hdf5",
+        "landfall.json",
+    ]);
     let options = HostOptions {
-        handler: Handler::Spawn(SpawnOptions { executable: Some(std::env::current_exe()?), crash_limit: true }),
+        handler: Handler::Spawn(SpawnOptions {
+            executable: Some(std::env::current_exe()?),
+            crash_limit: true,
+        }),
         http: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, arguments.port))),
         queues: Some(Arc::new(HostQueue::new(database))),
         queue_retry_delay: Some(Duration::from_secs(2)),
@@ -71,13 +81,19 @@ async fn dev(arguments: Arguments) -> anyhow::Result<()> {
         events: Some(events),
         ..HostOptions::default()
     };
-    let host = Host::start(config, options).await.context("starting the host")?;
+    let host = Host::start(config, options)
+        .await
+        .context("starting the host")?;
     let port = host.port().unwrap_or(arguments.port);
     let terminal = Terminal::new(arguments.json);
     terminal.greet(&layout.bronze, &layout.silver, &layout.database, port);
     let gave_up = tell(terminal, received, told_to_stop()).await;
     host.stop().await;
-    gave_up.map_or(Ok(()), |reason| Err(anyhow::anyhow!("the handler cannot be kept running: {reason}")))
+    gave_up.map_or(Ok(()), |reason| {
+        Err(anyhow::anyhow!(
+            "the handler cannot be kept running: {reason}"
+        ))
+    })
 }
 
 /// Renders what happens until somebody ends it; the reason if the handler is given up.
@@ -123,7 +139,9 @@ impl Layout {
     fn make(arguments: &Arguments) -> anyhow::Result<Self> {
         let root = std::path::absolute(&arguments.root)?;
         let bronze = match &arguments.bronze {
-            Some(folder) => folder.canonicalize().with_context(|| format!("--bronze {}", folder.display()))?,
+            Some(folder) => folder
+                .canonicalize()
+                .with_context(|| format!("--bronze {}", folder.display()))?,
             None => root.join("bronze"),
         };
         let silver = root.join("silver");
@@ -135,7 +153,12 @@ impl Layout {
             make_folder(&bronze)?;
         }
         staging::lay_out(&app)?;
-        Ok(Self { bronze, silver, database: root.join("landfall.db"), app })
+        Ok(Self {
+            bronze,
+            silver,
+            database: root.join("landfall.db"),
+            app,
+        })
     }
 
     /// The handler's settings. What the caller's environment says about `LANDFALL_*` wins, so that tests and the
@@ -146,7 +169,10 @@ impl Layout {
             ("LANDFALL_BRONZE_DIR", text(&self.bronze)),
             ("LANDFALL_SILVER_DIR", text(&self.silver)),
             ("LANDFALL_DATABASE", text(&self.database)),
-            ("LANDFALL_PUBLIC_URL", format!("http://127.0.0.1:{}", arguments.port)),
+            (
+                "LANDFALL_PUBLIC_URL",
+                format!("http://127.0.0.1:{}", arguments.port),
+            ),
             ("LANDFALL_OPEN_ACCESS", String::from("true")),
             ("LANDFALL_AUTO_GROUP", String::from("true")),
             ("LANDFALL_QUIET_PERIOD", arguments.quiet_period.clone()),
@@ -155,8 +181,10 @@ impl Layout {
             ("LANDFALL_STUCK_AFTER", String::from("PT20S")),
             ("LANDFALL_SWEEP_SCHEDULE", String::from("*/10 * * * * *")),
         ];
-        let mut settings: BTreeMap<String, String> =
-            defaults.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let mut settings: BTreeMap<String, String> = defaults
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
         settings.extend(std::env::vars().filter(|(name, _)| name.starts_with("LANDFALL_")));
         settings
     }

@@ -31,7 +31,13 @@ impl Failure {
     }
 
     fn new(code: &str, message: String, rejected: bool) -> Self {
-        Self { code: code.to_owned(), message, details: None, rejected, reported: false }
+        Self {
+            code: code.to_owned(),
+            message,
+            details: None,
+            rejected,
+            reported: false,
+        }
     }
 
     /// The `{"error": …}` object of `--json`.

@@ -10,10 +10,17 @@ use crate::stores::blobs::{BlobError, LocalFile};
 use crate::validate;
 
 /// The virtual dataset of a NetCDF or HDF5 file, with what reading it cost.
-pub(super) async fn read_file(file: &Path, options: DecodeOptions) -> Result<(VirtualDataset, IoCount), Failure> {
+pub(super) async fn read_file(
+    file: &Path,
+    options: DecodeOptions,
+) -> Result<(VirtualDataset, IoCount), Failure> {
     let fail = |error: ReadError| failure(file, &error);
-    let source = LocalFile::open(file).await.map_err(|error| fail(error.into()))?;
-    read::read_metadata(&source, options, ReadPolicy::local()).await.map_err(fail)
+    let source = LocalFile::open(file)
+        .await
+        .map_err(|error| fail(error.into()))?;
+    read::read_metadata(&source, options, ReadPolicy::local())
+        .await
+        .map_err(fail)
 }
 
 fn failure(file: &Path, error: &ReadError) -> Failure {
@@ -37,12 +44,17 @@ pub(super) async fn read_file_or_reference(
     file: &Path,
     options: DecodeOptions,
 ) -> Result<(VirtualDataset, IoCount), Failure> {
-    let is_reference = file.extension().is_some_and(|extension| extension == "json");
+    let is_reference = file
+        .extension()
+        .is_some_and(|extension| extension == "json");
     if !is_reference {
         return read_file(file, options).await;
     }
     let fail = |error: &dyn std::error::Error| {
-        Failure::rejected("reference_invalid", format!("{}: {}", file.display(), crate::pipeline::chain(error)))
+        Failure::rejected(
+            "reference_invalid",
+            format!("{}: {}", file.display(), crate::pipeline::chain(error)),
+        )
     };
     let bytes = tokio::fs::read(file).await.map_err(|error| fail(&error))?;
     let dataset = kerchunk::json::read(&bytes).map_err(|error| fail(&error))?;
@@ -59,17 +71,29 @@ pub(super) fn expand(inputs: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
         }
     }
     match files.is_empty() {
-        true => Err(Failure::rejected("no_input", String::from("there is no NetCDF file in what was given"))),
+        true => Err(Failure::rejected(
+            "no_input",
+            String::from("there is no NetCDF file in what was given"),
+        )),
         false => Ok(files),
     }
 }
 
 fn data_files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let entries = std::fs::read_dir(folder).map_err(|error| Failure::failed("read_failed", &error))?;
-    let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    let entries =
+        std::fs::read_dir(folder).map_err(|error| Failure::failed("read_failed", &error))?;
+    let mut files: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .collect();
     let is_data = |path: &PathBuf| {
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        path.is_file() && crate::group::is_data_file(&crate::stores::blobs::BlobPath::new("local", "bronze", name))
+        let name = path
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        path.is_file()
+            && crate::group::is_data_file(&crate::stores::blobs::BlobPath::new(
+                "local", "bronze", name,
+            ))
     };
     files.retain(is_data);
     files.sort();

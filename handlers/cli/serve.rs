@@ -31,30 +31,43 @@ async fn serve() -> anyhow::Result<()> {
     let port = config.http.port;
     let app = Arc::new(app(config)?);
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let listener = tokio::net::TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))?;
+    let listener = tokio::net::TcpListener::bind(address)
+        .await
+        .with_context(|| format!("listening on {address}"))?;
     tracing::info!(landfall.version = env!("CARGO_PKG_VERSION"), port, "Ready");
-    warp::serve(http::routes(app)).incoming(listener).graceful(told_to_stop()).run().await;
+    warp::serve(http::routes(app))
+        .incoming(listener)
+        .graceful(told_to_stop())
+        .run()
+        .await;
     Ok(())
 }
 
 fn app(config: Config) -> anyhow::Result<App> {
     let storage = &config.storage;
     let blobs: Arc<dyn Blobs> = Arc::new(LocalBlobs::new(&storage.bronze_dir, &storage.silver_dir));
-    let ledger: Arc<dyn Ledger> = Arc::new(SqliteLedger::open(&storage.database).context("ledger")?);
+    let ledger: Arc<dyn Ledger> =
+        Arc::new(SqliteLedger::open(&storage.database).context("ledger")?);
     let queue: Arc<dyn Queue> = Arc::new(EmbeddedQueue::open(&storage.database).context("queue")?);
-    let pipeline = Pipeline::new(config.clone(), Arc::clone(&blobs), Arc::clone(&ledger), queue);
+    let pipeline = Pipeline::new(
+        config.clone(),
+        Arc::clone(&blobs),
+        Arc::clone(&ledger),
+        queue,
+    );
     Ok(App::new(config, blobs, ledger, Arc::new(pipeline)))
 }
 
 /// Completes on SIGTERM, which the host sends, and on ctrl-C.
 async fn told_to_stop() {
-    let mut terminate = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-        Ok(signal) => signal,
-        Err(error) => {
-            tracing::warn!(%error, "Cannot listen for SIGTERM");
-            return std::future::pending().await;
-        }
-    };
+    let mut terminate =
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(signal) => signal,
+            Err(error) => {
+                tracing::warn!(%error, "Cannot listen for SIGTERM");
+                return std::future::pending().await;
+            }
+        };
     tokio::select! {
         _ = terminate.recv() => {}
         _ = tokio::signal::ctrl_c() => {}

@@ -36,7 +36,11 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let into_folder = files.len() > 1 || arguments.inputs.iter().any(|input| input.is_dir());
     let mut worst = None;
     for file in &files {
-        let output = if into_folder { arguments.output.join(name_of(file)) } else { arguments.output.clone() };
+        let output = if into_folder {
+            arguments.output.join(name_of(file))
+        } else {
+            arguments.output.clone()
+        };
         if let Err(mut failure) = one(file, &output, &arguments).await {
             if into_folder {
                 failure.report(arguments.json);
@@ -50,8 +54,14 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
 
 /// As in silver: `a.nc` becomes `a.json`, any other name gets `.json` appended.
 fn name_of(file: &Path) -> PathBuf {
-    let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    PathBuf::from(format!("{}.json", name.strip_suffix(".nc").unwrap_or(&name)))
+    let name = file
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    PathBuf::from(format!(
+        "{}.json",
+        name.strip_suffix(".nc").unwrap_or(&name)
+    ))
 }
 
 async fn one(file: &Path, output: &Path, arguments: &Arguments) -> Result<(), Failure> {
@@ -61,7 +71,8 @@ async fn one(file: &Path, output: &Path, arguments: &Arguments) -> Result<(), Fa
         ..DecodeOptions::default()
     };
     let (dataset, io) = input::read_file(file, options).await?;
-    let document = reference::render(&dataset).map_err(|error| Failure::failed("write_failed", &error))?;
+    let document =
+        reference::render(&dataset).map_err(|error| Failure::failed("write_failed", &error))?;
     write(output, &document)?;
     match arguments.json {
         true => println!("{}", summary(&dataset, output, document.len(), io)),
@@ -76,15 +87,23 @@ pub(super) fn write(output: &Path, document: &[u8]) -> Result<(), Failure> {
         let message = format!("could not write {}: {error}", output.display());
         Failure::failed("write_failed", &std::io::Error::other(message))
     };
-    if let Some(folder) = output.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+    if let Some(folder) = output
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+    {
         std::fs::create_dir_all(folder).map_err(fail)?;
     }
     let temporary = output.with_added_extension("tmp");
-    std::fs::write(&temporary, document).and_then(|()| std::fs::rename(&temporary, output)).map_err(fail)
+    std::fs::write(&temporary, document)
+        .and_then(|()| std::fs::rename(&temporary, output))
+        .map_err(fail)
 }
 
 fn summary(dataset: &VirtualDataset, output: &Path, size: usize, io: IoCount) -> Value {
-    let (findings, _) = validate::validate(dataset, &crate::stores::ledger::ProcessingOptions::default());
+    let (findings, _) = validate::validate(
+        dataset,
+        &crate::stores::ledger::ProcessingOptions::default(),
+    );
     json!({
         "nc_url": dataset.sources.first().map(|source| source.url.as_str()),
         "ref_url": format!("file://{}", absolute(output).display()),
@@ -100,7 +119,12 @@ fn summary(dataset: &VirtualDataset, output: &Path, size: usize, io: IoCount) ->
 
 /// Lengths of the dimensions of the root group.
 pub(super) fn dimensions(dataset: &VirtualDataset) -> Value {
-    dataset.root.dimensions.iter().map(|(name, dimension)| (name.clone(), json!(dimension.length))).collect()
+    dataset
+        .root
+        .dimensions
+        .iter()
+        .map(|(name, dimension)| (name.clone(), json!(dimension.length)))
+        .collect()
 }
 
 pub(super) fn absolute(path: &Path) -> PathBuf {
@@ -110,7 +134,11 @@ pub(super) fn absolute(path: &Path) -> PathBuf {
 fn print(dataset: &VirtualDataset, output: &Path, size: usize) {
     let arrays = dataset.root.walk();
     let chunks: usize = arrays.iter().map(|(_, array)| array.chunks.len()).sum();
-    println!("{}: {} variables, {chunks} chunks, {size} bytes", output.display(), arrays.len());
+    println!(
+        "{}: {} variables, {chunks} chunks, {size} bytes",
+        output.display(),
+        arrays.len()
+    );
     for skipped in &dataset.skipped {
         println!("  without {}: {}", skipped.variable, skipped.reason);
     }

@@ -53,19 +53,31 @@ impl BlobEvent {
     /// [`EventError::Field`] naming what is missing.
     pub fn from_event_grid(event: &Value) -> Result<Self, EventError> {
         let text = |key: &'static str| event.get(key).and_then(Value::as_str);
-        let kind = text("eventType").or_else(|| text("type")).ok_or(EventError::Field("eventType"))?;
-        let data = event.get("data").filter(|data| data.is_object()).ok_or(EventError::Field("data"))?;
+        let kind = text("eventType")
+            .or_else(|| text("type"))
+            .ok_or(EventError::Field("eventType"))?;
+        let data = event
+            .get("data")
+            .filter(|data| data.is_object())
+            .ok_or(EventError::Field("data"))?;
         let account = account(event, data)?;
-        let path = path(&account, text("subject").ok_or(EventError::Field("subject"))?)?;
+        let path = path(
+            &account,
+            text("subject").ok_or(EventError::Field("subject"))?,
+        )?;
         let field = |key: &str| data.get(key).and_then(Value::as_str);
         let length = data.get("contentLength").and_then(number);
         Ok(Self {
             event_id: text("id").unwrap_or_default().to_owned(),
             kind: kind_of(kind, data, &account)?,
             path,
-            etag: field("eTag").map(|etag| etag.trim_matches('"').to_owned()).filter(|etag| !etag.is_empty()),
+            etag: field("eTag")
+                .map(|etag| etag.trim_matches('"').to_owned())
+                .filter(|etag| !etag.is_empty()),
             length: length.filter(|length| *length > 0),
-            sequencer: field("sequencer").filter(|text| !text.is_empty()).map(str::to_owned),
+            sequencer: field("sequencer")
+                .filter(|text| !text.is_empty())
+                .map(str::to_owned),
             is_placeholder: field("api") == Some("CreateFile") && length.unwrap_or(0) == 0,
         })
     }
@@ -83,7 +95,8 @@ fn kind_of(kind: &str, data: &Value, account: &str) -> Result<BlobEventKind, Eve
         "BlobRenamed" => {
             let url = data.get("destinationUrl").and_then(Value::as_str);
             let url = url.ok_or(EventError::Field("data.destinationUrl"))?;
-            let destination = BlobPath::parse(url, account).map_err(|_| EventError::Field("data.destinationUrl"))?;
+            let destination = BlobPath::parse(url, account)
+                .map_err(|_| EventError::Field("data.destinationUrl"))?;
             Ok(BlobEventKind::Renamed { destination })
         }
         _ => Ok(BlobEventKind::Other(kind.to_owned())),
@@ -92,27 +105,47 @@ fn kind_of(kind: &str, data: &Value, account: &str) -> Result<BlobEventKind, Eve
 
 /// The storage account: last segment of the topic, else the first label of the url's host.
 fn account(event: &Value, data: &Value) -> Result<String, EventError> {
-    let topic = event.get("topic").or_else(|| event.get("source")).and_then(Value::as_str);
-    let named = topic.and_then(|topic| topic.split_once("/storageAccounts/")).map(|(_, rest)| rest);
-    if let Some(account) = named.and_then(|rest| rest.split('/').next()).filter(|name| !name.is_empty()) {
+    let topic = event
+        .get("topic")
+        .or_else(|| event.get("source"))
+        .and_then(Value::as_str);
+    let named = topic
+        .and_then(|topic| topic.split_once("/storageAccounts/"))
+        .map(|(_, rest)| rest);
+    if let Some(account) = named
+        .and_then(|rest| rest.split('/').next())
+        .filter(|name| !name.is_empty())
+    {
         return Ok(account.to_owned());
     }
-    let url = data.get("url").and_then(Value::as_str).ok_or(EventError::Field("data.url"))?;
+    let url = data
+        .get("url")
+        .and_then(Value::as_str)
+        .ok_or(EventError::Field("data.url"))?;
     let host = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let account = host.split(['.', '/']).next().filter(|name| !name.is_empty());
-    account.map(str::to_owned).ok_or(EventError::Field("data.url"))
+    let account = host
+        .split(['.', '/'])
+        .next()
+        .filter(|name| !name.is_empty());
+    account
+        .map(str::to_owned)
+        .ok_or(EventError::Field("data.url"))
 }
 
 /// `/blobServices/default/containers/{container}/blobs/{blob}`, with or without the leading slash. The subject is
 /// raw, not percent-encoded.
 fn path(account: &str, subject: &str) -> Result<BlobPath, EventError> {
-    let rest = subject.trim_start_matches('/').strip_prefix(SUBJECT_PREFIX).ok_or(EventError::Field("subject"))?;
-    let (container, blob) = rest.split_once("/blobs/").ok_or(EventError::Field("subject"))?;
+    let rest = subject
+        .trim_start_matches('/')
+        .strip_prefix(SUBJECT_PREFIX)
+        .ok_or(EventError::Field("subject"))?;
+    let (container, blob) = rest
+        .split_once("/blobs/")
+        .ok_or(EventError::Field("subject"))?;
     let text = format!("abfs://{container}/{blob}");
     let checked = BlobPath::parse(&text, account).map(|_| BlobPath::new(account, container, blob));
     checked.map_err(|_| EventError::Field("subject"))
 }
-
 
 #[cfg(test)]
 mod tests {
@@ -136,18 +169,27 @@ mod tests {
         let event = BlobEvent::from_event_grid(&event_grid()).unwrap();
         assert_eq!(event.path, BlobPath::new("acct", "bronze", "grp 1/f#01.nc"));
         assert_eq!(event.etag.as_deref(), Some("0x8DD0"));
-        assert_eq!((event.length, event.kind), (Some(1_048_576), BlobEventKind::Created));
+        assert_eq!(
+            (event.length, event.kind),
+            (Some(1_048_576), BlobEventKind::Created)
+        );
     }
 
     #[test]
     fn cloud_events_are_read_too() {
         let mut event = event_grid();
         let fields = event.as_object_mut().unwrap();
-        let (topic, kind) = (fields.remove("topic").unwrap(), fields.remove("eventType").unwrap());
+        let (topic, kind) = (
+            fields.remove("topic").unwrap(),
+            fields.remove("eventType").unwrap(),
+        );
         fields.insert("source".into(), topic);
         fields.insert("type".into(), kind);
         fields.insert("specversion".into(), json!("1.0"));
-        fields.insert("subject".into(), json!("blobServices/default/containers/bronze/blobs/a.nc"));
+        fields.insert(
+            "subject".into(),
+            json!("blobServices/default/containers/bronze/blobs/a.nc"),
+        );
         let event = BlobEvent::from_event_grid(&event).unwrap();
         assert_eq!(event.path, BlobPath::new("acct", "bronze", "a.nc"));
     }
@@ -156,9 +198,16 @@ mod tests {
     #[case::length_zero(json!({"contentLength": 0}), None, false)]
     #[case::announced_empty(json!({"contentLength": 0, "api": "CreateFile"}), None, true)]
     #[case::length_as_text(json!({"contentLength": "12"}), Some(12), false)]
-    fn a_length_of_zero_tells_nothing(#[case] data: Value, #[case] length: Option<u64>, #[case] placeholder: bool) {
+    fn a_length_of_zero_tells_nothing(
+        #[case] data: Value,
+        #[case] length: Option<u64>,
+        #[case] placeholder: bool,
+    ) {
         let mut event = event_grid();
-        event["data"].as_object_mut().unwrap().extend(data.as_object().unwrap().clone());
+        event["data"]
+            .as_object_mut()
+            .unwrap()
+            .extend(data.as_object().unwrap().clone());
         let event = BlobEvent::from_event_grid(&event).unwrap();
         assert_eq!((event.length, event.is_placeholder), (length, placeholder));
     }
@@ -180,7 +229,8 @@ mod tests {
     fn a_rename_has_both_names() {
         let mut event = event_grid();
         event["eventType"] = json!("Microsoft.Storage.BlobRenamed");
-        event["data"]["destinationUrl"] = json!("https://acct.dfs.core.windows.net/bronze/new%20name.nc");
+        event["data"]["destinationUrl"] =
+            json!("https://acct.dfs.core.windows.net/bronze/new%20name.nc");
         let event = BlobEvent::from_event_grid(&event).unwrap();
         let destination = BlobPath::new("acct", "bronze", "new name.nc");
         assert_eq!(event.kind, BlobEventKind::Renamed { destination });

@@ -42,7 +42,11 @@ async fn job(app: &App, job_id: &str) -> Result<(Release, Vec<Task>), ApiError> 
 
 async fn status(app: &App, job_id: &str) -> Result<Answer, ApiError> {
     let (release, tasks) = job(app, job_id).await?;
-    let stage = tasks.iter().filter(|task| task.status != "pending").map(|task| task.stage).max();
+    let stage = tasks
+        .iter()
+        .filter(|task| task.status != "pending")
+        .map(|task| task.stage)
+        .max();
     let document = json!({
         "jobId": job_id,
         "jobType": ids::JOB_TYPE,
@@ -69,8 +73,10 @@ fn summary(tasks: &[Task]) -> Value {
     for task in tasks {
         stages.entry(task.stage).or_default().push(task);
     }
-    let by_stage: serde_json::Map<String, Value> =
-        stages.into_iter().map(|(stage, tasks)| (stage.to_string(), counts(&tasks))).collect();
+    let by_stage: serde_json::Map<String, Value> = stages
+        .into_iter()
+        .map(|(stage, tasks)| (stage.to_string(), counts(&tasks)))
+        .collect();
     let listed = tasks.iter().map(|task| {
         json!({
             "taskId": task.task_id,
@@ -90,7 +96,8 @@ fn summary(tasks: &[Task]) -> Value {
 
 fn counts(tasks: &[&Task]) -> Value {
     let count = |status: &str| tasks.iter().filter(|task| task.status == status).count();
-    let types: std::collections::BTreeSet<&str> = tasks.iter().map(|task| task.task_type.as_str()).collect();
+    let types: std::collections::BTreeSet<&str> =
+        tasks.iter().map(|task| task.task_type.as_str()).collect();
     json!({
         "total": tasks.len(),
         "completed": count("completed"),

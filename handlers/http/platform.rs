@@ -22,7 +22,9 @@ type Query = HashMap<String, String>;
 
 /// The routes.
 pub fn routes(app: Arc<App>) -> impl Filter<Extract = (impl Reply,), Error = Rejection> + Clone {
-    submit_route(Arc::clone(&app)).or(status_routes(Arc::clone(&app))).or(release_routes(app))
+    submit_route(Arc::clone(&app))
+        .or(status_routes(Arc::clone(&app)))
+        .or(release_routes(app))
 }
 
 fn submit_route(app: Arc<App>) -> impl Filter<Extract = (Answer,), Error = Rejection> + Clone {
@@ -52,8 +54,9 @@ fn status_routes(app: Arc<App>) -> impl Filter<Extract = (Answer,), Error = Reje
         .then(|query: Query, app: Arc<App>| async move {
             let names = query.get("dataset_id").zip(query.get("resource_id"));
             let answered = async {
-                let (dataset, resource) =
-                    names.ok_or_else(|| ApiError::validation("dataset_id and resource_id are required"))?;
+                let (dataset, resource) = names.ok_or_else(|| {
+                    ApiError::validation("dataset_id and resource_id are required")
+                })?;
                 status::by_names(&app, dataset, resource).await
             };
             answer(answered.await)
@@ -74,8 +77,15 @@ fn release_routes(app: Arc<App>) -> impl Filter<Extract = (Answer,), Error = Rej
 }
 
 async fn release(app: &App, id: &str) -> Result<Answer, ApiError> {
-    let release = app.ledger.release(id).await?.ok_or_else(|| ApiError::not_found("there is no such Release"))?;
-    Ok(json_answer(StatusCode::OK, &json!({"success": true, "release": release})))
+    let release = app
+        .ledger
+        .release(id)
+        .await?
+        .ok_or_else(|| ApiError::not_found("there is no such Release"))?;
+    Ok(json_answer(
+        StatusCode::OK,
+        &json!({"success": true, "release": release}),
+    ))
 }
 
 async fn releases(app: &App) -> Result<Answer, ApiError> {
@@ -84,19 +94,26 @@ async fn releases(app: &App) -> Result<Answer, ApiError> {
         release.stac_item_json = None;
     }
     let count = releases.len();
-    Ok(json_answer(StatusCode::OK, &json!({"success": true, "count": count, "releases": releases})))
+    Ok(json_answer(
+        StatusCode::OK,
+        &json!({"success": true, "count": count, "releases": releases}),
+    ))
 }
 
 fn is_set(query: &Query, name: &str) -> Result<bool, ApiError> {
     match query.get(name).map(String::as_str) {
         None | Some("false" | "0") => Ok(false),
         Some("true" | "1" | "") => Ok(true),
-        Some(other) => Err(ApiError::validation(format!("{name} is `{other}`, not true or false"))),
+        Some(other) => Err(ApiError::validation(format!(
+            "{name} is `{other}`, not true or false"
+        ))),
     }
 }
 
 /// The whole body, up to the cap. The host sends it chunked, so its length is not known before.
-async fn collect<B: Buf>(body: impl Stream<Item = Result<B, warp::Error>>) -> Result<BytesMut, ApiError> {
+async fn collect<B: Buf>(
+    body: impl Stream<Item = Result<B, warp::Error>>,
+) -> Result<BytesMut, ApiError> {
     let mut body = std::pin::pin!(body);
     let mut whole = BytesMut::new();
     while let Some(part) = body.next().await {

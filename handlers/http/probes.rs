@@ -65,9 +65,18 @@ async fn check(app: &App) -> [Component; 3] {
     };
     let decoder = (!decodes(&SMALL_FILE)).then_some("decoder_self_test_failed");
     [
-        Component { name: "database", fault: ledger },
-        Component { name: "storage", fault: storage },
-        Component { name: "decoder", fault: decoder },
+        Component {
+            name: "database",
+            fault: ledger,
+        },
+        Component {
+            name: "storage",
+            fault: storage,
+        },
+        Component {
+            name: "decoder",
+            fault: decoder,
+        },
     ]
 }
 
@@ -77,7 +86,11 @@ fn decodes(file: &'static [u8]) -> bool {
     let mut decoder = MetadataDecoder::new(length, DecodeOptions::default());
     decoder.push(ByteRange::new(0, length), bytes::Bytes::from_static(file));
     match decoder.decode() {
-        Ok(Decoded::Done(dataset)) => dataset.root.arrays.get("v").is_some_and(|array| array.shape == [2]),
+        Ok(Decoded::Done(dataset)) => dataset
+            .root
+            .arrays
+            .get("v")
+            .is_some_and(|array| array.shape == [2]),
         _ => false,
     }
 }
@@ -85,7 +98,8 @@ fn decodes(file: &'static [u8]) -> bool {
 fn ready(components: &[Component]) -> Answer {
     match components.iter().find_map(|component| component.fault) {
         None => {
-            let document = json!({"status": "ready", "probe": "readyz", "version": env!("CARGO_PKG_VERSION")});
+            let document =
+                json!({"status": "ready", "probe": "readyz", "version": env!("CARGO_PKG_VERSION")});
             json_answer(StatusCode::OK, &document)
         }
         Some(reason) => {
@@ -96,9 +110,17 @@ fn ready(components: &[Component]) -> Answer {
 }
 
 fn health(components: &[Component]) -> Answer {
-    let state = |component: &Component| if component.fault.is_none() { "healthy" } else { "unhealthy" };
-    let states: serde_json::Map<String, serde_json::Value> =
-        components.iter().map(|component| (component.name.to_owned(), json!(state(component)))).collect();
+    let state = |component: &Component| {
+        if component.fault.is_none() {
+            "healthy"
+        } else {
+            "unhealthy"
+        }
+    };
+    let states: serde_json::Map<String, serde_json::Value> = components
+        .iter()
+        .map(|component| (component.name.to_owned(), json!(state(component))))
+        .collect();
     let is_well = components.iter().all(|component| component.fault.is_none());
     let (code, status) = match is_well {
         true => (StatusCode::OK, "healthy"),

@@ -23,8 +23,16 @@ pub(super) async fn by_id(app: &App, id: &str) -> Result<Answer, ApiError> {
 }
 
 /// The status of an Asset.
-pub(super) async fn by_names(app: &App, dataset_id: &str, resource_id: &str) -> Result<Answer, ApiError> {
-    tell(app, app.ledger.resolve_names(dataset_id, resource_id).await?).await
+pub(super) async fn by_names(
+    app: &App,
+    dataset_id: &str,
+    resource_id: &str,
+) -> Result<Answer, ApiError> {
+    tell(
+        app,
+        app.ledger.resolve_names(dataset_id, resource_id).await?,
+    )
+    .await
 }
 
 /// The platform's word for a state of processing.
@@ -49,7 +57,13 @@ async fn tell(app: &App, release: Option<Release>) -> Result<Answer, ApiError> {
     };
     let mut versions = app.ledger.releases(RECENT).await?;
     versions.retain(|other| other.asset_id == release.asset_id);
-    let story = Story { app, release: &release, group: group.as_ref(), files: &files, versions: &versions };
+    let story = Story {
+        app,
+        release: &release,
+        group: group.as_ref(),
+        files: &files,
+        versions: &versions,
+    };
     Ok(story.answer(Timestamp::now()))
 }
 
@@ -93,14 +107,22 @@ impl Story<'_> {
             300..900 => "15",
             _ => "30",
         };
-        answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
+        answer
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
         answer
     }
 
     /// A blocked series waits for a person, whatever its job says.
     fn is_running(&self) -> bool {
-        let is_over = matches!(self.release.processing_status, ProcessingStatus::Completed | ProcessingStatus::Failed);
-        !is_over && self.group.is_none_or(|group| group.state != GroupState::Blocked)
+        let is_over = matches!(
+            self.release.processing_status,
+            ProcessingStatus::Completed | ProcessingStatus::Failed
+        );
+        !is_over
+            && self
+                .group
+                .is_none_or(|group| group.state != GroupState::Blocked)
     }
 
     fn elapsed(&self, now: Timestamp) -> i64 {
@@ -114,7 +136,10 @@ impl Story<'_> {
 
     fn progress(&self, now: Timestamp) -> Value {
         let gone = self.count(FileState::Gone);
-        let expected = match self.group.and_then(|group| group.declaration.options.expected.as_ref()) {
+        let expected = match self
+            .group
+            .and_then(|group| group.declaration.options.expected.as_ref())
+        {
             Some(Expected::Files(names)) => json!(names.len()),
             Some(Expected::Count(count)) => json!(count),
             _ => Value::Null,
@@ -142,15 +167,24 @@ impl Story<'_> {
 
     fn listing(&self) -> Vec<Value> {
         let all = self.files.len() <= MOST_FILES;
-        let shown = self.files.iter().filter(|file| all || file.state != FileState::Referenced);
+        let shown = self
+            .files
+            .iter()
+            .filter(|file| all || file.state != FileState::Referenced);
         shown.map(listed).collect()
     }
 
     fn error(&self) -> Value {
         let Some(fault) = self.group.and_then(|group| group.fault.as_ref()) else {
-            return self.release.last_error.as_ref().map_or(Value::Null, |message| json!({"message": message}));
+            return self
+                .release
+                .last_error
+                .as_ref()
+                .map_or(Value::Null, |message| json!({"message": message}));
         };
-        let is_input = self.group.is_some_and(|group| group.state == GroupState::Blocked);
+        let is_input = self
+            .group
+            .is_some_and(|group| group.state == GroupState::Blocked);
         json!({
             "message": fault.message,
             "code": fault.code,
@@ -160,17 +194,33 @@ impl Story<'_> {
     }
 
     fn warnings(&self) -> Vec<Value> {
-        let of_group = self.group.map(|group| group.findings.as_slice()).unwrap_or_default();
+        let of_group = self
+            .group
+            .map(|group| group.findings.as_slice())
+            .unwrap_or_default();
         let of_files = self.files.iter().flat_map(|file| {
-            file.findings.iter().map(|finding| json!({"file": file.path.file_name(), "finding": finding}))
+            file.findings
+                .iter()
+                .map(|finding| json!({"file": file.path.file_name(), "finding": finding}))
         });
-        of_group.iter().map(|finding| json!({"finding": finding})).chain(of_files).take(MOST_FILES).collect()
+        of_group
+            .iter()
+            .map(|finding| json!({"finding": finding}))
+            .chain(of_files)
+            .take(MOST_FILES)
+            .collect()
     }
 
     fn outputs(&self) -> Value {
         let release = self.release;
-        let Some(blob_path) = &release.blob_path else { return Value::Null };
-        let zarr = zarr_url(&self.app.config.http.public_url, &release.release_id, release.revision);
+        let Some(blob_path) = &release.blob_path else {
+            return Value::Null;
+        };
+        let zarr = zarr_url(
+            &self.app.config.http.public_url,
+            &release.release_id,
+            release.revision,
+        );
         json!({
             "stac_item_id": release.stac_item_id,
             "stac_collection_id": release.stac_collection_id,
@@ -198,7 +248,12 @@ fn stage(group: &SourceGroup) -> &'static str {
 
 fn listed(file: &SourceFile) -> Value {
     let mut out = json!({"url": file.path.short(), "state": file.state, "size": file.size, "etag": file.etag});
-    if let Some(Fault { code, message, remediation }) = &file.fault {
+    if let Some(Fault {
+        code,
+        message,
+        remediation,
+    }) = &file.fault
+    {
         out["reason"] = json!({"code": code, "message": message, "remediation": remediation});
     }
     out

@@ -8,7 +8,9 @@ use super::App;
 use super::error::{Answer, ApiError, json_answer};
 use crate::group::{SUBMISSION_FIELDS, Submission};
 use crate::stores::blobs::{BlobError, BlobPath};
-use crate::stores::ledger::{Declaration, Declared, Origin, ProcessingOptions, ProcessingStatus, ids};
+use crate::stores::ledger::{
+    Declaration, Declared, Origin, ProcessingOptions, ProcessingStatus, ids,
+};
 
 /// The container that sources may lie in.
 const SOURCE_CONTAINER: &str = "bronze";
@@ -29,22 +31,28 @@ pub(super) async fn submit(app: &App, body: &[u8], dry_run: bool) -> Result<Answ
 }
 
 fn declaration(app: &App, body: &[u8]) -> Result<Declaration, ApiError> {
-    let document: Value =
-        serde_json::from_slice(body).map_err(|error| ApiError::validation(format!("the body is not JSON: {error}")))?;
+    let document: Value = serde_json::from_slice(body)
+        .map_err(|error| ApiError::validation(format!("the body is not JSON: {error}")))?;
     check_fields(&document, "", &SUBMISSION_FIELDS.map(String::from))?;
     if let Some(options) = document.get("processing_options") {
         check_fields(options, "processing_options.", &option_fields())?;
     }
-    let submission: Submission =
-        serde_json::from_value(document).map_err(|error| ApiError::validation(error.to_string()))?;
+    let submission: Submission = serde_json::from_value(document)
+        .map_err(|error| ApiError::validation(error.to_string()))?;
     let home = BlobPath::new(app.silver_account.clone(), "", "");
     Ok(submission.into_declaration(Origin::Submit, &home, Timestamp::now())?)
 }
 
 /// Refuses a field that is none, and names those that are.
 fn check_fields(document: &Value, prefix: &str, known: &[String]) -> Result<(), ApiError> {
-    let name = if prefix.is_empty() { "the body" } else { prefix.trim_end_matches('.') };
-    let object = document.as_object().ok_or_else(|| ApiError::validation(format!("{name} is not a JSON object")))?;
+    let name = if prefix.is_empty() {
+        "the body"
+    } else {
+        prefix.trim_end_matches('.')
+    };
+    let object = document
+        .as_object()
+        .ok_or_else(|| ApiError::validation(format!("{name} is not a JSON object")))?;
     match object.keys().find(|key| !known.contains(key)) {
         Some(key) => {
             let error = ApiError::validation(format!("unknown field `{prefix}{key}`"));
@@ -56,7 +64,10 @@ fn check_fields(document: &Value, prefix: &str, known: &[String]) -> Result<(), 
 
 fn option_fields() -> Vec<String> {
     let options = serde_json::to_value(ProcessingOptions::default()).unwrap_or_default();
-    options.as_object().map(|options| options.keys().cloned().collect()).unwrap_or_default()
+    options
+        .as_object()
+        .map(|options| options.keys().cloned().collect())
+        .unwrap_or_default()
 }
 
 /// Sources come from the one account and container that are ours to read.
@@ -65,18 +76,29 @@ async fn check_source(app: &App, prefix: &BlobPath) -> Result<(), ApiError> {
         let message = format!("source_url: account `{}` is not allowed", prefix.account);
         return Err(ApiError::validation(message));
     }
-    if let Err(error @ (BlobError::NoContainer(_) | BlobError::Unavailable { .. })) = app.blobs.head(prefix).await {
+    if let Err(error @ (BlobError::NoContainer(_) | BlobError::Unavailable { .. })) =
+        app.blobs.head(prefix).await
+    {
         return Err(error.into());
     }
     if prefix.container != SOURCE_CONTAINER {
-        let message = format!("source_url: container `{}` is not allowed", prefix.container);
+        let message = format!(
+            "source_url: container `{}` is not allowed",
+            prefix.container
+        );
         return Err(ApiError::validation(message));
     }
     Ok(())
 }
 
 fn would_declare(declaration: &Declaration) -> Answer {
-    let Declaration { platform_id, dataset_id, resource_id, version_id, .. } = declaration;
+    let Declaration {
+        platform_id,
+        dataset_id,
+        resource_id,
+        version_id,
+        ..
+    } = declaration;
     let document = json!({
         "success": true,
         "valid": true,
@@ -92,7 +114,9 @@ fn would_declare(declaration: &Declaration) -> Answer {
 async fn reply(app: &App, declared: &Declared) -> Result<Answer, ApiError> {
     let group = &declared.group;
     let release = app.ledger.release(&group.release_id).await?;
-    let processing = release.map_or(ProcessingStatus::Pending, |release| release.processing_status);
+    let processing = release.map_or(ProcessingStatus::Pending, |release| {
+        release.processing_status
+    });
     let (code, message) = match declared.is_new {
         true => (StatusCode::ACCEPTED, "accepted; follow monitor_url"),
         false => (StatusCode::OK, "declared before; this is the same job"),

@@ -5,7 +5,8 @@
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
-use futures_util::{Stream, StreamExt as _};
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use serde_json::json;
 use tracing::{Instrument as _, error, warn};
 use warp::http::StatusCode;
@@ -59,11 +60,21 @@ impl TriggerError {
 /// The routes of all functions without an HTTP trigger; each has the name of its folder.
 pub fn routes(app: Arc<App>) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone {
     let functions = warp::path!("BlobEvent").map(|| Function::BlobEvent);
-    let functions = functions.or(warp::path!("ReferenceDue").map(|| Function::ReferenceDue)).unify();
-    let functions = functions.or(warp::path!("CombineDue").map(|| Function::CombineDue)).unify();
-    let functions = functions.or(warp::path!("ReferencePoison").map(|| Function::ReferencePoison)).unify();
-    let functions = functions.or(warp::path!("CombinePoison").map(|| Function::CombinePoison)).unify();
-    let functions = functions.or(warp::path!("Sweep").map(|| Function::Sweep)).unify();
+    let functions = functions
+        .or(warp::path!("ReferenceDue").map(|| Function::ReferenceDue))
+        .unify();
+    let functions = functions
+        .or(warp::path!("CombineDue").map(|| Function::CombineDue))
+        .unify();
+    let functions = functions
+        .or(warp::path!("ReferencePoison").map(|| Function::ReferencePoison))
+        .unify();
+    let functions = functions
+        .or(warp::path!("CombinePoison").map(|| Function::CombinePoison))
+        .unify();
+    let functions = functions
+        .or(warp::path!("Sweep").map(|| Function::Sweep))
+        .unify();
     warp::post()
         .and(functions)
         .and(warp::header::optional::<String>("x-azure-functions-invocationid"))
@@ -75,8 +86,23 @@ pub fn routes(app: Arc<App>) -> impl Filter<Extract = (Response,), Error = Rejec
                 "invocation", function = ?function, invocation.id = invocation.unwrap_or_default(),
                 traceparent = trace.unwrap_or_default()
             );
-            async move { answer(function.run(&pipeline, body).await) }.instrument(span)
+            invoke(function, pipeline, body).instrument(span)
         })
+}
+
+/// Boxed, so that the compiler need not look through all stages to see that it can change threads.
+fn invoke<B: Buf + Send>(
+    function: Function,
+    pipeline: Arc<Pipeline>,
+    body: impl Stream<Item = Result<B, warp::Error>> + Send + 'static,
+) -> BoxFuture<'static, Response> {
+    Box::pin(async move {
+        let done = match collect(body).await {
+            Ok(body) => function.run(pipeline, body).await,
+            Err(error) => Err(error),
+        };
+        answer(done)
+    })
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -90,23 +116,20 @@ enum Function {
 }
 
 impl Function {
-    async fn run<B: Buf>(
-        self,
-        pipeline: &Pipeline,
-        body: impl Stream<Item = Result<B, warp::Error>> + Send,
-    ) -> Result<(), TriggerError> {
-        let body = collect(body).await?;
+    async fn run(self, pipeline: Arc<Pipeline>, body: Bytes) -> Result<(), TriggerError> {
         match self {
-            Self::BlobEvent => blob_event(pipeline, &body).await,
-            Self::ReferenceDue | Self::CombineDue => message(pipeline, &body).await,
-            Self::ReferencePoison | Self::CombinePoison => poison(pipeline, &body).await,
+            Self::BlobEvent => blob_event(pipeline, body).await,
+            Self::ReferenceDue | Self::CombineDue => message(pipeline, body).await,
+            Self::ReferencePoison | Self::CombinePoison => poison(pipeline, body).await,
             Self::Sweep => Ok(pipeline.sweep().await.map(drop)?),
         }
     }
 }
 
 /// The whole body. The host sends it chunked, so its length is not known before.
-async fn collect<B: Buf>(body: impl Stream<Item = Result<B, warp::Error>> + Send) -> Result<Bytes, TriggerError> {
+async fn collect<B: Buf>(
+    body: impl Stream<Item = Result<B, warp::Error>> + Send,
+) -> Result<Bytes, TriggerError> {
     let mut body = std::pin::pin!(body);
     let mut whole = Vec::new();
     while let Some(part) = body.next().await {
@@ -119,32 +142,40 @@ async fn collect<B: Buf>(body: impl Stream<Item = Result<B, warp::Error>> + Send
     Ok(whole.into())
 }
 
-async fn blob_event(pipeline: &Pipeline, body: &[u8]) -> Result<(), TriggerError> {
-    for event in event::blob_events(body)? {
-        pipeline.on_event(&event).await?;
+async fn blob_event(pipeline: Arc<Pipeline>, body: Bytes) -> Result<(), TriggerError> {
+    for event in event::blob_events(&body)? {
+        pipeline.on_event(&event).boxed().await?;
     }
     Ok(())
 }
 
-async fn message(pipeline: &Pipeline, body: &[u8]) -> Result<(), TriggerError> {
-    match event::message(body)? {
-        Message::ReferenceDue { blob_url } => {
-            Ok(pipeline.on_reference_due(&BlobPath::parse(&blob_url, "local")?).await?)
-        }
-        Message::CombineDue { group_id, generation } => {
-            Ok(pipeline.on_combine_due(&GroupId(group_id), generation).await?)
-        }
+async fn message(pipeline: Arc<Pipeline>, body: Bytes) -> Result<(), TriggerError> {
+    match event::message(&body)? {
+        Message::ReferenceDue { blob_url } => Ok(pipeline
+            .on_reference_due(&BlobPath::parse(&blob_url, "local")?)
+            .boxed()
+            .await?),
+        Message::CombineDue {
+            group_id,
+            generation,
+        } => Ok(pipeline
+            .on_combine_due(&GroupId(group_id), generation)
+            .boxed()
+            .await?),
     }
 }
 
 /// A message that failed too often: recorded on its file or group, so that the status shows it.
-async fn poison(pipeline: &Pipeline, body: &[u8]) -> Result<(), TriggerError> {
-    match event::message(body)? {
-        Message::ReferenceDue { blob_url } => {
-            Ok(pipeline.on_reference_poison(&BlobPath::parse(&blob_url, "local")?).await?)
-        }
+async fn poison(pipeline: Arc<Pipeline>, body: Bytes) -> Result<(), TriggerError> {
+    match event::message(&body)? {
+        Message::ReferenceDue { blob_url } => Ok(pipeline
+            .on_reference_poison(&BlobPath::parse(&blob_url, "local")?)
+            .await?),
         Message::CombineDue { group_id, .. } => {
-            error!(group.id = group_id, "A combine failed too often; its group is marked failed until Sweep retries");
+            error!(
+                group.id = group_id,
+                "A combine failed too often; its group is marked failed until Sweep retries"
+            );
             Ok(())
         }
     }
@@ -152,7 +183,8 @@ async fn poison(pipeline: &Pipeline, body: &[u8]) -> Result<(), TriggerError> {
 
 fn answer(result: Result<(), TriggerError>) -> Response {
     let Err(error) = result else {
-        return warp::reply::json(&json!({"Outputs": {}, "Logs": [], "ReturnValue": null})).into_response();
+        return warp::reply::json(&json!({"Outputs": {}, "Logs": [], "ReturnValue": null}))
+            .into_response();
     };
     let chain = crate::pipeline::chain(&error);
     let status = match error.disposition() {

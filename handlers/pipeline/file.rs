@@ -14,8 +14,8 @@ use crate::read::{self, IoCount, ReadError, ReadPolicy};
 use crate::reference::{self, Published};
 use crate::stores::blobs::{BlobError, BlobInfo, BlobPath, PinnedBlob};
 use crate::stores::ledger::{
-    Declaration, Declared, Expected, Fault, FileOutcome, FileState, GroupId, Landing, LedgerError, Origin,
-    ProcessingOptions, Recorded, Settled, SourceFile,
+    Declaration, Declared, Expected, Fault, FileOutcome, FileState, GroupId, Landing, LedgerError,
+    Origin, ProcessingOptions, Recorded, Settled, SourceFile,
 };
 use crate::stores::queue::Message;
 use crate::validate;
@@ -37,7 +37,11 @@ impl Pipeline {
             BlobEventKind::Deleted => self.on_gone(event).await,
             BlobEventKind::Renamed { destination } => {
                 self.on_gone(event).await?;
-                let moved = BlobEvent { etag: None, sequencer: None, ..event.clone() };
+                let moved = BlobEvent {
+                    etag: None,
+                    sequencer: None,
+                    ..event.clone()
+                };
                 self.on_created(&moved, destination).await
             }
             BlobEventKind::Other(kind) => {
@@ -48,12 +52,17 @@ impl Pipeline {
     }
 
     async fn on_created(&self, event: &BlobEvent, path: &BlobPath) -> Result<(), PipelineError> {
-        if path.container != "bronze" || !(group::is_data_file(path) || group::is_declaration(path)) {
+        if path.container != "bronze" || !(group::is_data_file(path) || group::is_declaration(path))
+        {
             warn!(blob.url = %path, event.id = %event.event_id, "Ignored an event for a blob that is no source");
             return Ok(());
         }
-        let Some(landing) = self.landing(event, path).await? else { return Ok(()) };
-        let Some(file) = self.record(&landing).await? else { return Ok(()) };
+        let Some(landing) = self.landing(event, path).await? else {
+            return Ok(());
+        };
+        let Some(file) = self.record(&landing).await? else {
+            return Ok(());
+        };
         let Ok(_permit) = self.reading.try_acquire() else {
             return self.hand_over(path, Duration::ZERO).await;
         };
@@ -68,20 +77,38 @@ impl Pipeline {
     }
 
     async fn hand_over(&self, path: &BlobPath, delay: Duration) -> Result<(), PipelineError> {
-        let message = Message::ReferenceDue { blob_url: path.to_string() };
+        let message = Message::ReferenceDue {
+            blob_url: path.to_string(),
+        };
         Ok(self.queue.send(&message, delay).await?)
     }
 
     /// The version that an event tells of. One without sequencer, version or length is settled by a HEAD.
-    async fn landing(&self, event: &BlobEvent, path: &BlobPath) -> Result<Option<Landing>, PipelineError> {
+    async fn landing(
+        &self,
+        event: &BlobEvent,
+        path: &BlobPath,
+    ) -> Result<Option<Landing>, PipelineError> {
         let at = Timestamp::now();
         if let (Some(etag), Some(size), Some(_)) = (&event.etag, event.length, &event.sequencer) {
             let (etag, sequencer) = (etag.clone(), event.sequencer.clone());
-            return Ok(Some(Landing { path: path.clone(), etag, size, sequencer, at }));
+            return Ok(Some(Landing {
+                path: path.clone(),
+                etag,
+                size,
+                sequencer,
+                at,
+            }));
         }
         let info = self.head(path).await?;
         let sequencer = event.sequencer.clone();
-        Ok(info.map(|info| Landing { path: path.clone(), etag: info.etag, size: info.length, sequencer, at }))
+        Ok(info.map(|info| Landing {
+            path: path.clone(),
+            etag: info.etag,
+            size: info.length,
+            sequencer,
+            at,
+        }))
     }
 
     async fn head(&self, path: &BlobPath) -> Result<Option<BlobInfo>, PipelineError> {
@@ -98,7 +125,9 @@ impl Pipeline {
         self.step("after-persist").await;
         match recorded {
             Recorded::New(file) => Ok(Some(file)),
-            Recorded::Known(file) if matches!(file.state, FileState::Referenced | FileState::Rejected) => {
+            Recorded::Known(file)
+                if matches!(file.state, FileState::Referenced | FileState::Rejected) =>
+            {
                 // The messages that should have followed may be lost with a crash.
                 self.settle_groups_of(file.id).await?;
                 Ok(None)
@@ -120,7 +149,13 @@ impl Pipeline {
         let known = self.ledger.file(path).await?;
         let sequencer = known.and_then(|file| file.sequencer);
         let at = Timestamp::now();
-        let landing = Landing { path: path.clone(), etag: info.etag, size: info.length, sequencer, at };
+        let landing = Landing {
+            path: path.clone(),
+            etag: info.etag,
+            size: info.length,
+            sequencer,
+            at,
+        };
         match self.record(&landing).await? {
             Some(file) => self.process(&file).await,
             None => Ok(()),
@@ -133,14 +168,20 @@ impl Pipeline {
     ///
     /// [`PipelineError`] when the ledger fails.
     pub async fn on_reference_poison(&self, path: &BlobPath) -> Result<(), PipelineError> {
-        let Some(file) = self.ledger.file(path).await? else { return Ok(()) };
+        let Some(file) = self.ledger.file(path).await? else {
+            return Ok(());
+        };
         let fault = Fault {
             code: String::from("retries_exhausted"),
             message: String::from("the file could not be read, however often it was tried"),
-            remediation: Some(String::from("look for its warnings in the log, then replay the file")),
+            remediation: Some(String::from(
+                "look for its warnings in the log, then replay the file",
+            )),
         };
         warn!(blob.url = %path, step = "failed", "{} failed too often", path.short());
-        self.ledger.record_outcome(file.id, &file.etag, &FileOutcome::Failed(fault)).await?;
+        self.ledger
+            .record_outcome(file.id, &file.etag, &FileOutcome::Failed(fault))
+            .await?;
         self.settle_groups_of(file.id).await.map(drop)
     }
 
@@ -177,10 +218,13 @@ impl Pipeline {
         let last_modified = info.last_modified;
         let options = self.options_for(&file.path).await?;
         let source = PinnedBlob::new(std::sync::Arc::clone(&self.blobs), info);
-        let read = read::read_metadata(&source, decode_options(&options), ReadPolicy::default()).await;
+        let read =
+            read::read_metadata(&source, decode_options(&options), ReadPolicy::default()).await;
         let (dataset, io) = match read {
             Ok(read) => read,
-            Err(ReadError::Fetch(BlobError::Changed(_) | BlobError::NotFound(_) | BlobError::OutOfRange { .. })) => {
+            Err(ReadError::Fetch(
+                BlobError::Changed(_) | BlobError::NotFound(_) | BlobError::OutOfRange { .. },
+            )) => {
                 // Superseded: the event of the newer version comes, or came already.
                 return Ok(());
             }
@@ -190,20 +234,30 @@ impl Pipeline {
         let (findings, fault) = validate::validate(&dataset, &options);
         match fault {
             Some(fault) => self.reject(file, fault, findings).await,
-            None => self.publish_reference(file, &dataset, findings, &options, io, started).await,
+            None => {
+                self.publish_reference(file, &dataset, findings, &options, io, started)
+                    .await
+            }
         }
     }
 
     async fn last_modified(&self, file: &SourceFile) -> Result<Timestamp, PipelineError> {
-        let info = self.head(&file.path).await?.filter(|info| info.etag == file.etag);
+        let info = self
+            .head(&file.path)
+            .await?
+            .filter(|info| info.etag == file.etag);
         Ok(info.map_or(file.landed_at, |info| info.last_modified))
     }
 
     /// The options of the declared group that takes the file, or the defaults.
     async fn options_for(&self, path: &BlobPath) -> Result<ProcessingOptions, PipelineError> {
         let groups = self.ledger.declared_groups_for(path).await?;
-        let taking = groups.into_iter().find(|group| group::takes(&group.declaration, path));
-        Ok(taking.map(|group| group.declaration.options).unwrap_or_default())
+        let taking = groups
+            .into_iter()
+            .find(|group| group::takes(&group.declaration, path));
+        Ok(taking
+            .map(|group| group.declaration.options)
+            .unwrap_or_default())
     }
 
     /// A file that cannot be decoded: rejected, unless it is shorter than it says and may still be growing.
@@ -213,24 +267,41 @@ impl Pipeline {
         error: &ReadError,
         last_modified: Timestamp,
     ) -> Result<(), PipelineError> {
-        let Some(fault) = validate::fault_of(error) else { return Ok(()) };
-        let short = matches!(error, ReadError::Decode(DecodeError::Truncated { .. } | DecodeError::PastEnd { .. }));
-        let still = Duration::try_from(Timestamp::now().duration_since(last_modified)).unwrap_or_default();
+        let Some(fault) = validate::fault_of(error) else {
+            return Ok(());
+        };
+        let short = matches!(
+            error,
+            ReadError::Decode(DecodeError::Truncated { .. } | DecodeError::PastEnd { .. })
+        );
+        let still =
+            Duration::try_from(Timestamp::now().duration_since(last_modified)).unwrap_or_default();
         let settle = self.config.pipeline.settle_period;
         if (short || file.size == 0) && still < settle {
-            self.ledger.record_outcome(file.id, &file.etag, &FileOutcome::Unfinished(fault)).await?;
+            self.ledger
+                .record_outcome(file.id, &file.etag, &FileOutcome::Unfinished(fault))
+                .await?;
             return self.hand_over(&file.path, settle - still).await;
         }
         self.reject(file, fault, Vec::new()).await
     }
 
-    async fn reject(&self, file: &SourceFile, fault: Fault, findings: Vec<Finding>) -> Result<(), PipelineError> {
+    async fn reject(
+        &self,
+        file: &SourceFile,
+        fault: Fault,
+        findings: Vec<Finding>,
+    ) -> Result<(), PipelineError> {
         warn!(
             blob.url = %file.path, error.code = fault.code, step = "rejected",
             "{} is rejected: {}", file.path.short(), fault.message
         );
         let outcome = FileOutcome::Rejected { fault, findings };
-        if self.ledger.record_outcome(file.id, &file.etag, &outcome).await? {
+        if self
+            .ledger
+            .record_outcome(file.id, &file.etag, &outcome)
+            .await?
+        {
             self.join_groups(file, None).await?;
         }
         Ok(())
@@ -248,22 +319,41 @@ impl Pipeline {
         let name = reference::reference_name(&file.path);
         let is_current = async {
             let now = self.ledger.file_by_id(file.id).await?;
-            Ok::<_, PipelineError>(now.is_some_and(|now| now.etag == file.etag && now.state != FileState::Gone))
+            Ok::<_, PipelineError>(
+                now.is_some_and(|now| now.etag == file.etag && now.state != FileState::Gone),
+            )
         };
-        let published = reference::publish(&self.blobs, &self.silver(&name), dataset, is_current).await?;
-        let Published::Written(size) = published else { return Ok(()) };
+        let published =
+            reference::publish(&self.blobs, &reference::silver(&name), dataset, is_current).await?;
+        let Published::Written(size) = published else {
+            return Ok(());
+        };
         self.step("after-reference").await;
         let span = reference::time_span(dataset, &options.concat_dim);
-        let outcome = FileOutcome::Referenced { reference_path: name, findings, span };
-        if !self.ledger.record_outcome(file.id, &file.etag, &outcome).await? {
+        let outcome = FileOutcome::Referenced {
+            reference_path: name,
+            findings,
+            span,
+        };
+        if !self
+            .ledger
+            .record_outcome(file.id, &file.etag, &outcome)
+            .await?
+        {
             return Ok(());
         }
         let settled = self.join_groups(file, Some(dataset)).await?;
-        let chunks: usize = dataset.root.walk().iter().map(|(_, array)| array.chunks.len()).sum();
+        let chunks: usize = dataset
+            .root
+            .walk()
+            .iter()
+            .map(|(_, array)| array.chunks.len())
+            .sum();
+        let progress = self.progress(&settled).await?;
         info!(
             blob.url = %file.path, step = "referenced", chunks.count = chunks, reference.bytes = size,
             bytes.read = io.bytes, requests.count = io.requests, rounds.count = io.rounds,
-            elapsed_ms = millis(started), group.progress = %self.progress(&settled).await?,
+            elapsed_ms = millis(started), group.progress = progress,
             "Referenced {}", file.path.short()
         );
         self.step("after-enqueue").await;
@@ -277,21 +367,33 @@ impl Pipeline {
         dataset: Option<&VirtualDataset>,
     ) -> Result<Vec<Settled>, PipelineError> {
         let declared = self.ledger.declared_groups_for(&file.path).await?;
-        let taking: Vec<_> = declared.iter().filter(|group| group::takes(&group.declaration, &file.path)).collect();
+        let taking: Vec<_> = declared
+            .iter()
+            .filter(|group| group::takes(&group.declaration, &file.path))
+            .collect();
         for group in &taking {
             self.ledger.add_member(&group.id, file.id, true).await?;
         }
-        if let (true, true, Some(dataset)) = (taking.is_empty(), self.config.pipeline.auto_group, dataset) {
+        if let (true, true, Some(dataset)) =
+            (taking.is_empty(), self.config.pipeline.auto_group, dataset)
+        {
             self.join_by_name(file, dataset).await?;
         }
         self.settle_groups_of(file.id).await
     }
 
-    async fn join_by_name(&self, file: &SourceFile, dataset: &VirtualDataset) -> Result<(), PipelineError> {
+    async fn join_by_name(
+        &self,
+        file: &SourceFile,
+        dataset: &VirtualDataset,
+    ) -> Result<(), PipelineError> {
         let quiet = self.config.pipeline.quiet_period;
         let declaration = group::auto_declaration(&file.path, dataset, quiet, Timestamp::now());
         match self.ledger.declare_group(&declaration).await {
-            Ok(declared) => Ok(self.ledger.add_member(&declared.group.id, file.id, false).await?),
+            Ok(declared) => Ok(self
+                .ledger
+                .add_member(&declared.group.id, file.id, false)
+                .await?),
             Err(LedgerError::Conflict(conflict)) => {
                 warn!(blob.url = %file.path, "{} is in no series: {conflict}", file.path.short());
                 Ok(())
@@ -302,9 +404,14 @@ impl Pipeline {
 
     /// `arrived/expected` of the first group, for the person at the terminal.
     async fn progress(&self, settled: &[Settled]) -> Result<String, PipelineError> {
-        let Some(first) = settled.first() else { return Ok(String::new()) };
+        let Some(first) = settled.first() else {
+            return Ok(String::new());
+        };
         let members = self.ledger.members(&first.group.id).await?;
-        let arrived = members.iter().filter(|file| file.state == FileState::Referenced).count();
+        let arrived = members
+            .iter()
+            .filter(|file| file.state == FileState::Referenced)
+            .count();
         let declaration = &first.group.declaration;
         let expected = match &declaration.options.expected {
             Some(Expected::Files(names)) => names.len().to_string(),
@@ -324,7 +431,8 @@ impl Pipeline {
             return Ok(());
         }
         let home = file.path.sibling(file.path.folder());
-        let declaration = serde_json::from_slice::<Submission>(&bytes).map_err(|error| error.to_string());
+        let declaration =
+            serde_json::from_slice::<Submission>(&bytes).map_err(|error| error.to_string());
         let declaration = declaration.and_then(|submission| {
             let declared = submission.into_declaration(Origin::File, &home, Timestamp::now());
             declared.map_err(|error| error.to_string())
@@ -337,7 +445,9 @@ impl Pipeline {
         if let FileOutcome::Rejected { fault, .. } = &outcome {
             warn!(blob.url = %file.path, step = "rejected", "{} is rejected: {}", file.path.short(), fault.message);
         }
-        self.ledger.record_outcome(file.id, &file.etag, &outcome).await?;
+        self.ledger
+            .record_outcome(file.id, &file.etag, &outcome)
+            .await?;
         Ok(())
     }
 
@@ -348,7 +458,11 @@ impl Pipeline {
     ) -> Result<FileOutcome, PipelineError> {
         let reference_path = file.path.blob.clone();
         match self.submit(declaration).await {
-            Ok(_) => Ok(FileOutcome::Referenced { reference_path, findings: Vec::new(), span: None }),
+            Ok(_) => Ok(FileOutcome::Referenced {
+                reference_path,
+                findings: Vec::new(),
+                span: None,
+            }),
             Err(PipelineError::Ledger(LedgerError::Conflict(conflict))) => {
                 Ok(refused_declaration(&conflict.to_string()))
             }
@@ -388,7 +502,8 @@ impl Pipeline {
             let rest = blob.strip_prefix(folder);
             folder.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
-        let takes = |info: &BlobInfo| below(&info.path.blob) && group::takes(declaration, &info.path);
+        let takes =
+            |info: &BlobInfo| below(&info.path.blob) && group::takes(declaration, &info.path);
         Ok(listed.into_iter().filter(takes).collect())
     }
 
@@ -412,19 +527,32 @@ fn refused_declaration(message: &str) -> FileOutcome {
         message: message.to_owned(),
         remediation: Some(String::from("correct landfall.json and upload it again")),
     };
-    FileOutcome::Rejected { fault, findings: Vec::new() }
+    FileOutcome::Rejected {
+        fault,
+        findings: Vec::new(),
+    }
 }
 
 /// A `landfall.json` speaks for its own prefix only, and never overwrites.
 fn stays_at_home(declaration: Declaration, home: &BlobPath) -> Result<Declaration, String> {
     let prefix = &declaration.prefix;
     let folder = home.blob.trim_end_matches('/');
-    let inside = prefix.blob.trim_end_matches('/') == folder || prefix.blob.starts_with(&format!("{folder}/"));
-    if prefix.account != home.account || prefix.container != home.container || !(folder.is_empty() || inside) {
-        return Err(format!("source_url: {} is outside {}", prefix.short(), home.short()));
+    let inside = prefix.blob.trim_end_matches('/') == folder
+        || prefix.blob.starts_with(&format!("{folder}/"));
+    if prefix.account != home.account
+        || prefix.container != home.container
+        || !(folder.is_empty() || inside)
+    {
+        return Err(format!(
+            "source_url: {} is outside {}",
+            prefix.short(),
+            home.short()
+        ));
     }
     if declaration.options.overwrite {
-        return Err(String::from("processing_options.overwrite: landfall.json never overwrites; submit does"));
+        return Err(String::from(
+            "processing_options.overwrite: landfall.json never overwrites; submit does",
+        ));
     }
     Ok(declaration)
 }

@@ -10,7 +10,9 @@ impl Pipeline {
         if pipeline.pause_at.as_deref() != Some(name) {
             return;
         }
-        let Some(file) = pipeline.pause_file.as_ref().filter(|file| !file.exists()) else { return };
+        let Some(file) = pipeline.pause_file.as_ref().filter(|file| !file.exists()) else {
+            return;
+        };
         if tokio::fs::write(file, name).await.is_err() {
             return;
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use tracing::{info, warn};
@@ -11,6 +12,7 @@ use super::file::{chain, millis};
 use super::{Pipeline, PipelineError};
 use crate::catalog::item::{self, ItemInput};
 use crate::combine::{self, JoinError, Joined};
+use crate::reference;
 use crate::stores::blobs::BlobSources;
 use crate::stores::ledger::{Claim, Claimed, CombineEnd, Fault, GroupId, Lease, PublishedCombine};
 
@@ -21,7 +23,11 @@ impl Pipeline {
     ///
     /// [`PipelineError::Busy`] while another instance holds the claim, others when a store fails; the message
     /// comes again.
-    pub async fn on_combine_due(&self, group: &GroupId, generation: i64) -> Result<(), PipelineError> {
+    pub async fn on_combine_due(
+        &self,
+        group: &GroupId,
+        generation: i64,
+    ) -> Result<(), PipelineError> {
         if self.ledger.group(group).await?.is_none() {
             warn!(group.id = %group, "Ignored a message for an unknown group");
             return Ok(());
@@ -34,21 +40,31 @@ impl Pipeline {
         }
         let _one_at_a_time = self.combining.acquire().await;
         match self.ledger.claim(group, generation, &self.lease()).await? {
-            Claimed::Ours(claim) => self.run_claim(*claim).await,
-            Claimed::Held(until) => Err(PipelineError::Busy { group: group.clone(), until }),
+            Claimed::Ours(claim) => self.run_claim(*claim).boxed().await,
+            Claimed::Held(until) => Err(PipelineError::Busy {
+                group: group.clone(),
+                until,
+            }),
             Claimed::Nothing => self.settle_if_waiting(group).await,
         }
     }
 
     /// Settles without sending: the message at hand is the one that a due group needs. Returns the generation.
     async fn settle_quietly(&self, group: &GroupId) -> Result<i64, PipelineError> {
-        let settled = self.ledger.settle(group, crate::group::judge, Timestamp::now()).await?;
+        let settled = self
+            .ledger
+            .settle(group, crate::group::judge, Timestamp::now())
+            .await?;
         Ok(settled.group.generation)
     }
 
     /// A delayed message that came too early (a file landed since) is sent again for the new end.
     async fn settle_if_waiting(&self, group: &GroupId) -> Result<(), PipelineError> {
-        let waits = self.ledger.group(group).await?.is_some_and(|group| group.quiet_until.is_some());
+        let waits = self
+            .ledger
+            .group(group)
+            .await?
+            .is_some_and(|group| group.quiet_until.is_some());
         if waits {
             self.settle(group).await?;
         }
@@ -57,8 +73,14 @@ impl Pipeline {
 
     fn lease(&self) -> Lease {
         let now = Timestamp::now();
-        let until = now.checked_add(self.config.pipeline.lease).unwrap_or(Timestamp::MAX);
-        Lease { runner: self.runner.clone(), now, until }
+        let until = now
+            .checked_add(self.config.pipeline.lease)
+            .unwrap_or(Timestamp::MAX);
+        Lease {
+            runner: self.runner.clone(),
+            now,
+            until,
+        }
     }
 
     /// Runs a claim while its lease is kept up. A lost lease means that the result would be thrown away.
@@ -84,7 +106,9 @@ impl Pipeline {
             match self.ledger.renew(claim, self.lease().until).await {
                 Ok(true) => {}
                 Ok(false) => return,
-                Err(error) => warn!(group.id = %claim.group.id, error = %chain(&error), "Could not renew a lease"),
+                Err(error) => {
+                    warn!(group.id = %claim.group.id, error = %chain(&error), "Could not renew a lease")
+                }
             }
         }
     }
@@ -95,12 +119,24 @@ impl Pipeline {
             files.count = claim.members.len(), "Combining {} files of {}", claim.members.len(), claim.release.dataset_id
         );
         let options = combine::combine_options(&claim.group.declaration.options);
-        let inputs = combine::load_members(&self.blobs, |name| self.silver(name), &claim.members).await?;
+        let inputs = combine::load_members(&self.blobs, &claim.members)
+            .boxed()
+            .await?;
         let sources = BlobSources(Arc::clone(&self.blobs));
-        let joined = combine::join(inputs, &sources, options, true).await?;
+        let joined = combine::join(inputs, &sources, options, true)
+            .boxed()
+            .await?;
         let name = self.blob_path(claim);
-        let is_ours = async { Ok::<_, PipelineError>(self.ledger.renew(claim, self.lease().until).await?) };
-        if !combine::write_document(&self.blobs, &self.silver(&name), &joined.document, is_ours).await? {
+        let is_ours =
+            async { Ok::<_, PipelineError>(self.ledger.renew(claim, self.lease().until).await?) };
+        if !combine::write_document(
+            &self.blobs,
+            &reference::silver(&name),
+            &joined.document,
+            is_ours,
+        )
+        .await?
+        {
             return Ok(());
         }
         self.step("mid-combine").await;
@@ -113,11 +149,21 @@ impl Pipeline {
 
     fn blob_path(&self, claim: &Claim) -> String {
         let release = &claim.release;
-        combine::combined_name(&release.dataset_id, &release.resource_id, release.version_ordinal, claim.revision)
+        combine::combined_name(
+            &release.dataset_id,
+            &release.resource_id,
+            release.version_ordinal,
+            claim.revision,
+        )
     }
 
     /// The cached item and the result object of a finished join.
-    fn catalogue(&self, claim: &Claim, joined: &Joined, name: &str) -> Result<PublishedCombine, PipelineError> {
+    fn catalogue(
+        &self,
+        claim: &Claim,
+        joined: &Joined,
+        name: &str,
+    ) -> Result<PublishedCombine, PipelineError> {
         let at = Timestamp::now();
         let input = ItemInput {
             combined: &joined.combined,
@@ -131,7 +177,13 @@ impl Pipeline {
             created: at,
         };
         let stac_item = item::build_item(&input)?;
-        let text = |field: &str| stac_item.get(field).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+        let text = |field: &str| {
+            stac_item
+                .get(field)
+                .and_then(serde_json::Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
         Ok(PublishedCombine {
             blob_path: name.to_owned(),
             stac_item_id: text("id"),
@@ -144,7 +196,14 @@ impl Pipeline {
     }
 
     fn report(&self, claim: &Claim, joined: &Joined, started: Instant) {
-        let chunks: usize = joined.combined.dataset.root.walk().iter().map(|(_, array)| array.chunks.len()).sum();
+        let chunks: usize = joined
+            .combined
+            .dataset
+            .root
+            .walk()
+            .iter()
+            .map(|(_, array)| array.chunks.len())
+            .sum();
         let url = format!(
             "{}/api/zarr/{}/r{}",
             self.config.http.public_url, claim.release.release_id, claim.revision
@@ -160,13 +219,20 @@ impl Pipeline {
 
     /// Records how a claim ended without a result. What the input is at fault for is an answer; the rest is
     /// recorded and tried again.
-    async fn end_claim(&self, claim: &Claim, error: PipelineError, started: Instant) -> Result<(), PipelineError> {
+    async fn end_claim(
+        &self,
+        claim: &Claim,
+        error: PipelineError,
+        started: Instant,
+    ) -> Result<(), PipelineError> {
         let now = Timestamp::now();
         let fault = match &error {
             PipelineError::Join(join) if join.is_superseded() => {
                 info!(group.id = %claim.group.id, "A source changed while its series was combined: {}", chain(join));
                 let fault = fault_of("source_changed", &chain(join));
-                self.ledger.abandon(claim, &CombineEnd::Failed(fault, now)).await?;
+                self.ledger
+                    .abandon(claim, &CombineEnd::Failed(fault, now))
+                    .await?;
                 return Ok(());
             }
             PipelineError::Join(join) => join.fault(),
@@ -183,12 +249,20 @@ impl Pipeline {
         );
         match fault {
             Some(fault) => {
-                self.ledger.abandon(claim, &CombineEnd::Blocked(fault, now)).await?;
+                self.ledger
+                    .abandon(claim, &CombineEnd::Blocked(fault, now))
+                    .await?;
                 Ok(())
             }
             None => {
-                let code = if matches!(&error, PipelineError::Join(JoinError::Unproven(_))) { "unproven" } else { "failed" };
-                self.ledger.abandon(claim, &CombineEnd::Failed(fault_of(code, &message), now)).await?;
+                let code = if matches!(&error, PipelineError::Join(JoinError::Unproven(_))) {
+                    "unproven"
+                } else {
+                    "failed"
+                };
+                self.ledger
+                    .abandon(claim, &CombineEnd::Failed(fault_of(code, &message), now))
+                    .await?;
                 Err(error)
             }
         }
@@ -196,5 +270,9 @@ impl Pipeline {
 }
 
 fn fault_of(code: &str, message: &str) -> Fault {
-    Fault { code: code.to_owned(), message: message.to_owned(), remediation: None }
+    Fault {
+        code: code.to_owned(),
+        message: message.to_owned(),
+        remediation: None,
+    }
 }

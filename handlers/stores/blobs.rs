@@ -5,8 +5,8 @@ mod path;
 mod pinned;
 
 pub use local::LocalBlobs;
-pub use pinned::{BlobSources, LocalFile, LocalSources, PinnedBlob, RangeSource, Sources};
 pub use path::{BlobPath, ParseBlobPathError};
+pub use pinned::{BlobSources, LocalFile, LocalSources, PinnedBlob, RangeSource, Sources};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -96,13 +96,23 @@ pub trait Blobs: Send + Sync + std::fmt::Debug {
     async fn head(&self, path: &BlobPath) -> Result<BlobInfo, BlobError>;
 
     /// Ranges of one version of a blob, in the order asked for; [`BlobError::Changed`] if it is another version.
-    async fn get_ranges(&self, path: &BlobPath, etag: &str, ranges: &[ByteRange]) -> Result<Vec<Bytes>, BlobError>;
+    async fn get_ranges(
+        &self,
+        path: &BlobPath,
+        etag: &str,
+        ranges: &[ByteRange],
+    ) -> Result<Vec<Bytes>, BlobError>;
 
     /// A whole blob with its version.
     async fn get(&self, path: &BlobPath) -> Result<(Bytes, BlobInfo), BlobError>;
 
     /// Writes a whole blob at once and returns its version; readers see the old or the new one.
-    async fn put(&self, path: &BlobPath, bytes: Bytes, condition: PutCondition) -> Result<String, BlobError>;
+    async fn put(
+        &self,
+        path: &BlobPath,
+        bytes: Bytes,
+        condition: PutCondition,
+    ) -> Result<String, BlobError>;
 
     /// The address under which references name a blob of this store: `az://container/blob`, or `file:///…`.
     fn reference_url(&self, path: &BlobPath) -> String;

@@ -1,6 +1,6 @@
 //! The ledger: what has landed, which series it belongs to, what has been published.
 //!
-//! Every method is one transaction. The database decides who may do what (sequencers, ETags, generations,
+//! Every method is one transaction. The database decides who may do what (sequencers, `ETag`s, generations,
 //! leases); queues only carry. SQLite is the embedded default; the traits are what PostgreSQL passes as well.
 
 #[cfg(test)]
@@ -90,14 +90,23 @@ pub trait FileLedger: Send + Sync {
 
     /// Records that a file is gone; groups that hold it start their next generation (state *stale*, or
     /// *collecting* before the first combine). An event older than the recorded version changes nothing.
-    async fn record_gone(&self, path: &BlobPath, sequencer: Option<&str>) -> Result<Vec<GroupId>, LedgerError>;
+    async fn record_gone(
+        &self,
+        path: &BlobPath,
+        sequencer: Option<&str>,
+    ) -> Result<Vec<GroupId>, LedgerError>;
 
     /// Moves a landed file to *reading*, so that a crash is seen.
     async fn record_reading(&self, file: FileId, etag: &str) -> Result<(), LedgerError>;
 
     /// Records the outcome of reading a version; `false` if that version is no longer current (then nothing
     /// was changed).
-    async fn record_outcome(&self, file: FileId, etag: &str, outcome: &FileOutcome) -> Result<bool, LedgerError>;
+    async fn record_outcome(
+        &self,
+        file: FileId,
+        etag: &str,
+        outcome: &FileOutcome,
+    ) -> Result<bool, LedgerError>;
 
     /// The file at a path.
     async fn file(&self, path: &BlobPath) -> Result<Option<SourceFile>, LedgerError>;
@@ -127,17 +136,32 @@ pub trait GroupLedger: Send + Sync {
 
     /// Makes a file a member; a file that was in an auto-grouped, never combined group leaves it when
     /// `leave_auto` is set. Idempotent.
-    async fn add_member(&self, group: &GroupId, file: FileId, leave_auto: bool) -> Result<(), LedgerError>;
+    async fn add_member(
+        &self,
+        group: &GroupId,
+        file: FileId,
+        leave_auto: bool,
+    ) -> Result<(), LedgerError>;
 
     /// Groups that hold the file.
     async fn groups_of(&self, file: FileId) -> Result<Vec<GroupId>, LedgerError>;
 
     /// Judges a group on what its members are now and records the verdict, in one transaction. A change of the
     /// member set (file, `ETag`) since the last generation starts the next one.
-    async fn settle(&self, group: &GroupId, judge: Judge, now: Timestamp) -> Result<Settled, LedgerError>;
+    async fn settle(
+        &self,
+        group: &GroupId,
+        judge: Judge,
+        now: Timestamp,
+    ) -> Result<Settled, LedgerError>;
 
     /// Claims a due group for `runner`. A claim whose lease ran out is taken over.
-    async fn claim(&self, group: &GroupId, generation: i64, lease: &Lease) -> Result<Claimed, LedgerError>;
+    async fn claim(
+        &self,
+        group: &GroupId,
+        generation: i64,
+        lease: &Lease,
+    ) -> Result<Claimed, LedgerError>;
 
     /// Extends the lease of a claim; `false` if it is no longer ours or the generation has moved on.
     async fn renew(&self, claim: &Claim, until: Timestamp) -> Result<bool, LedgerError>;
@@ -174,13 +198,21 @@ pub trait ReleaseCatalog: Send + Sync {
     async fn resolve(&self, id: &str) -> Result<Option<Release>, LedgerError>;
 
     /// The newest Release of an Asset by its names.
-    async fn resolve_names(&self, dataset_id: &str, resource_id: &str) -> Result<Option<Release>, LedgerError>;
+    async fn resolve_names(
+        &self,
+        dataset_id: &str,
+        resource_id: &str,
+    ) -> Result<Option<Release>, LedgerError>;
 
     /// Releases, newest first.
     async fn releases(&self, limit: u32) -> Result<Vec<Release>, LedgerError>;
 
     /// One published revision of a Release; `None` if it was never published.
-    async fn revision(&self, release_id: &str, revision: i64) -> Result<Option<Revision>, LedgerError>;
+    async fn revision(
+        &self,
+        release_id: &str,
+        revision: i64,
+    ) -> Result<Option<Revision>, LedgerError>;
 
     /// The tasks of a job, in order.
     async fn tasks(&self, job_id: &str) -> Result<Vec<Task>, LedgerError>;

@@ -25,7 +25,10 @@ pub fn fixture(name: &str) -> PathBuf {
 
 /// The three files of the demo series, in the order of time.
 pub fn demo_series() -> Vec<PathBuf> {
-    let mut files: Vec<PathBuf> = fs::read_dir(fixture("cmip6")).unwrap().map(|e| e.unwrap().path()).collect();
+    let mut files: Vec<PathBuf> = fs::read_dir(fixture("cmip6"))
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .collect();
     files.sort();
     files
 }
@@ -39,17 +42,30 @@ pub fn landfall() -> Command {
 pub fn python() -> PathBuf {
     let python = std::env::var_os("LANDFALL_TEST_PYTHON").map(PathBuf::from);
     let python = python.unwrap_or_else(|| repository().join(".venv/py/bin/python"));
-    assert!(python.exists(), "no Python with the readers at {}: run `./just setup`", python.display());
+    assert!(
+        python.exists(),
+        "no Python with the readers at {}: run `./just setup`",
+        python.display()
+    );
     python
 }
 
 /// Compares with real readers (`tests/support/read_with_xarray.py`) and fails with what differs.
 pub fn read_with_xarray(reader: &str, target: &str, files: &[PathBuf]) {
     let script = repository().join("tests/support/read_with_xarray.py");
-    let output = Command::new(python()).arg(script).arg(reader).arg(target).args(files).output().unwrap();
+    let output = Command::new(python())
+        .arg(script)
+        .arg(reader)
+        .arg(target)
+        .args(files)
+        .output()
+        .unwrap();
     let verdict = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{reader} {target}: {verdict}\n{errors}");
+    assert!(
+        output.status.success(),
+        "{reader} {target}: {verdict}\n{errors}"
+    );
 }
 
 /// `landfall dev` at work on a folder of its own.
@@ -75,9 +91,14 @@ impl Dev {
     pub fn start_in(root: TempDir, settings: &[(&str, &str)]) -> Self {
         let port = free_port();
         let mut command = landfall();
-        command.arg("dev").arg(root.path()).args(["--port", &port.to_string()]);
+        command
+            .arg("dev")
+            .arg(root.path())
+            .args(["--port", &port.to_string()]);
         command.args(["--quiet-period", "PT1S", "--json"]);
-        command.envs(settings.iter().copied()).stdout(Stdio::piped());
+        command
+            .envs(settings.iter().copied())
+            .stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let lines = Arc::new(Mutex::new(Vec::new()));
         let (output, sink) = (child.stdout.take().unwrap(), Arc::clone(&lines));
@@ -88,8 +109,15 @@ impl Dev {
                 }
             }
         });
-        let dev = Self { root, port, child, lines };
-        dev.wait_for("the first answer", || (dev.get("/api/livez").0 == 200).then_some(()));
+        let dev = Self {
+            root,
+            port,
+            child,
+            lines,
+        };
+        dev.wait_for("the first answer", || {
+            (dev.get("/api/livez").0 == 200).then_some(())
+        });
         dev
     }
 
@@ -113,7 +141,10 @@ impl Dev {
 
     /// Copies files under their own names into a folder of bronze.
     pub fn land_all(&self, files: &[PathBuf], folder: &str) -> Vec<PathBuf> {
-        files.iter().map(|file| self.land(file, &format!("{folder}/{}", name_of(file)))).collect()
+        files
+            .iter()
+            .map(|file| self.land(file, &format!("{folder}/{}", name_of(file))))
+            .collect()
     }
 
     /// Writes a file into bronze in pieces, closing it after each.
@@ -122,7 +153,11 @@ impl Dev {
         let target = self.bronze().join(name);
         fs::create_dir_all(target.parent().unwrap()).unwrap();
         for piece in bytes.chunks(bytes.len().div_ceil(pieces)) {
-            let mut open = fs::OpenOptions::new().create(true).append(true).open(&target).unwrap();
+            let mut open = fs::OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(&target)
+                .unwrap();
             open.write_all(piece).unwrap();
             drop(open);
             std::thread::sleep(Duration::from_millis(50));
@@ -148,9 +183,16 @@ impl Dev {
 
     fn call(&self, method: reqwest::Method, path: &str, body: Option<&Value>) -> (u16, Vec<u8>) {
         let url = format!("http://127.0.0.1:{}{path}", self.port);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         runtime.block_on(async {
-            let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
+            let client = reqwest::Client::builder()
+                .no_proxy()
+                .timeout(PATIENCE)
+                .build()
+                .unwrap();
             let request = client.request(method, url);
             let request = match body {
                 Some(body) => request.json(body),
@@ -159,7 +201,14 @@ impl Dev {
             match request.send().await {
                 Ok(response) => {
                     let status = response.status().as_u16();
-                    (status, response.bytes().await.map(|bytes| bytes.to_vec()).unwrap_or_default())
+                    (
+                        status,
+                        response
+                            .bytes()
+                            .await
+                            .map(|bytes| bytes.to_vec())
+                            .unwrap_or_default(),
+                    )
                 }
                 Err(_) => (0, Vec::new()),
             }
@@ -174,7 +223,11 @@ impl Dev {
     /// The log lines so far whose `step` is this.
     pub fn steps(&self, step: &str) -> Vec<Value> {
         let lines = self.lines.lock().unwrap();
-        lines.iter().filter(|line| line["step"] == step).cloned().collect()
+        lines
+            .iter()
+            .filter(|line| line["step"] == step)
+            .cloned()
+            .collect()
     }
 
     /// Waits until `check` gives something; fails with the log when it takes too long.
@@ -184,8 +237,19 @@ impl Dev {
             if let Some(value) = check() {
                 return value;
             }
-            let lines = || self.lines.lock().unwrap().iter().map(|l| format!("{l}\n")).collect::<String>();
-            assert!(start.elapsed() < PATIENCE, "waited too long for {what}; the log:\n{}", lines());
+            let lines = || {
+                self.lines
+                    .lock()
+                    .unwrap()
+                    .iter()
+                    .map(|l| format!("{l}\n"))
+                    .collect::<String>()
+            };
+            assert!(
+                start.elapsed() < PATIENCE,
+                "waited too long for {what}; the log:\n{}",
+                lines()
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -196,27 +260,40 @@ impl Dev {
             let combined = self.steps("combined");
             (combined.len() >= count).then(|| combined.last().cloned().unwrap())
         });
-        (last["release.id"].as_str().unwrap().to_owned(), last["revision"].as_u64().unwrap())
+        (
+            last["release.id"].as_str().unwrap().to_owned(),
+            last["revision"].as_u64().unwrap(),
+        )
     }
 
     /// Process id of the handler.
     pub fn handler_pid(&self) -> Option<u32> {
         let parent = self.child.id();
-        let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| {
-            entry.ok()?.file_name().to_str()?.parse::<u32>().ok()
-        });
+        let processes = fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
         processes.into_iter().find(|pid| {
             let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            let after_name = stat.rsplit_once(')').map(|(_, rest)| rest.to_owned()).unwrap_or_default();
+            let after_name = stat
+                .rsplit_once(')')
+                .map(|(_, rest)| rest.to_owned())
+                .unwrap_or_default();
             let fields: Vec<&str> = after_name.split_whitespace().collect();
-            fields.get(1).and_then(|field| field.parse::<u32>().ok()) == Some(parent) && fields[0] != "Z"
+            fields.get(1).and_then(|field| field.parse::<u32>().ok()) == Some(parent)
+                && fields[0] != "Z"
         })
     }
 
     /// Ends the handler without a warning.
     pub fn kill_handler(&self) {
         let pid = self.handler_pid().expect("a handler");
-        assert!(Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args(["-9", &pid.to_string()])
+                .status()
+                .unwrap()
+                .success()
+        );
     }
 
     /// Files below silver with their bytes, by name.
@@ -229,7 +306,11 @@ impl Dev {
                 if path.is_dir() {
                     folders.push(path);
                 } else {
-                    let name = path.strip_prefix(self.silver()).unwrap().display().to_string();
+                    let name = path
+                        .strip_prefix(self.silver())
+                        .unwrap()
+                        .display()
+                        .to_string();
                     found.insert(name, fs::read(&path).unwrap());
                 }
             }
@@ -240,7 +321,9 @@ impl Dev {
 
 impl Drop for Dev {
     fn drop(&mut self) {
-        let stopped = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        let stopped = Command::new("kill")
+            .args(["-TERM", &self.child.id().to_string()])
+            .status();
         let start = Instant::now();
         while stopped.is_ok() && start.elapsed() < Duration::from_secs(10) {
             if matches!(self.child.try_wait(), Ok(Some(_))) {
@@ -259,5 +342,9 @@ pub fn name_of(path: &Path) -> String {
 }
 
 fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }

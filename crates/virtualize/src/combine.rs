@@ -53,6 +53,7 @@ use crate::rules::Finding;
 use crate::zarr::CodecError;
 
 pub use refusal::Disagreement;
+pub use time::time_instants;
 
 use input::Input;
 use values::{Pages, Reader};

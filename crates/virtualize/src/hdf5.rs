@@ -9,7 +9,7 @@
 //! | `group`, `dataset`, `attribute`, `tree` | the objects, and the tree they form |
 //! | `btree_v1`, `btree_v2`, `heap` | the structures that the others are stored in |
 //! | `chunk_index` | where the chunks are |
-//! | `context`, `cursor`, `checksum` | budgets and caches; checked reading of fields |
+//! | `context`, `cursor`, `checksum`, `speculate` | budgets and caches; checked reading of fields; reading ahead |
 
 mod attribute;
 mod btree_v1;
@@ -26,6 +26,7 @@ mod heap;
 mod message;
 mod model;
 mod object_header;
+mod speculate;
 mod superblock;
 mod tree;
 

@@ -71,7 +71,9 @@ pub(super) fn schemes(input: &ItemInput<'_>) -> Value {
     let account = input.declaration.prefix.account.clone();
     let scheme = match account.as_str() {
         "local" => json!({"type": "local", "platform": "file:///"}),
-        name => json!({"type": "ms-azure", "platform": "https://{account}.blob.core.windows.net", "account": name}),
+        name => {
+            json!({"type": "ms-azure", "platform": "https://{account}.blob.core.windows.net", "account": name})
+        }
     };
     Value::Object(Map::from_iter([(account, scheme)]))
 }

@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 use virtualize::cf::{Axis, axis_of, geographic_of};
 use virtualize::{VirtualArray, VirtualGroup};
 
-use super::role::{Roles, is_coordinate};
 use super::instant::Times;
+use super::role::{Roles, is_coordinate};
 use super::{ItemInput, values};
 
 /// A dimension with more values is described by its extent alone.
@@ -25,8 +25,14 @@ pub(super) fn properties(input: &ItemInput<'_>, times: Option<&Times>) -> Map<St
         (path, description)
     });
     let mut out = Map::new();
-    out.insert(String::from("cube:dimensions"), Value::Object(dimensions.collect()));
-    out.insert(String::from("cube:variables"), Value::Object(variables.collect()));
+    out.insert(
+        String::from("cube:dimensions"),
+        Value::Object(dimensions.collect()),
+    );
+    out.insert(
+        String::from("cube:variables"),
+        Value::Object(variables.collect()),
+    );
     out
 }
 
@@ -43,10 +49,17 @@ pub(super) fn lengths(root: &VirtualGroup) -> BTreeMap<String, u64> {
 
 fn dimension(input: &ItemInput<'_>, times: Option<&Times>, name: &str, length: u64) -> Value {
     let is_joined = name == input.declaration.options.concat_dim;
-    let coordinate = input.root().arrays.get(name).filter(|array| is_coordinate(name, array));
+    let coordinate = input
+        .root()
+        .arrays
+        .get(name)
+        .filter(|array| is_coordinate(name, array));
     let axis = coordinate.and_then(|array| axis_of(name, &array.attributes));
     if axis == Some(Axis::T) || (is_joined && times.is_some()) {
-        return temporal(times.filter(|_| is_joined), input.combined.step.as_deref().filter(|_| is_joined));
+        return temporal(
+            times.filter(|_| is_joined),
+            input.combined.step.as_deref().filter(|_| is_joined),
+        );
     }
     let mut out = coordinate.map(describe).unwrap_or_default();
     let known = coordinate.and_then(values::inlined);
@@ -58,7 +71,9 @@ fn dimension(input: &ItemInput<'_>, times: Option<&Times>, name: &str, length: u
     let few = known.filter(|values| !values.is_empty() && values.len() <= MOST_VALUES);
     let is_text = |values: &[Value]| values.iter().all(Value::is_string);
     let few = few.filter(|values| numbers.is_some() || is_text(values));
-    let kind = coordinate.zip(axis).and_then(|(array, axis)| spatial(name, array, axis, range.is_some()));
+    let kind = coordinate
+        .zip(axis)
+        .and_then(|(array, axis)| spatial(name, array, axis, range.is_some()));
     match (kind, range) {
         (Some(kind), Some(range)) => {
             out.extend(kind);
@@ -67,7 +82,10 @@ fn dimension(input: &ItemInput<'_>, times: Option<&Times>, name: &str, length: u
         (_, range) => {
             out.insert(String::from("type"), json!("other"));
             let last = length.saturating_sub(1);
-            out.insert(String::from("extent"), range.map_or_else(|| json!([0, last]), |range| json!(range)));
+            out.insert(
+                String::from("extent"),
+                range.map_or_else(|| json!([0, last]), |range| json!(range)),
+            );
         }
     }
     if let Some(values) = few {
@@ -81,7 +99,12 @@ fn dimension(input: &ItemInput<'_>, times: Option<&Times>, name: &str, length: u
 
 /// Type and axis of a spatial dimension. Rotated and projected ones have no reference system that could be
 /// named, and the extension takes none for EPSG:4326: they stay what they are, others.
-fn spatial(name: &str, array: &VirtualArray, axis: Axis, is_known: bool) -> Option<Map<String, Value>> {
+fn spatial(
+    name: &str,
+    array: &VirtualArray,
+    axis: Axis,
+    is_known: bool,
+) -> Option<Map<String, Value>> {
     let letter = match axis {
         Axis::X | Axis::Y if geographic_of(name, &array.attributes).is_none() => return None,
         Axis::X => "x",
@@ -100,13 +123,19 @@ fn spatial(name: &str, array: &VirtualArray, axis: Axis, is_known: bool) -> Opti
 
 /// A dimension of time; of another one than that of the series nothing is known.
 fn temporal(times: Option<&Times>, step: Option<&str>) -> Value {
-    let extent = times.map_or_else(|| json!([null, null]), |times| json!([times.start, times.end]));
+    let extent = times.map_or_else(
+        || json!([null, null]),
+        |times| json!([times.start, times.end]),
+    );
     json!({"type": "temporal", "extent": extent, "step": step})
 }
 
 fn variable(array: &VirtualArray, is_data: bool) -> Value {
     let mut out = describe(array);
-    out.insert(String::from("type"), json!(if is_data { "data" } else { "auxiliary" }));
+    out.insert(
+        String::from("type"),
+        json!(if is_data { "data" } else { "auxiliary" }),
+    );
     out.insert(String::from("dimensions"), json!(array.dimension_names));
     out.insert(String::from("data_type"), json!(data_type(array)));
     Value::Object(out)
@@ -114,7 +143,13 @@ fn variable(array: &VirtualArray, is_data: bool) -> Value {
 
 /// Unit and long name, where there are such.
 fn describe(array: &VirtualArray) -> Map<String, Value> {
-    let text = |name: &str| array.attributes.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let text = |name: &str| {
+        array
+            .attributes
+            .get(name)
+            .and_then(Value::as_str)
+            .filter(|text| !text.is_empty())
+    };
     let unit = text("units").map(|unit| (String::from("unit"), json!(unit)));
     let name = text("long_name").or_else(|| text("standard_name"));
     let description = name.map(|name| (String::from("description"), json!(name)));

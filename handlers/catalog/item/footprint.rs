@@ -10,9 +10,14 @@ use super::ItemInput;
 ///
 /// Across the antimeridian (west greater than east) it is cut in two, as GeoJSON asks for.
 pub(super) fn geometry(extent: Option<[f64; 4]>) -> Value {
-    let Some([west, south, east, north]) = extent else { return Value::Null };
+    let Some([west, south, east, north]) = extent else {
+        return Value::Null;
+    };
     if west > east {
-        let parts = [ring(west, south, 180.0, north), ring(-180.0, south, east, north)];
+        let parts = [
+            ring(west, south, 180.0, north),
+            ring(-180.0, south, east, north),
+        ];
         return json!({"type": "MultiPolygon", "coordinates": [[parts[0]], [parts[1]]]});
     }
     if west == east && south == north {
@@ -26,7 +31,13 @@ pub(super) fn geometry(extent: Option<[f64; 4]>) -> Value {
 
 /// Counter-clockwise, closed.
 fn ring(west: f64, south: f64, east: f64, north: f64) -> [[f64; 2]; 5] {
-    [[west, south], [east, south], [east, north], [west, north], [west, south]]
+    [
+        [west, south],
+        [east, south],
+        [east, north],
+        [west, north],
+        [west, south],
+    ]
 }
 
 /// The `proj:*` fields: geographic coordinates on a grid of latitudes and longitudes, else an unknown system.
@@ -54,7 +65,10 @@ fn length_of(root: &VirtualGroup, wanted: Geographic) -> Option<u64> {
             && array.dimension_names.first() == Some(*name)
             && geographic_of(name, &array.attributes) == Some(wanted)
     };
-    root.arrays.iter().find(is_wanted).and_then(|(_, array)| array.shape.first().copied())
+    root.arrays
+        .iter()
+        .find(is_wanted)
+        .and_then(|(_, array)| array.shape.first().copied())
 }
 
 #[cfg(test)]

@@ -17,7 +17,14 @@ impl Times {
     pub(super) fn of(input: &ItemInput<'_>) -> Result<Option<Self>, ItemError> {
         let real = |iso: &String| to_real_day(iso).ok_or_else(|| ItemError::Time(iso.clone()));
         let range = input.combined.time_range.as_ref();
-        range.map(|(start, end)| Ok(Self { start: real(start)?, end: real(end)? })).transpose()
+        range
+            .map(|(start, end)| {
+                Ok(Self {
+                    start: real(start)?,
+                    end: real(end)?,
+                })
+            })
+            .transpose()
     }
 }
 
@@ -37,7 +44,10 @@ pub(super) fn properties(input: &ItemInput<'_>, times: Option<&Times>) -> Map<St
     set("start_datetime", json!(times.start));
     set("end_datetime", json!(times.end));
     set("landfall:time_range", json!(input.combined.time_range));
-    set("landfall:calendar", json!(input.combined.calendar.as_deref().unwrap_or("standard")));
+    set(
+        "landfall:calendar",
+        json!(input.combined.calendar.as_deref().unwrap_or("standard")),
+    );
     out
 }
 
@@ -50,7 +60,9 @@ fn to_real_day(iso: &str) -> Option<String> {
 }
 
 fn parse_day(text: &str) -> Option<DateTime> {
-    let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));
+    let (sign, digits) = text
+        .strip_prefix('-')
+        .map_or((1, text), |digits| (-1, digits));
     let mut parts = digits.splitn(3, '-');
     let year: i64 = parts.next()?.parse().ok()?;
     let mut next = || parts.next()?.parse::<u8>().ok();

@@ -6,7 +6,14 @@ use serde_json::Value;
 use virtualize::{VirtualArray, VirtualGroup};
 
 /// Attributes whose value names other variables.
-const NAMING: [&str; 6] = ["coordinates", "bounds", "climatology", "grid_mapping", "ancillary_variables", "cell_measures"];
+const NAMING: [&str; 6] = [
+    "coordinates",
+    "bounds",
+    "climatology",
+    "grid_mapping",
+    "ancillary_variables",
+    "cell_measures",
+];
 
 /// The auxiliary variables of a hierarchy, by path.
 #[derive(Debug)]
@@ -49,11 +56,17 @@ pub(super) fn is_coordinate(path: &str, array: &VirtualArray) -> bool {
 }
 
 fn named_by(array: &VirtualArray) -> impl Iterator<Item = String> + '_ {
-    NAMING.iter().filter_map(|attribute| array.attributes.get(*attribute)).flat_map(words)
+    NAMING
+        .iter()
+        .filter_map(|attribute| array.attributes.get(*attribute))
+        .flat_map(words)
 }
 
 /// Names in a list, such as `lat lon` or `area: areacella`.
 fn words(value: &Value) -> Vec<String> {
     let text = value.as_str().unwrap_or_default();
-    text.split_whitespace().filter(|word| !word.ends_with(':')).map(str::to_owned).collect()
+    text.split_whitespace()
+        .filter(|word| !word.ends_with(':'))
+        .map(str::to_owned)
+        .collect()
 }

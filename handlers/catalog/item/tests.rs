@@ -9,11 +9,17 @@ use crate::stores::blobs::BlobPath;
 use crate::stores::ledger::{Origin, ProcessingOptions, ProcessingStatus};
 
 fn attributes(pairs: &[(&str, &str)]) -> Map<String, Value> {
-    pairs.iter().map(|(key, text)| ((*key).to_owned(), json!(text))).collect()
+    pairs
+        .iter()
+        .map(|(key, text)| ((*key).to_owned(), json!(text)))
+        .collect()
 }
 
 fn doubles(name: &str, values: &[f64], pairs: &[(&str, &str)]) -> (String, VirtualArray) {
-    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let bytes: Vec<u8> = values
+        .iter()
+        .flat_map(|value| value.to_le_bytes())
+        .collect();
     let length = u64::try_from(values.len()).unwrap();
     let array = VirtualArray {
         shape: vec![length],
@@ -30,25 +36,59 @@ fn doubles(name: &str, values: &[f64], pairs: &[(&str, &str)]) -> (String, Virtu
 }
 
 fn dataset() -> VirtualDataset {
-    let time = doubles("time", &[15.0, 45.0], &[("units", "days since 2000-01-01"), ("calendar", "360_day")]);
-    let lat = doubles("lat", &[-45.0, 45.0], &[("units", "degrees_north"), ("long_name", "Latitude")]);
+    let time = doubles(
+        "time",
+        &[15.0, 45.0],
+        &[("units", "days since 2000-01-01"), ("calendar", "360_day")],
+    );
+    let lat = doubles(
+        "lat",
+        &[-45.0, 45.0],
+        &[("units", "degrees_north"), ("long_name", "Latitude")],
+    );
     let lon = doubles("lon", &[0.0, 90.0, 180.0], &[("units", "degrees_east")]);
-    let plev = doubles("plev", &[100_000.0, 85_000.0, 50_000.0], &[("units", "Pa"), ("positive", "down")]);
+    let plev = doubles(
+        "plev",
+        &[100_000.0, 85_000.0, 50_000.0],
+        &[("units", "Pa"), ("positive", "down")],
+    );
     let tas = VirtualArray {
         shape: vec![2, 3, 2, 3],
         chunk_shape: vec![1, 3, 2, 3],
         data_type: DataType::Float(4, ByteOrder::Little),
         dimension_names: ["time", "plev", "lat", "lon"].map(String::from).to_vec(),
-        attributes: attributes(&[("units", "K"), ("long_name", "Air Temperature"), ("grid_mapping", "crs")]),
+        attributes: attributes(&[
+            ("units", "K"),
+            ("long_name", "Air Temperature"),
+            ("grid_mapping", "crs"),
+        ]),
         chunks: ChunkManifest::new(),
         ..time.1.clone()
     };
-    let crs = VirtualArray { shape: vec![], chunk_shape: vec![], dimension_names: vec![], ..lat.1.clone() };
-    let arrays = [time, lat, lon, plev, (String::from("ta"), tas), (String::from("crs"), crs)];
-    let root = VirtualGroup { arrays: arrays.into(), ..VirtualGroup::default() };
+    let crs = VirtualArray {
+        shape: vec![],
+        chunk_shape: vec![],
+        dimension_names: vec![],
+        ..lat.1.clone()
+    };
+    let arrays = [
+        time,
+        lat,
+        lon,
+        plev,
+        (String::from("ta"), tas),
+        (String::from("crs"), crs),
+    ];
+    let root = VirtualGroup {
+        arrays: arrays.into(),
+        ..VirtualGroup::default()
+    };
     let mut dataset = VirtualDataset::new(Format::Netcdf4, root, 10);
     let url = "file:///b/ta_Amon_UKESM1-0-LL_ssp585_r1i1p1f2_gn_200001-200002.nc";
-    dataset.sources = vec![Source { url: String::from(url), ..Source::default() }];
+    dataset.sources = vec![Source {
+        url: String::from(url),
+        ..Source::default()
+    }];
     dataset
 }
 
@@ -102,7 +142,10 @@ fn combined() -> Combined {
         dataset: dataset(),
         order: vec![0],
         starts: vec![0],
-        time_range: Some((String::from("2000-01-16T00:00:00Z"), String::from("2000-02-30T00:00:00Z"))),
+        time_range: Some((
+            String::from("2000-01-16T00:00:00Z"),
+            String::from("2000-02-30T00:00:00Z"),
+        )),
         calendar: Some(String::from("360_day")),
         step: Some(String::from("P1M")),
         findings: Vec::new(),
@@ -180,23 +223,42 @@ fn assets_lead_to_the_data() {
     let item = item(&combined());
     assert_eq!(item["id"], "cmip6-ta-day-ord3");
     assert_eq!(item["collection"], "CMIP6_ta");
-    assert_eq!(item["assets"]["zarr-store"]["href"], "http://127.0.0.1:7071/api/zarr/0123abcd/r2");
+    assert_eq!(
+        item["assets"]["zarr-store"]["href"],
+        "http://127.0.0.1:7071/api/zarr/0123abcd/r2"
+    );
     let reference = &item["assets"]["reference"];
-    assert_eq!(reference["href"], "abfs://silver/refs/combined/CMIP6_ta/day/ord3/r2/combined.json");
+    assert_eq!(
+        reference["href"],
+        "abfs://silver/refs/combined/CMIP6_ta/day/ord3/r2/combined.json"
+    );
     // A multihash of SHA-256: code 0x12, length 0x20.
-    assert_eq!(reference["file:checksum"], format!("1220{}", "ab".repeat(32)));
-    assert_eq!(item["assets"]["netcdf_source"]["href"], "abfs://bronze/cmip6/");
+    assert_eq!(
+        reference["file:checksum"],
+        format!("1220{}", "ab".repeat(32))
+    );
+    assert_eq!(
+        item["assets"]["netcdf_source"]["href"],
+        "abfs://bronze/cmip6/"
+    );
     assert!(item["assets"].get("thumbnail").is_none());
 }
 
 #[test]
 fn what_is_not_known_is_left_out() {
-    let item = item(&Combined { time_range: None, spatial_extent: None, ..combined() });
+    let item = item(&Combined {
+        time_range: None,
+        spatial_extent: None,
+        ..combined()
+    });
     assert_eq!(item["geometry"], Value::Null);
     assert!(item.get("bbox").is_none());
     assert_eq!(item["properties"]["datetime"], "1970-01-01T00:00:00Z");
     assert!(item["properties"].get("start_datetime").is_none());
-    assert_eq!(item["properties"]["cube:dimensions"]["time"]["extent"], json!([null, null]));
+    assert_eq!(
+        item["properties"]["cube:dimensions"]["time"]["extent"],
+        json!([null, null])
+    );
 }
 
 #[test]
@@ -207,7 +269,10 @@ fn a_grid_of_its_own_has_no_code() {
     let item = item(&combined);
     assert_eq!(item["properties"]["proj:code"], Value::Null);
     let lon = &item["properties"]["cube:dimensions"]["lon"];
-    assert_eq!((&lon["type"], &lon["unit"]), (&json!("other"), &json!("degrees")));
+    assert_eq!(
+        (&lon["type"], &lon["unit"]),
+        (&json!("other"), &json!("degrees"))
+    );
     assert!(lon.get("axis").is_none());
 }
 

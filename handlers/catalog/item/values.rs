@@ -6,13 +6,19 @@ use virtualize::{ChunkEntry, VirtualArray};
 
 /// All values of a one-dimensional variable, numbers or texts; `None` unless every chunk of it is inlined.
 pub(super) fn inlined(array: &VirtualArray) -> Option<Vec<Value>> {
-    let [length] = array.shape.as_slice() else { return None };
+    let [length] = array.shape.as_slice() else {
+        return None;
+    };
     let length = usize::try_from(*length).ok()?;
-    let size = usize::try_from(array.data_type.size()).ok().filter(|size| *size > 0)?;
+    let size = usize::try_from(array.data_type.size())
+        .ok()
+        .filter(|size| *size > 0)?;
     let chunks = array.chunk_grid().first().copied()?;
     let mut values = Vec::new();
     for number in 0..chunks {
-        let ChunkEntry::Inline(encoded) = array.chunks.get(number) else { return None };
+        let ChunkEntry::Inline(encoded) = array.chunks.get(number) else {
+            return None;
+        };
         let bytes = match array.codecs.as_slice() {
             [] => encoded.to_vec(),
             codecs => decode_chunk(&encoded, codecs, array.chunk_nbytes()?).ok()?,
@@ -27,7 +33,9 @@ pub(super) fn inlined(array: &VirtualArray) -> Option<Vec<Value>> {
 
 fn value(data_type: &DataType, element: &[u8]) -> Option<Value> {
     match data_type {
-        DataType::Int(..) | DataType::UInt(..) | DataType::Float(..) => Some(data_type.element_to_json(element)),
+        DataType::Int(..) | DataType::UInt(..) | DataType::Float(..) => {
+            Some(data_type.element_to_json(element))
+        }
         DataType::FixedString(_) => {
             let text = std::str::from_utf8(element).ok()?;
             Some(Value::from(text.trim_end_matches(['\0', ' '])))
@@ -51,9 +59,14 @@ pub(super) fn range(numbers: &[f64]) -> Option<[f64; 2]> {
 /// The step of regular values, within the rounding of 32-bit floats.
 pub(super) fn regular_step(numbers: &[f64]) -> Option<f64> {
     let (first, last) = (numbers.first()?, numbers.last()?);
-    let intervals = u32::try_from(numbers.len().checked_sub(1)?).ok().filter(|count| *count > 0)?;
+    let intervals = u32::try_from(numbers.len().checked_sub(1)?)
+        .ok()
+        .filter(|count| *count > 0)?;
     let step = (last - first) / f64::from(intervals);
-    let slack = 1e-6 * numbers.iter().fold(step.abs(), |most, value| most.max(value.abs()));
+    let slack = 1e-6
+        * numbers
+            .iter()
+            .fold(step.abs(), |most, value| most.max(value.abs()));
     let near = |pair: &[f64]| matches!(pair, [a, b] if (b - a - step).abs() <= slack);
     (step != 0.0 && numbers.windows(2).all(near)).then_some(step)
 }

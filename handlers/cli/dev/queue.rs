@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use local_host::{QueueError, QueueMessage, QueueSource};
 
 use crate::stores::queue::{EmbeddedQueue, QueuedMessage};
@@ -25,19 +26,29 @@ fn to_host(message: QueuedMessage) -> QueueMessage {
         dequeue_count: message.dequeue_count,
         pop_receipt: message.pop_receipt,
         inserted: message.inserted_at,
-        expires: jiff::Timestamp::MAX,
+        expires: Timestamp::MAX,
         next_visible: message.visible_at,
     }
 }
 
 #[async_trait]
 impl QueueSource for HostQueue {
-    async fn receive(&self, queue: &str, max: usize, visibility: Duration) -> Result<Vec<QueueMessage>, QueueError> {
+    async fn receive(
+        &self,
+        queue: &str,
+        max: usize,
+        visibility: Duration,
+    ) -> Result<Vec<QueueMessage>, QueueError> {
         let messages = self.0.receive(queue, max, visibility).await?;
         Ok(messages.into_iter().map(to_host).collect())
     }
 
-    async fn extend(&self, _: &str, message: &QueueMessage, visibility: Duration) -> Result<String, QueueError> {
+    async fn extend(
+        &self,
+        _: &str,
+        message: &QueueMessage,
+        visibility: Duration,
+    ) -> Result<String, QueueError> {
         Ok(self.0.extend(&message.id, &message.pop_receipt, visibility).await?)
     }
 
@@ -50,6 +61,7 @@ impl QueueSource for HostQueue {
     }
 
     async fn poison(&self, queue: &str, message: &QueueMessage) -> Result<(), QueueError> {
-        Ok(self.0.move_to(&message.id, &message.pop_receipt, &format!("{queue}-poison")).await.map(drop)?)
+        let target = format!("{queue}-poison");
+        Ok(self.0.move_to(&message.id, &message.pop_receipt, &target).await.map(drop)?)
     }
 }

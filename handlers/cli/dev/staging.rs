@@ -8,17 +8,50 @@ const HOST: &str = include_str!("../../../host.json");
 
 /// Every folder of `function-definitions/`; a test checks that none is missing.
 pub(crate) const FUNCTIONS: [(&str, &str); 11] = [
-    ("Api", include_str!("../../../function-definitions/Api/function.json")),
-    ("BlobEvent", include_str!("../../../function-definitions/BlobEvent/function.json")),
-    ("CombineDue", include_str!("../../../function-definitions/CombineDue/function.json")),
-    ("CombinePoison", include_str!("../../../function-definitions/CombinePoison/function.json")),
-    ("Health", include_str!("../../../function-definitions/Health/function.json")),
-    ("Livez", include_str!("../../../function-definitions/Livez/function.json")),
-    ("Readyz", include_str!("../../../function-definitions/Readyz/function.json")),
-    ("ReferenceDue", include_str!("../../../function-definitions/ReferenceDue/function.json")),
-    ("ReferencePoison", include_str!("../../../function-definitions/ReferencePoison/function.json")),
-    ("Sweep", include_str!("../../../function-definitions/Sweep/function.json")),
-    ("Zarr", include_str!("../../../function-definitions/Zarr/function.json")),
+    (
+        "Api",
+        include_str!("../../../function-definitions/Api/function.json"),
+    ),
+    (
+        "BlobEvent",
+        include_str!("../../../function-definitions/BlobEvent/function.json"),
+    ),
+    (
+        "CombineDue",
+        include_str!("../../../function-definitions/CombineDue/function.json"),
+    ),
+    (
+        "CombinePoison",
+        include_str!("../../../function-definitions/CombinePoison/function.json"),
+    ),
+    (
+        "Health",
+        include_str!("../../../function-definitions/Health/function.json"),
+    ),
+    (
+        "Livez",
+        include_str!("../../../function-definitions/Livez/function.json"),
+    ),
+    (
+        "Readyz",
+        include_str!("../../../function-definitions/Readyz/function.json"),
+    ),
+    (
+        "ReferenceDue",
+        include_str!("../../../function-definitions/ReferenceDue/function.json"),
+    ),
+    (
+        "ReferencePoison",
+        include_str!("../../../function-definitions/ReferencePoison/function.json"),
+    ),
+    (
+        "Sweep",
+        include_str!("../../../function-definitions/Sweep/function.json"),
+    ),
+    (
+        "Zarr",
+        include_str!("../../../function-definitions/Zarr/function.json"),
+    ),
 ];
 
 /// Writes `host.json` and the function folders below `app`.
@@ -27,7 +60,8 @@ pub(super) fn lay_out(app: &Path) -> anyhow::Result<()> {
     for (name, definition) in FUNCTIONS {
         let folder = app.join(name);
         std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
-        std::fs::write(folder.join("function.json"), definition).with_context(|| format!("writing {name}"))?;
+        std::fs::write(folder.join("function.json"), definition)
+            .with_context(|| format!("writing {name}"))?;
     }
     Ok(())
 }
@@ -45,7 +79,10 @@ mod tests {
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
-        let built_in: BTreeSet<String> = FUNCTIONS.iter().map(|(name, _)| (*name).to_owned()).collect();
+        let built_in: BTreeSet<String> = FUNCTIONS
+            .iter()
+            .map(|(name, _)| (*name).to_owned())
+            .collect();
         assert_eq!(built_in, on_disk);
     }
 }

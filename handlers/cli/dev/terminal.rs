@@ -19,7 +19,11 @@ pub(super) struct Terminal {
 impl Terminal {
     /// A terminal that prints the handler's lines as they are (`json`), or a story.
     pub(super) fn new(json: bool) -> Self {
-        Self { json, bars: MultiProgress::new(), series: BTreeMap::new() }
+        Self {
+            json,
+            bars: MultiProgress::new(),
+            series: BTreeMap::new(),
+        }
     }
 
     /// Says where everything is.
@@ -39,19 +43,40 @@ impl Terminal {
         match event {
             HostEvent::HandlerLine(line) => self.handler_line(line),
             HostEvent::HandlerReady { elapsed } if !self.json => {
-                self.step("ready", &format!("the handler answered after {} ms", elapsed.as_millis()));
+                self.step(
+                    "ready",
+                    &format!("the handler answered after {} ms", elapsed.as_millis()),
+                );
             }
-            HostEvent::HandlerExited { status, expected: false } => {
-                self.step("restart", &format!("the handler ended ({status}) and is started again"));
+            HostEvent::HandlerExited {
+                status,
+                expected: false,
+            } => {
+                self.step(
+                    "restart",
+                    &format!("the handler ended ({status}) and is started again"),
+                );
             }
-            HostEvent::InvocationFailed { function, reason, .. } => {
+            HostEvent::InvocationFailed {
+                function, reason, ..
+            } => {
                 self.step("retry", &format!("{function}: {reason}"));
             }
             HostEvent::MessagePoisoned { queue, id } => {
-                self.step("poison", &format!("a message of {queue} failed too often ({id})"));
+                self.step(
+                    "poison",
+                    &format!("a message of {queue} failed too often ({id})"),
+                );
             }
-            HostEvent::EventDeadLettered { id, function, attempts } => {
-                self.step("dead", &format!("{function} would not take event {id} in {attempts} attempts"));
+            HostEvent::EventDeadLettered {
+                id,
+                function,
+                attempts,
+            } => {
+                self.step(
+                    "dead",
+                    &format!("{function} would not take event {id} in {attempts} attempts"),
+                );
             }
             _ => {}
         }
@@ -80,12 +105,18 @@ impl Terminal {
                     number("reference.bytes").div_ceil(1000),
                     number("elapsed_ms")
                 );
-                self.step("referenced", &format!("{}  ({cost})", message.trim_start_matches("Referenced ")));
+                self.step(
+                    "referenced",
+                    &format!("{}  ({cost})", message.trim_start_matches("Referenced ")),
+                );
                 self.fill(text("group.progress"));
             }
             "combined" => {
                 self.empty(text("dataset.id"));
-                self.step("combined", &format!("{} ({} ms)", text("dataset.id"), number("elapsed_ms")));
+                self.step(
+                    "combined",
+                    &format!("{} ({} ms)", text("dataset.id"), number("elapsed_ms")),
+                );
                 self.snippet(text("zarr.url"));
             }
             step @ ("blocked" | "failed") => {
@@ -119,10 +150,17 @@ impl Terminal {
 
     /// Shows how far a series has filled; `progress` is `dataset arrived/expected`.
     fn fill(&mut self, progress: &str) {
-        let Some((dataset, counts)) = progress.rsplit_once(' ') else { return };
-        let Some((arrived, expected)) = counts.split_once('/') else { return };
+        let Some((dataset, counts)) = progress.rsplit_once(' ') else {
+            return;
+        };
+        let Some((arrived, expected)) = counts.split_once('/') else {
+            return;
+        };
         let bars = &self.bars;
-        let bar = self.series.entry(dataset.to_owned()).or_insert_with(|| bars.add(new_bar(dataset)));
+        let bar = self
+            .series
+            .entry(dataset.to_owned())
+            .or_insert_with(|| bars.add(new_bar(dataset)));
         match expected.parse() {
             Ok(expected) => bar.set_length(expected),
             Err(_) => bar.unset_length(),
@@ -139,7 +177,8 @@ impl Terminal {
 
 fn new_bar(dataset: &str) -> ProgressBar {
     let bar = ProgressBar::no_length();
-    let style = ProgressStyle::with_template("          {spinner} {msg} {wide_bar} {pos}/{len} files");
+    let style =
+        ProgressStyle::with_template("          {spinner} {msg} {wide_bar} {pos}/{len} files");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.set_message(dataset.to_owned());
     bar.enable_steady_tick(Duration::from_millis(200));

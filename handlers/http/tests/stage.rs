@@ -9,7 +9,9 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use virtualize::dataset::{Attributes, Format, Layout};
 use virtualize::zarr::DataType;
-use virtualize::{ByteRange, ChunkManifest, Source, SourceId, VirtualArray, VirtualDataset, VirtualGroup, zarr};
+use virtualize::{
+    ByteRange, ChunkManifest, Source, SourceId, VirtualArray, VirtualDataset, VirtualGroup, zarr,
+};
 use warp::http::Response;
 
 use crate::config::{Config, HttpConfig, PipelineConfig, StorageConfig};
@@ -17,8 +19,8 @@ use crate::http::{App, routes};
 use crate::pipeline::Pipeline;
 use crate::stores::blobs::{BlobPath, Blobs, LocalBlobs, PutCondition};
 use crate::stores::ledger::{
-    Claimed, Declaration, Declared, Expected, FileOutcome, Landing, Lease, Ledger, Origin, ProcessingOptions,
-    PublishedCombine, Recorded, SqliteLedger,
+    Claimed, Declaration, Declared, Expected, FileOutcome, Landing, Lease, Ledger, Origin,
+    ProcessingOptions, PublishedCombine, Recorded, SqliteLedger,
 };
 use crate::stores::queue::EmbeddedQueue;
 use crate::{group, reference};
@@ -53,8 +55,20 @@ impl Stage {
         std::fs::write(bronze.join("b.nc"), b"__yz").unwrap();
         let app = Arc::new(app(config(&folder, open_access)));
         let declared = publish(&app).await;
-        let Declared { group, asset_id, request_id, .. } = declared;
-        Self { folder, app, release_id: group.release_id, job_id: group.job_id, asset_id, request_id }
+        let Declared {
+            group,
+            asset_id,
+            request_id,
+            ..
+        } = declared;
+        Self {
+            folder,
+            app,
+            release_id: group.release_id,
+            job_id: group.job_id,
+            asset_id,
+            request_id,
+        }
     }
 
     pub(super) fn bronze(&self) -> PathBuf {
@@ -75,7 +89,12 @@ impl Stage {
         self.request("GET", key, &[]).await
     }
 
-    pub(super) async fn request(&self, method: &str, key: &str, headers: &[(&str, &str)]) -> Response<Bytes> {
+    pub(super) async fn request(
+        &self,
+        method: &str,
+        key: &str,
+        headers: &[(&str, &str)],
+    ) -> Response<Bytes> {
         self.send(method, &self.path(key), headers, "").await
     }
 
@@ -133,7 +152,12 @@ fn app(config: Config) -> App {
     let blobs: Arc<dyn Blobs> = Arc::new(LocalBlobs::new(&storage.bronze_dir, &storage.silver_dir));
     let ledger: Arc<dyn Ledger> = Arc::new(SqliteLedger::open(&storage.database).unwrap());
     let queue = Arc::new(EmbeddedQueue::open(&storage.database).unwrap());
-    let pipeline = Arc::new(Pipeline::new(config.clone(), Arc::clone(&blobs), Arc::clone(&ledger), queue));
+    let pipeline = Arc::new(Pipeline::new(
+        config.clone(),
+        Arc::clone(&blobs),
+        Arc::clone(&ledger),
+        queue,
+    ));
     App::new(config, blobs, ledger, pipeline)
 }
 
@@ -143,24 +167,69 @@ async fn publish(app: &App) -> Declared {
     let declared = app.ledger.declare_group(&declaration(now)).await.unwrap();
     let mut sources = Vec::new();
     for name in ["a.nc", "b.nc"] {
-        let info = app.blobs.head(&BlobPath::new("local", "bronze", name)).await.unwrap();
-        let landing =
-            Landing { path: info.path.clone(), etag: info.etag.clone(), size: info.length, sequencer: None, at: now };
-        let Recorded::New(file) = app.ledger.record_landed(&landing).await.unwrap() else { panic!("{name} is new") };
+        let info = app
+            .blobs
+            .head(&BlobPath::new("local", "bronze", name))
+            .await
+            .unwrap();
+        let landing = Landing {
+            path: info.path.clone(),
+            etag: info.etag.clone(),
+            size: info.length,
+            sequencer: None,
+            at: now,
+        };
+        let Recorded::New(file) = app.ledger.record_landed(&landing).await.unwrap() else {
+            panic!("{name} is new")
+        };
         let reference_path = reference::reference_name(&info.path);
-        let outcome = FileOutcome::Referenced { reference_path, findings: Vec::new(), span: None };
-        assert!(app.ledger.record_outcome(file.id, &info.etag, &outcome).await.unwrap());
-        app.ledger.add_member(&declared.group.id, file.id, false).await.unwrap();
+        let outcome = FileOutcome::Referenced {
+            reference_path,
+            findings: Vec::new(),
+            span: None,
+        };
+        assert!(
+            app.ledger
+                .record_outcome(file.id, &info.etag, &outcome)
+                .await
+                .unwrap()
+        );
+        app.ledger
+            .add_member(&declared.group.id, file.id, false)
+            .await
+            .unwrap();
         let url = app.blobs.reference_url(&info.path);
-        sources.push(Source { url, etag: Some(info.etag), length: info.length, last_modified: None });
+        sources.push(Source {
+            url,
+            etag: Some(info.etag),
+            length: info.length,
+            last_modified: None,
+        });
     }
     let document = reference::render(&dataset(sources)).unwrap();
     let at = BlobPath::new("local", "silver", BLOB_PATH);
-    app.blobs.put(&at, document, PutCondition::IfAbsent).await.unwrap();
-    let settled = app.ledger.settle(&declared.group.id, group::judge, now).await.unwrap();
-    let lease = Lease { runner: String::from("test"), now, until: Timestamp::MAX };
-    let claimed = app.ledger.claim(&declared.group.id, settled.group.generation, &lease).await.unwrap();
-    let Claimed::Ours(claim) = claimed else { panic!("the group is due: {claimed:?}") };
+    app.blobs
+        .put(&at, document, PutCondition::IfAbsent)
+        .await
+        .unwrap();
+    let settled = app
+        .ledger
+        .settle(&declared.group.id, group::judge, now)
+        .await
+        .unwrap();
+    let lease = Lease {
+        runner: String::from("test"),
+        now,
+        until: Timestamp::MAX,
+    };
+    let claimed = app
+        .ledger
+        .claim(&declared.group.id, settled.group.generation, &lease)
+        .await
+        .unwrap();
+    let Claimed::Ours(claim) = claimed else {
+        panic!("the group is due: {claimed:?}")
+    };
     assert!(app.ledger.publish(&claim, &published(now)).await.unwrap());
     declared
 }
@@ -177,7 +246,10 @@ fn declaration(at: Timestamp) -> Declaration {
         description: None,
         prefix: BlobPath::new("local", "bronze", ""),
         stem: String::new(),
-        options: ProcessingOptions { expected, ..ProcessingOptions::default() },
+        options: ProcessingOptions {
+            expected,
+            ..ProcessingOptions::default()
+        },
         at,
     }
 }
@@ -195,7 +267,8 @@ fn published(at: Timestamp) -> PublishedCombine {
 }
 
 fn dataset(sources: Vec<Source>) -> VirtualDataset {
-    let attributes = |name: &str, text: &str| Attributes::from_iter([(name.to_owned(), json!(text))]);
+    let attributes =
+        |name: &str, text: &str| Attributes::from_iter([(name.to_owned(), json!(text))]);
     let mut chunks = ChunkManifest::new();
     chunks.push(0, SourceId(0), ByteRange::new(4, 2));
     chunks.push(1, SourceId(1), ByteRange::new(2, 2));
@@ -216,6 +289,13 @@ fn dataset(sources: Vec<Source>) -> VirtualDataset {
         ..v.clone()
     };
     let arrays = [(String::from("v"), v), (String::from("x"), x)].into();
-    let root = VirtualGroup { attributes: attributes("title", "numbers"), arrays, ..VirtualGroup::default() };
-    VirtualDataset { sources, ..VirtualDataset::new(Format::Netcdf4, root, 0) }
+    let root = VirtualGroup {
+        attributes: attributes("title", "numbers"),
+        arrays,
+        ..VirtualGroup::default()
+    };
+    VirtualDataset {
+        sources,
+        ..VirtualDataset::new(Format::Netcdf4, root, 0)
+    }
 }

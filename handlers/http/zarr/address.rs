@@ -24,21 +24,35 @@ impl Address {
         let segments = rest.split('/').map(decode).collect::<Option<Vec<_>>>();
         let segments = segments.ok_or_else(|| ApiError::not_found("the key is not UTF-8"))?;
         let no_revision = || ApiError::gone("there is no such revision");
-        let [release_id, revision, key @ ..] = segments.as_slice() else { return Err(no_revision()) };
-        let revision = revision.strip_prefix('r').and_then(number).ok_or_else(no_revision)?;
+        let [release_id, revision, key @ ..] = segments.as_slice() else {
+            return Err(no_revision());
+        };
+        let revision = revision
+            .strip_prefix('r')
+            .and_then(number)
+            .ok_or_else(no_revision)?;
         let key = match key {
             [token, key @ ..] if token.starts_with('~') => key,
             key => key,
         };
-        if key.iter().any(|part| matches!(part.as_str(), "" | "." | "..") || part.contains(['/', '\\', '\0'])) {
+        if key.iter().any(|part| {
+            matches!(part.as_str(), "" | "." | "..") || part.contains(['/', '\\', '\0'])
+        }) {
             return Err(ApiError::not_found("there is no such key"));
         }
-        Ok(Self { release_id: release_id.clone(), revision, key: key.join("/") })
+        Ok(Self {
+            release_id: release_id.clone(),
+            revision,
+            key: key.join("/"),
+        })
     }
 }
 
 fn decode(segment: &str) -> Option<String> {
-    percent_decode_str(segment).decode_utf8().ok().map(std::borrow::Cow::into_owned)
+    percent_decode_str(segment)
+        .decode_utf8()
+        .ok()
+        .map(std::borrow::Cow::into_owned)
 }
 
 /// A number as it is printed: digits, no sign, no leading zero.
@@ -60,9 +74,21 @@ mod tests {
     #[case("/api/zarr/ab/r1/%2541/0", "ab", 1, "%41/0")]
     #[case("/api/zarr/ab/r1/~secret/tas/0", "ab", 1, "tas/0")]
     #[case("/api/zarr/ab/r1", "ab", 1, "")]
-    fn an_address_is_read(#[case] path: &str, #[case] release: &str, #[case] revision: i64, #[case] key: &str) {
+    fn an_address_is_read(
+        #[case] path: &str,
+        #[case] release: &str,
+        #[case] revision: i64,
+        #[case] key: &str,
+    ) {
         let address = Address::parse(path).unwrap();
-        assert_eq!((address.release_id.as_str(), address.revision, address.key.as_str()), (release, revision, key));
+        assert_eq!(
+            (
+                address.release_id.as_str(),
+                address.revision,
+                address.key.as_str()
+            ),
+            (release, revision, key)
+        );
     }
 
     #[rstest]

@@ -25,18 +25,30 @@ pub(super) struct Body {
 impl Body {
     pub(super) fn new(bytes: Bytes, media_type: &'static str) -> Self {
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        Self { bytes, length, media_type }
+        Self {
+            bytes,
+            length,
+            media_type,
+        }
     }
 
     /// For HEAD, where the bytes need not be fetched.
     pub(super) const fn length_only(length: u64, media_type: &'static str) -> Self {
-        Self { bytes: Bytes::new(), length, media_type }
+        Self {
+            bytes: Bytes::new(),
+            length,
+            media_type,
+        }
     }
 
     /// The answer to HEAD.
     pub(super) fn into_head(self, etag: &str) -> Answer {
         let mut answer = self.start(StatusCode::OK, Bytes::new(), etag);
-        put(answer.headers_mut(), header::CONTENT_LENGTH, &self.length.to_string());
+        put(
+            answer.headers_mut(),
+            header::CONTENT_LENGTH,
+            &self.length.to_string(),
+        );
         answer
     }
 
@@ -44,12 +56,16 @@ impl Body {
     pub(super) fn into_answer(self, headers: &HeaderMap, etag: &str) -> Answer {
         let (status, bytes, range) = match asked(headers, etag, self.length) {
             Asked::Everything => return self.start(StatusCode::OK, self.bytes.clone(), etag),
-            Asked::Part(start, end) => {
-                (StatusCode::PARTIAL_CONTENT, part(&self.bytes, start, end), format!("bytes {start}-{end}/{}", self.length))
-            }
-            Asked::Outside => {
-                (StatusCode::RANGE_NOT_SATISFIABLE, Bytes::new(), format!("bytes */{}", self.length))
-            }
+            Asked::Part(start, end) => (
+                StatusCode::PARTIAL_CONTENT,
+                part(&self.bytes, start, end),
+                format!("bytes {start}-{end}/{}", self.length),
+            ),
+            Asked::Outside => (
+                StatusCode::RANGE_NOT_SATISFIABLE,
+                Bytes::new(),
+                format!("bytes */{}", self.length),
+            ),
         };
         let mut answer = self.start(status, bytes, etag);
         put(answer.headers_mut(), header::CONTENT_RANGE, &range);
@@ -60,7 +76,10 @@ impl Body {
         let mut answer = Response::new(bytes);
         *answer.status_mut() = status;
         let headers = answer.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.media_type));
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static(self.media_type),
+        );
         headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         put_caching(headers, etag);
         answer
@@ -81,14 +100,24 @@ fn put_caching(headers: &mut HeaderMap, etag: &str) {
 /// A strong entity tag for what follows from `version`.
 pub(super) fn etag_of(version: &str) -> String {
     let digest = Sha256::digest(version.as_bytes());
-    let digits: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let digits: String = digest
+        .iter()
+        .take(16)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     format!("\"{digits}\"")
 }
 
 /// Whether the client has this version already (RFC 9110 §13.1.2: compared weakly).
 pub(super) fn is_known(headers: &HeaderMap, etag: &str) -> bool {
-    let lists = headers.get_all(header::IF_NONE_MATCH).into_iter().filter_map(|value| value.to_str().ok());
-    lists.flat_map(|list| list.split(',')).map(str::trim).any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
+    let lists = headers
+        .get_all(header::IF_NONE_MATCH)
+        .into_iter()
+        .filter_map(|value| value.to_str().ok());
+    lists
+        .flat_map(|list| list.split(','))
+        .map(str::trim)
+        .any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
 }
 
 /// 304.
@@ -104,7 +133,11 @@ pub(super) fn with_cors(mut answer: Answer, origin: Option<&str>) -> Answer {
     if let Some(origin) = origin {
         let headers = answer.headers_mut();
         put(headers, header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        put(headers, header::ACCESS_CONTROL_EXPOSE_HEADERS, "ETag, Content-Range, Content-Length");
+        put(
+            headers,
+            header::ACCESS_CONTROL_EXPOSE_HEADERS,
+            "ETag, Content-Range, Content-Length",
+        );
     }
     answer
 }
@@ -125,7 +158,9 @@ fn asked(headers: &HeaderMap, etag: &str, length: u64) -> Asked {
         return Asked::Everything;
     }
     let range = text(header::RANGE).and_then(|range| range.strip_prefix("bytes="));
-    let Some((start, end)) = range.and_then(|range| range.split_once('-')) else { return Asked::Everything };
+    let Some((start, end)) = range.and_then(|range| range.split_once('-')) else {
+        return Asked::Everything;
+    };
     let number = |text: &str| text.trim().parse::<u64>().ok();
     let last = length.saturating_sub(1);
     match (number(start), number(end)) {
@@ -141,8 +176,12 @@ fn asked(headers: &HeaderMap, etag: &str, length: u64) -> Asked {
 }
 
 fn part(bytes: &Bytes, start: u64, end: u64) -> Bytes {
-    let start = usize::try_from(start).unwrap_or(usize::MAX).min(bytes.len());
-    let end = usize::try_from(end).map_or(bytes.len(), |end| end.saturating_add(1)).clamp(start, bytes.len());
+    let start = usize::try_from(start)
+        .unwrap_or(usize::MAX)
+        .min(bytes.len());
+    let end = usize::try_from(end)
+        .map_or(bytes.len(), |end| end.saturating_add(1))
+        .clamp(start, bytes.len());
     bytes.slice(start..end)
 }
 
@@ -179,7 +218,8 @@ mod tests {
     #[case("*", true)]
     #[case("\"b\"", false)]
     fn a_known_version_is_not_sent_again(#[case] list: &'static str, #[case] known: bool) {
-        let headers = HeaderMap::from_iter([(header::IF_NONE_MATCH, HeaderValue::from_static(list))]);
+        let headers =
+            HeaderMap::from_iter([(header::IF_NONE_MATCH, HeaderValue::from_static(list))]);
         assert_eq!(is_known(&headers, "\"a\""), known);
     }
 }

@@ -59,10 +59,15 @@ impl Entry {
 impl Store {
     pub(super) fn new(dataset: VirtualDataset) -> Self {
         let documents = zarr::metadata_documents(&dataset.root);
-        let mut metadata: BTreeMap<String, Bytes> =
-            documents.into_iter().map(|(key, document)| (key, Bytes::from(document.to_string()))).collect();
+        let mut metadata: BTreeMap<String, Bytes> = documents
+            .into_iter()
+            .map(|(key, document)| (key, Bytes::from(document.to_string())))
+            .collect();
         let consolidated = zarr::consolidated_metadata(&dataset.root);
-        metadata.insert(String::from(".zmetadata"), Bytes::from(consolidated.to_string()));
+        metadata.insert(
+            String::from(".zmetadata"),
+            Bytes::from(consolidated.to_string()),
+        );
         Self { dataset, metadata }
     }
 
@@ -74,7 +79,8 @@ impl Store {
         if key == "combined.json" {
             return Entry::Document;
         }
-        self.chunk(key).unwrap_or(Entry::Absent("there is no such key"))
+        self.chunk(key)
+            .unwrap_or(Entry::Absent("there is no such key"))
     }
 
     fn chunk(&self, key: &str) -> Option<Entry> {
@@ -90,7 +96,11 @@ impl Store {
             ChunkEntry::Virtual { source, range } => {
                 let source = self.dataset.source(source)?;
                 let etag = source.etag.clone().unwrap_or_default();
-                Entry::Virtual(VirtualChunk { url: source.url.clone(), etag, range })
+                Entry::Virtual(VirtualChunk {
+                    url: source.url.clone(),
+                    etag,
+                    range,
+                })
             }
         })
     }
@@ -106,14 +116,22 @@ pub struct Stores {
 }
 
 impl Stores {
-    pub(super) async fn get(&self, app: &App, address: &Address, at: &BlobPath) -> Result<Arc<Store>, ApiError> {
+    pub(super) async fn get(
+        &self,
+        app: &App,
+        address: &Address,
+        at: &BlobPath,
+    ) -> Result<Arc<Store>, ApiError> {
         let slot = self.slot((address.release_id.clone(), address.revision));
         slot.get_or_try_init(|| load(app, at)).await.cloned()
     }
 
     fn slot(&self, id: (String, i64)) -> Slot {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = slots.iter().position(|(other, _)| *other == id).and_then(|at| slots.remove(at));
+        let found = slots
+            .iter()
+            .position(|(other, _)| *other == id)
+            .and_then(|at| slots.remove(at));
         let (id, slot) = found.unwrap_or_else(|| (id, Slot::default()));
         slots.push_front((id, Arc::clone(&slot)));
         slots.truncate(KEPT);
@@ -123,8 +141,11 @@ impl Stores {
 
 async fn load(app: &App, at: &BlobPath) -> Result<Arc<Store>, ApiError> {
     let (document, _) = app.blobs.get(at).await.map_err(document_error)?;
-    let parsed = tokio::task::spawn_blocking(move || kerchunk::json::read(&document).map(Store::new)).await;
-    let store = parsed.map_err(ApiError::internal)?.map_err(ApiError::internal)?;
+    let parsed =
+        tokio::task::spawn_blocking(move || kerchunk::json::read(&document).map(Store::new)).await;
+    let store = parsed
+        .map_err(ApiError::internal)?
+        .map_err(ApiError::internal)?;
     tracing::debug!(blob.url = %at.short(), "Loaded the store of a revision");
     Ok(Arc::new(store))
 }
@@ -153,6 +174,9 @@ mod tests {
         for revision in 50..66 {
             slot(revision);
         }
-        assert!(!Arc::ptr_eq(&first, &slot(1)), "sixteen others were used after it");
+        assert!(
+            !Arc::ptr_eq(&first, &slot(1)),
+            "sixteen others were used after it"
+        );
     }
 }

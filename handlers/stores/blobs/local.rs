@@ -39,12 +39,16 @@ impl LocalBlobs {
             (String::from("bronze"), container(bronze.into(), false)),
             (String::from("silver"), container(silver.into(), true)),
         ]);
-        Self { containers, writing: Arc::default() }
+        Self {
+            containers,
+            writing: Arc::default(),
+        }
     }
 
     /// The version of a local file: size, change time in nanoseconds and inode.
     pub fn etag(metadata: &std::fs::Metadata) -> String {
-        let nanoseconds = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
+        let nanoseconds =
+            i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
         format!("{:x}-{nanoseconds:x}-{:x}", metadata.size(), metadata.ino())
     }
 
@@ -58,15 +62,24 @@ impl LocalBlobs {
     }
 
     fn container(&self, path: &BlobPath) -> Result<&Container, BlobError> {
-        let known = self.containers.get(&path.container).filter(|_| path.account == "local");
+        let known = self
+            .containers
+            .get(&path.container)
+            .filter(|_| path.account == "local");
         known.ok_or_else(|| BlobError::NoContainer(path.container.clone()))
     }
 
     fn writable(&self, path: &BlobPath) -> Result<PathBuf, BlobError> {
         let container = self.container(path)?;
         if !container.writable {
-            let source = io::Error::new(io::ErrorKind::ReadOnlyFilesystem, "sources are never written");
-            return Err(BlobError::Denied { path: path.clone(), source });
+            let source = io::Error::new(
+                io::ErrorKind::ReadOnlyFilesystem,
+                "sources are never written",
+            );
+            return Err(BlobError::Denied {
+                path: path.clone(),
+                source,
+            });
         }
         Ok(container.folder.join(relative(path)?))
     }
@@ -75,8 +88,12 @@ impl LocalBlobs {
 /// The name as a relative path without any way up.
 fn relative(path: &BlobPath) -> Result<&Path, BlobError> {
     let name = Path::new(&path.blob);
-    let plain = name.components().all(|part| matches!(part, std::path::Component::Normal(_)));
-    plain.then_some(name).ok_or_else(|| BlobError::NotFound(path.clone()))
+    let plain = name
+        .components()
+        .all(|part| matches!(part, std::path::Component::Normal(_)));
+    plain
+        .then_some(name)
+        .ok_or_else(|| BlobError::NotFound(path.clone()))
 }
 
 fn failure(path: &BlobPath, source: io::Error) -> BlobError {
@@ -89,7 +106,10 @@ fn failure(path: &BlobPath, source: io::Error) -> BlobError {
 }
 
 fn info(path: &BlobPath, metadata: &std::fs::Metadata) -> BlobInfo {
-    let modified = metadata.modified().ok().and_then(|time| jiff::Timestamp::try_from(time).ok());
+    let modified = metadata
+        .modified()
+        .ok()
+        .and_then(|time| jiff::Timestamp::try_from(time).ok());
     BlobInfo {
         path: path.clone(),
         etag: LocalBlobs::etag(metadata),
@@ -107,25 +127,47 @@ fn head(path: &BlobPath, file: &Path) -> Result<BlobInfo, BlobError> {
 }
 
 fn read_range(path: &BlobPath, file: &std::fs::File, range: ByteRange) -> Result<Bytes, BlobError> {
-    let out_of_range = || BlobError::OutOfRange { path: path.clone(), start: range.start, len: range.len };
-    let length = file.metadata().map_err(|source| failure(path, source))?.size();
-    if range.start.checked_add(range.len).is_none_or(|end| end > length) {
+    let out_of_range = || BlobError::OutOfRange {
+        path: path.clone(),
+        start: range.start,
+        len: range.len,
+    };
+    let length = file
+        .metadata()
+        .map_err(|source| failure(path, source))?
+        .size();
+    if range
+        .start
+        .checked_add(range.len)
+        .is_none_or(|end| end > length)
+    {
         return Err(out_of_range());
     }
     let mut bytes = vec![0; usize::try_from(range.len).map_err(|_| out_of_range())?];
-    file.read_exact_at(&mut bytes, range.start).map_err(|source| failure(path, source))?;
+    file.read_exact_at(&mut bytes, range.start)
+        .map_err(|source| failure(path, source))?;
     Ok(bytes.into())
 }
 
 /// Ranges of the version `etag`; the version is checked on the open file, and by name after reading.
-fn get_ranges(path: &BlobPath, name: &Path, etag: &str, ranges: &[ByteRange]) -> Result<Vec<Bytes>, BlobError> {
+fn get_ranges(
+    path: &BlobPath,
+    name: &Path,
+    etag: &str,
+    ranges: &[ByteRange],
+) -> Result<Vec<Bytes>, BlobError> {
     let file = std::fs::File::open(name).map_err(|source| failure(path, source))?;
     let check = |metadata: io::Result<std::fs::Metadata>| {
         let metadata = metadata.map_err(|source| failure(path, source))?;
-        (LocalBlobs::etag(&metadata) == etag).then_some(()).ok_or_else(|| BlobError::Changed(path.clone()))
+        (LocalBlobs::etag(&metadata) == etag)
+            .then_some(())
+            .ok_or_else(|| BlobError::Changed(path.clone()))
     };
     check(file.metadata())?;
-    let parts = ranges.iter().map(|range| read_range(path, &file, *range)).collect::<Result<Vec<_>, _>>()?;
+    let parts = ranges
+        .iter()
+        .map(|range| read_range(path, &file, *range))
+        .collect::<Result<Vec<_>, _>>()?;
     check(file.metadata())?;
     check(std::fs::metadata(name))?;
     Ok(parts)
@@ -139,7 +181,8 @@ fn write_whole(path: &BlobPath, name: &Path, bytes: &[u8]) -> Result<String, Blo
     }
     let number = TEMPORARY.fetch_add(1, Ordering::Relaxed);
     let temporary = name.with_added_extension(format!("{}-{number}.tmp", std::process::id()));
-    let written = std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, name));
+    let written =
+        std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, name));
     if let Err(source) = written {
         std::fs::remove_file(&temporary).ok();
         return Err(fail(source));
@@ -147,7 +190,12 @@ fn write_whole(path: &BlobPath, name: &Path, bytes: &[u8]) -> Result<String, Blo
     head(path, name).map(|info| info.etag)
 }
 
-fn put(path: &BlobPath, name: &Path, bytes: &[u8], condition: &PutCondition) -> Result<String, BlobError> {
+fn put(
+    path: &BlobPath,
+    name: &Path,
+    bytes: &[u8],
+    condition: &PutCondition,
+) -> Result<String, BlobError> {
     let present = match head(path, name) {
         Ok(info) => Some(info.etag),
         Err(BlobError::NotFound(_)) => None,
@@ -172,7 +220,9 @@ fn list(prefix: &BlobPath, root: &Path) -> Result<Vec<BlobInfo>, BlobError> {
         };
         for entry in entries {
             let entry = entry.map_err(|source| failure(prefix, source))?;
-            let Ok(metadata) = std::fs::metadata(entry.path()) else { continue };
+            let Ok(metadata) = std::fs::metadata(entry.path()) else {
+                continue;
+            };
             if metadata.is_dir() {
                 folders.push(entry.path());
             } else if let Some(name) = entry.path().strip_prefix(root).ok().and_then(Path::to_str) {
@@ -180,7 +230,9 @@ fn list(prefix: &BlobPath, root: &Path) -> Result<Vec<BlobInfo>, BlobError> {
             }
         }
     }
-    found.retain(|info| info.path.blob.starts_with(&prefix.blob) && !info.path.blob.ends_with(".tmp"));
+    found.retain(|info| {
+        info.path.blob.starts_with(&prefix.blob) && !info.path.blob.ends_with(".tmp")
+    });
     found.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(found)
 }
@@ -192,7 +244,10 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, BlobError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
-        Err(error) => Err(BlobError::Unavailable { path: path.clone(), source: io::Error::other(error) }),
+        Err(error) => Err(BlobError::Unavailable {
+            path: path.clone(),
+            source: io::Error::other(error),
+        }),
     }
 }
 
@@ -203,10 +258,18 @@ impl Blobs for LocalBlobs {
         blocking(&path.clone(), move || head(&path, &file)).await
     }
 
-    async fn get_ranges(&self, path: &BlobPath, etag: &str, ranges: &[ByteRange]) -> Result<Vec<Bytes>, BlobError> {
+    async fn get_ranges(
+        &self,
+        path: &BlobPath,
+        etag: &str,
+        ranges: &[ByteRange],
+    ) -> Result<Vec<Bytes>, BlobError> {
         let (path, file) = (path.clone(), self.file(path)?);
         let (etag, ranges) = (etag.to_owned(), ranges.to_vec());
-        blocking(&path.clone(), move || get_ranges(&path, &file, &etag, &ranges)).await
+        blocking(&path.clone(), move || {
+            get_ranges(&path, &file, &etag, &ranges)
+        })
+        .await
     }
 
     async fn get(&self, path: &BlobPath) -> Result<(Bytes, BlobInfo), BlobError> {
@@ -216,19 +279,31 @@ impl Blobs for LocalBlobs {
         Ok((parts.into_iter().next().unwrap_or_default(), info))
     }
 
-    async fn put(&self, path: &BlobPath, bytes: Bytes, condition: PutCondition) -> Result<String, BlobError> {
+    async fn put(
+        &self,
+        path: &BlobPath,
+        bytes: Bytes,
+        condition: PutCondition,
+    ) -> Result<String, BlobError> {
         let (path, file) = (path.clone(), self.writable(path)?);
         let writing = Arc::clone(&self.writing);
         blocking(&path.clone(), move || {
-            let _one_at_a_time = writing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let _one_at_a_time = writing
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
             put(&path, &file, &bytes, &condition)
         })
         .await
     }
 
     fn reference_url(&self, path: &BlobPath) -> String {
-        let file = self.file(path).map(|file| std::path::absolute(&file).unwrap_or(file));
-        file.map_or_else(|_| path.to_string(), |file| format!("file://{}", file.display()))
+        let file = self
+            .file(path)
+            .map(|file| std::path::absolute(&file).unwrap_or(file));
+        file.map_or_else(
+            |_| path.to_string(),
+            |file| format!("file://{}", file.display()),
+        )
     }
 
     fn path_of(&self, url: &str) -> Option<BlobPath> {
@@ -274,7 +349,10 @@ mod tests {
         std::fs::write(folder.path().join("bronze/a.nc"), b"0123456789").unwrap();
         let etag = blobs.head(&path).await.unwrap().etag;
         let range = [ByteRange::new(2, 3)];
-        assert_eq!(blobs.get_ranges(&path, &etag, &range).await.unwrap(), [Bytes::from_static(b"234")]);
+        assert_eq!(
+            blobs.get_ranges(&path, &etag, &range).await.unwrap(),
+            [Bytes::from_static(b"234")]
+        );
         std::fs::write(folder.path().join("bronze/a.nc"), b"0123456789a").unwrap();
         let again = blobs.get_ranges(&path, &etag, &range).await;
         assert!(matches!(again, Err(BlobError::Changed(_))));
@@ -284,12 +362,29 @@ mod tests {
     async fn writes_keep_their_condition() {
         let (_folder, blobs) = store();
         let path = BlobPath::new("local", "silver", "refs/a.json");
-        let first = blobs.put(&path, Bytes::from_static(b"1"), PutCondition::IfAbsent).await.unwrap();
-        let second = blobs.put(&path, Bytes::from_static(b"2"), PutCondition::IfAbsent).await;
+        let first = blobs
+            .put(&path, Bytes::from_static(b"1"), PutCondition::IfAbsent)
+            .await
+            .unwrap();
+        let second = blobs
+            .put(&path, Bytes::from_static(b"2"), PutCondition::IfAbsent)
+            .await;
         assert!(matches!(second, Err(BlobError::Exists(_))));
-        let third = blobs.put(&path, Bytes::from_static(b"33"), PutCondition::IfMatch(first.clone())).await;
+        let third = blobs
+            .put(
+                &path,
+                Bytes::from_static(b"33"),
+                PutCondition::IfMatch(first.clone()),
+            )
+            .await;
         assert!(third.is_ok());
-        let fourth = blobs.put(&path, Bytes::from_static(b"4"), PutCondition::IfMatch(first)).await;
+        let fourth = blobs
+            .put(
+                &path,
+                Bytes::from_static(b"4"),
+                PutCondition::IfMatch(first),
+            )
+            .await;
         assert!(matches!(fourth, Err(BlobError::Changed(_))));
         assert_eq!(blobs.get(&path).await.unwrap().0, Bytes::from_static(b"33"));
     }
@@ -299,9 +394,17 @@ mod tests {
         let (folder, blobs) = store();
         std::fs::write(folder.path().join("bronze/a.nc"), b"data").unwrap();
         let path = BlobPath::new("local", "bronze", "a.nc");
-        assert!(blobs.put(&path, Bytes::new(), PutCondition::Always).await.is_err());
+        assert!(
+            blobs
+                .put(&path, Bytes::new(), PutCondition::Always)
+                .await
+                .is_err()
+        );
         assert!(blobs.delete(&path).await.is_err());
-        assert_eq!(std::fs::read(folder.path().join("bronze/a.nc")).unwrap(), b"data");
+        assert_eq!(
+            std::fs::read(folder.path().join("bronze/a.nc")).unwrap(),
+            b"data"
+        );
     }
 
     #[tokio::test]
@@ -310,7 +413,10 @@ mod tests {
         std::fs::write(folder.path().join("secret"), b"data").unwrap();
         for name in ["../secret", "/etc/passwd", "a/../../secret"] {
             let path = BlobPath::new("local", "bronze", name);
-            assert!(matches!(blobs.head(&path).await, Err(BlobError::NotFound(_))), "{name}");
+            assert!(
+                matches!(blobs.head(&path).await, Err(BlobError::NotFound(_))),
+                "{name}"
+            );
         }
     }
 }

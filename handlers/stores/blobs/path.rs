@@ -28,8 +28,16 @@ pub struct ParseBlobPathError {
 
 impl BlobPath {
     /// The blob `blob` of a container.
-    pub fn new(account: impl Into<String>, container: impl Into<String>, blob: impl Into<String>) -> Self {
-        Self { account: account.into(), container: container.into(), blob: blob.into() }
+    pub fn new(
+        account: impl Into<String>,
+        container: impl Into<String>,
+        blob: impl Into<String>,
+    ) -> Self {
+        Self {
+            account: account.into(),
+            container: container.into(),
+            blob: blob.into(),
+        }
     }
 
     /// Another blob of the same container.
@@ -47,8 +55,13 @@ impl BlobPath {
     /// [`ParseBlobPathError`] for another scheme, a missing container, or a name with `.` or `..` segments.
     pub fn parse(text: &str, default_account: &str) -> Result<Self, ParseBlobPathError> {
         let bare = text.split_once('?').map_or(text, |(before, _)| before);
-        let fail = |problem| ParseBlobPathError { text: bare.to_owned(), problem };
-        let (scheme, rest) = bare.split_once("://").ok_or_else(|| fail("it has no scheme"))?;
+        let fail = |problem| ParseBlobPathError {
+            text: bare.to_owned(),
+            problem,
+        };
+        let (scheme, rest) = bare
+            .split_once("://")
+            .ok_or_else(|| fail("it has no scheme"))?;
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         let parsed = match scheme {
             "abfs" | "abfss" | "az" => match authority.split_once('@') {
@@ -57,10 +70,16 @@ impl BlobPath {
             },
             "https" => {
                 let (container, blob) = path.split_once('/').unwrap_or((path, ""));
-                let decoded = percent_decode_str(blob).decode_utf8().map_err(|_| fail("its name is not UTF-8"))?;
+                let decoded = percent_decode_str(blob)
+                    .decode_utf8()
+                    .map_err(|_| fail("its name is not UTF-8"))?;
                 let account = authority.strip_suffix(".blob.core.windows.net");
                 let account = account.or_else(|| authority.strip_suffix(".dfs.core.windows.net"));
-                Self::new(account.ok_or_else(|| fail("the host is no storage account"))?, container, decoded)
+                Self::new(
+                    account.ok_or_else(|| fail("the host is no storage account"))?,
+                    container,
+                    decoded,
+                )
             }
             _ => return Err(fail("the scheme is not abfs, abfss, az or https")),
         };
@@ -89,7 +108,9 @@ impl BlobPath {
 
     /// The last segment of the name.
     pub fn file_name(&self) -> &str {
-        self.blob.rsplit_once('/').map_or(self.blob.as_str(), |(_, name)| name)
+        self.blob
+            .rsplit_once('/')
+            .map_or(self.blob.as_str(), |(_, name)| name)
     }
 
     /// `abfs://container/name`, the form that people read.
@@ -104,7 +125,11 @@ fn account_of(host: &str) -> &str {
 
 impl fmt::Display for BlobPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "abfs://{}@{}/{}", self.container, self.account, self.blob)
+        write!(
+            f,
+            "abfs://{}@{}/{}",
+            self.container, self.account, self.blob
+        )
     }
 }
 
@@ -117,13 +142,31 @@ mod tests {
     #[rstest]
     #[case("abfs://bronze/a/b.nc", "home", "bronze", "a/b.nc")]
     #[case("az://bronze/a/b c.nc", "home", "bronze", "a/b c.nc")]
-    #[case("abfs://bronze@acct.dfs.core.windows.net/b.nc", "acct", "bronze", "b.nc")]
+    #[case(
+        "abfs://bronze@acct.dfs.core.windows.net/b.nc",
+        "acct",
+        "bronze",
+        "b.nc"
+    )]
     #[case("abfss://bronze@acct.dfs.core.windows.net/a/", "acct", "bronze", "a/")]
-    #[case("https://acct.blob.core.windows.net/bronze/a%20b.nc?sv=secret", "acct", "bronze", "a b.nc")]
+    #[case(
+        "https://acct.blob.core.windows.net/bronze/a%20b.nc?sv=secret",
+        "acct",
+        "bronze",
+        "a b.nc"
+    )]
     #[case("abfs://bronze@local/b.nc", "local", "bronze", "b.nc")]
     #[case("abfs://bronze", "home", "bronze", "")]
-    fn every_form_is_read(#[case] text: &str, #[case] account: &str, #[case] container: &str, #[case] blob: &str) {
-        assert_eq!(BlobPath::parse(text, "home"), Ok(BlobPath::new(account, container, blob)));
+    fn every_form_is_read(
+        #[case] text: &str,
+        #[case] account: &str,
+        #[case] container: &str,
+        #[case] blob: &str,
+    ) {
+        assert_eq!(
+            BlobPath::parse(text, "home"),
+            Ok(BlobPath::new(account, container, blob))
+        );
     }
 
     #[rstest]

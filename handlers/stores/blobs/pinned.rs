@@ -50,7 +50,9 @@ impl RangeSource for PinnedBlob {
     }
 
     async fn ranges(&self, ranges: &[ByteRange]) -> Result<Vec<Bytes>, BlobError> {
-        self.blobs.get_ranges(&self.info.path, &self.info.etag, ranges).await
+        self.blobs
+            .get_ranges(&self.info.path, &self.info.etag, ranges)
+            .await
     }
 }
 
@@ -71,10 +73,17 @@ impl LocalFile {
     pub async fn open(file: &Path) -> Result<Self, BlobError> {
         let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
         let folder = absolute.parent().unwrap_or(Path::new("/")).to_owned();
-        let name = absolute.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = absolute
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
         let blobs = Arc::new(LocalBlobs::new(folder.clone(), folder));
         let info = blobs.head(&BlobPath::new("local", "bronze", name)).await?;
-        Ok(Self { blobs, info, file: absolute })
+        Ok(Self {
+            blobs,
+            info,
+            file: absolute,
+        })
     }
 
     /// Its length in bytes.
@@ -95,7 +104,9 @@ impl RangeSource for LocalFile {
     }
 
     async fn ranges(&self, ranges: &[ByteRange]) -> Result<Vec<Bytes>, BlobError> {
-        self.blobs.get_ranges(&self.info.path, &self.info.etag, ranges).await
+        self.blobs
+            .get_ranges(&self.info.path, &self.info.etag, ranges)
+            .await
     }
 }
 
@@ -113,8 +124,14 @@ pub struct BlobSources(pub Arc<dyn Blobs>);
 #[async_trait]
 impl Sources for BlobSources {
     async fn open(&self, source: &Source) -> Result<Arc<dyn RangeSource>, BlobError> {
-        let path = self.0.path_of(&source.url).ok_or_else(|| BlobError::NoContainer(source.url.clone()))?;
-        let last_modified = source.last_modified.as_deref().and_then(|text| text.parse().ok());
+        let path = self
+            .0
+            .path_of(&source.url)
+            .ok_or_else(|| BlobError::NoContainer(source.url.clone()))?;
+        let last_modified = source
+            .last_modified
+            .as_deref()
+            .and_then(|text| text.parse().ok());
         let info = BlobInfo {
             path,
             etag: source.etag.clone().unwrap_or_default(),

@@ -11,9 +11,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::{
-    Claim, Claimed, Declaration, Declared, Expected, Fault, FileOutcome, FileState, GroupId, GroupState, Judge,
-    Landing, Lease, Ledger, Origin, ProcessingOptions, PublishedCombine, Recorded, Settled, Snapshot, SourceFile,
-    Verdict,
+    Claim, Claimed, Declaration, Declared, Expected, Fault, FileOutcome, FileState, GroupId,
+    GroupState, Judge, Landing, Lease, Ledger, Origin, ProcessingOptions, PublishedCombine,
+    Recorded, Settled, Snapshot, SourceFile, Verdict,
 };
 use crate::stores::blobs::BlobPath;
 
@@ -60,26 +60,49 @@ fn path(blob: &str) -> BlobPath {
 
 fn landing(blob: &str, etag: &str, sequencer: Option<&str>) -> Landing {
     let sequencer = sequencer.map(str::to_owned);
-    Landing { path: path(blob), etag: etag.to_owned(), size: 100, sequencer, at: START }
+    Landing {
+        path: path(blob),
+        etag: etag.to_owned(),
+        size: 100,
+        sequencer,
+        at: START,
+    }
 }
 
 fn fault(code: &str) -> Fault {
-    Fault { code: code.to_owned(), message: format!("{code} in a test"), remediation: None }
+    Fault {
+        code: code.to_owned(),
+        message: format!("{code} in a test"),
+        remediation: None,
+    }
 }
 
 fn referenced(name: &str) -> FileOutcome {
-    FileOutcome::Referenced { reference_path: format!("refs/{name}.json"), findings: Vec::new(), span: None }
+    FileOutcome::Referenced {
+        reference_path: format!("refs/{name}.json"),
+        findings: Vec::new(),
+        span: None,
+    }
 }
 
 async fn land(ledger: &dyn Ledger, blob: &str, etag: &str) -> SourceFile {
-    match ledger.record_landed(&landing(blob, etag, None)).await.unwrap() {
+    match ledger
+        .record_landed(&landing(blob, etag, None))
+        .await
+        .unwrap()
+    {
         Recorded::New(file) | Recorded::Known(file) | Recorded::Older(file) => file,
     }
 }
 
 async fn land_and_reference(ledger: &dyn Ledger, blob: &str, etag: &str) -> SourceFile {
     let file = land(ledger, blob, etag).await;
-    assert!(ledger.record_outcome(file.id, etag, &referenced(blob)).await.unwrap());
+    assert!(
+        ledger
+            .record_outcome(file.id, etag, &referenced(blob))
+            .await
+            .unwrap()
+    );
     file
 }
 
@@ -94,22 +117,40 @@ fn declaration(origin: Origin, blob: &str, count: u64) -> Declaration {
         title: None,
         description: None,
         prefix: path(blob),
-        stem: if origin == Origin::Auto { String::from("tas_day") } else { String::new() },
-        options: ProcessingOptions { expected, ..ProcessingOptions::default() },
+        stem: if origin == Origin::Auto {
+            String::from("tas_day")
+        } else {
+            String::new()
+        },
+        options: ProcessingOptions {
+            expected,
+            ..ProcessingOptions::default()
+        },
         at: START,
     }
 }
 
 async fn declare(ledger: &dyn Ledger, count: u64) -> Declared {
-    ledger.declare_group(&declaration(Origin::Submit, "era5/", count)).await.unwrap()
+    ledger
+        .declare_group(&declaration(Origin::Submit, "era5/", count))
+        .await
+        .unwrap()
 }
 
 /// A judge for counts: blocked by a rejected member, due with all, quiet until 600 s with all but one.
 fn by_count(snapshot: &Snapshot<'_>) -> Verdict {
-    if let Some(rejected) = snapshot.members.iter().find(|file| file.state == FileState::Rejected) {
+    if let Some(rejected) = snapshot
+        .members
+        .iter()
+        .find(|file| file.state == FileState::Rejected)
+    {
         return Verdict::Blocked(fault(rejected.path.file_name()));
     }
-    let count = snapshot.members.iter().filter(|file| file.state == FileState::Referenced).count() as u64;
+    let count = snapshot
+        .members
+        .iter()
+        .filter(|file| file.state == FileState::Referenced)
+        .count() as u64;
     match snapshot.group.declaration.options.expected {
         Some(Expected::Count(expected)) if count >= expected => Verdict::Due,
         Some(Expected::QuietPeriod(_)) if snapshot.now >= at(600) => Verdict::Due,
@@ -147,11 +188,22 @@ async fn due_group(ledger: &dyn Ledger) -> Settled {
 
 /// A claim from `seconds` on, for a minute.
 fn lease(runner: &str, seconds: i64) -> Lease {
-    Lease { runner: runner.to_owned(), now: at(seconds), until: at(seconds + 60) }
+    Lease {
+        runner: runner.to_owned(),
+        now: at(seconds),
+        until: at(seconds + 60),
+    }
 }
 
 async fn claim(ledger: &dyn Ledger, settled: &Settled, runner: &str) -> Claim {
-    let claimed = ledger.claim(&settled.group.id, settled.group.generation, &lease(runner, 20)).await.unwrap();
+    let claimed = ledger
+        .claim(
+            &settled.group.id,
+            settled.group.generation,
+            &lease(runner, 20),
+        )
+        .await
+        .unwrap();
     match claimed {
         Claimed::Ours(claim) => *claim,
         other => panic!("the claim is not ours: {other:?}"),
@@ -174,6 +226,11 @@ fn result(revision: i64) -> PublishedCombine {
 async fn combined_group(ledger: &dyn Ledger) -> Claim {
     let settled = due_group(ledger).await;
     let claim = claim(ledger, &settled, "one").await;
-    assert!(ledger.publish(&claim, &result(claim.revision)).await.unwrap());
+    assert!(
+        ledger
+            .publish(&claim, &result(claim.revision))
+            .await
+            .unwrap()
+    );
     claim
 }

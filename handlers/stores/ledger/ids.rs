@@ -33,7 +33,11 @@ pub fn group_id(asset_id: &str) -> GroupId {
 
 /// Id of the job that makes a revision of a Release.
 pub fn job_id(declaration: &Declaration, version_ordinal: i64, revision: i64) -> String {
-    hex(&canonical(&job_identity(declaration, version_ordinal, revision)))
+    hex(&canonical(&job_identity(
+        declaration,
+        version_ordinal,
+        revision,
+    )))
 }
 
 /// What a job is, by name; sorted, so that it has one text.
@@ -55,7 +59,9 @@ pub(super) fn job_identity(
 
 /// Compact JSON with sorted keys, whatever order `serde_json` was built to keep.
 fn canonical(fields: &BTreeMap<&'static str, Value>) -> String {
-    let fields = fields.iter().map(|(name, value)| format!("\"{name}\":{value}"));
+    let fields = fields
+        .iter()
+        .map(|(name, value)| format!("\"{name}\":{value}"));
     format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
 }
 
@@ -64,7 +70,10 @@ fn short(text: &str) -> String {
 }
 
 fn hex(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(text.as_bytes())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 #[cfg(test)]
@@ -81,8 +90,14 @@ mod tests {
     // Vectors made with the platform's own formulas (Python hashlib).
     #[test]
     fn names_give_the_ids_of_the_platform() {
-        assert_eq!(request_id("era5-temperature", "global-daily-2020", None), REQUEST);
-        assert_eq!(asset_id("ddh", "era5-temperature", "global-daily-2020"), ASSET);
+        assert_eq!(
+            request_id("era5-temperature", "global-daily-2020", None),
+            REQUEST
+        );
+        assert_eq!(
+            asset_id("ddh", "era5-temperature", "global-daily-2020"),
+            ASSET
+        );
     }
 
     #[rstest]
@@ -95,7 +110,10 @@ mod tests {
     // printf '%s' 'era5-temperature|global-daily-2020|v2' | sha256sum; printf 'group|97f3…' | sha256sum
     #[test]
     fn a_version_and_a_group_have_ids_of_their_own() {
-        assert_eq!(request_id("era5-temperature", "global-daily-2020", Some("v2")), "737612a4600d2c946bc4c206423f516a");
+        assert_eq!(
+            request_id("era5-temperature", "global-daily-2020", Some("v2")),
+            "737612a4600d2c946bc4c206423f516a"
+        );
         assert_eq!(group_id(ASSET).0, "85172b8a067651138753cfb7050a55a0");
     }
 
@@ -115,7 +133,10 @@ mod tests {
             options: ProcessingOptions::default(),
             at: jiff::Timestamp::UNIX_EPOCH,
         };
-        assert_eq!(job_id(&declaration, 1, 1), "b07233cf821f0dd8c507b6a2af972bd7627855be06cbf4690e401d1bffe45fa7");
+        assert_eq!(
+            job_id(&declaration, 1, 1),
+            "b07233cf821f0dd8c507b6a2af972bd7627855be06cbf4690e401d1bffe45fa7"
+        );
         assert_ne!(job_id(&declaration, 1, 1), job_id(&declaration, 1, 2));
     }
 }

@@ -10,7 +10,9 @@ pub(super) fn is_older(event: Option<&str>, recorded: Option<&str>) -> bool {
 /// The newer of two sequencers; a known one is kept over none.
 pub(super) fn newest<'a>(recorded: Option<&'a str>, event: Option<&'a str>) -> Option<&'a str> {
     match (recorded, event) {
-        (Some(recorded), Some(event)) if compare(event, recorded) == Ordering::Less => Some(recorded),
+        (Some(recorded), Some(event)) if compare(event, recorded) == Ordering::Less => {
+            Some(recorded)
+        }
         (recorded, event) => event.or(recorded),
     }
 }

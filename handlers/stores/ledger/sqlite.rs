@@ -9,6 +9,7 @@ mod declare;
 mod files;
 mod groups;
 mod platform;
+mod settle;
 mod tasks;
 mod values;
 
@@ -21,9 +22,9 @@ pub(crate) use database::Database;
 pub(crate) use values::{time, time_text};
 
 use super::{
-    Claim, Claimed, CombineEnd, Declaration, Declared, FileId, FileLedger, FileOutcome, GroupId, GroupLedger, Judge,
-    Landing, Lease, LedgerError, PublishedCombine, Recorded, Release, ReleaseCatalog, Revision, Settled, SourceFile,
-    SourceGroup, Task,
+    Claim, Claimed, CombineEnd, Declaration, Declared, FileId, FileLedger, FileOutcome, GroupId,
+    GroupLedger, Judge, Landing, Lease, LedgerError, PublishedCombine, Recorded, Release,
+    ReleaseCatalog, Revision, Settled, SourceFile, SourceGroup, Task,
 };
 use crate::stores::blobs::BlobPath;
 
@@ -40,7 +41,9 @@ impl SqliteLedger {
     ///
     /// [`LedgerError::Unavailable`] if the file cannot be opened or stays locked.
     pub fn open(path: &Path) -> Result<Self, LedgerError> {
-        Ok(Self { database: Database::open(path)? })
+        Ok(Self {
+            database: Database::open(path)?,
+        })
     }
 }
 
@@ -48,28 +51,47 @@ impl SqliteLedger {
 impl FileLedger for SqliteLedger {
     async fn record_landed(&self, landing: &Landing) -> Result<Recorded, LedgerError> {
         let landing = landing.clone();
-        self.database.write(move |tx| files::record_landed(tx, &landing)).await
+        self.database
+            .write(move |tx| files::record_landed(tx, &landing))
+            .await
     }
 
-    async fn record_gone(&self, path: &BlobPath, sequencer: Option<&str>) -> Result<Vec<GroupId>, LedgerError> {
+    async fn record_gone(
+        &self,
+        path: &BlobPath,
+        sequencer: Option<&str>,
+    ) -> Result<Vec<GroupId>, LedgerError> {
         let (path, sequencer) = (path.clone(), sequencer.map(str::to_owned));
         let now = Timestamp::now();
-        self.database.write(move |tx| files::record_gone(tx, &path, sequencer.as_deref(), now)).await
+        self.database
+            .write(move |tx| files::record_gone(tx, &path, sequencer.as_deref(), now))
+            .await
     }
 
     async fn record_reading(&self, file: FileId, etag: &str) -> Result<(), LedgerError> {
         let etag = etag.to_owned();
-        self.database.write(move |tx| files::record_reading(tx, file, &etag, Timestamp::now())).await
+        self.database
+            .write(move |tx| files::record_reading(tx, file, &etag, Timestamp::now()))
+            .await
     }
 
-    async fn record_outcome(&self, file: FileId, etag: &str, outcome: &FileOutcome) -> Result<bool, LedgerError> {
+    async fn record_outcome(
+        &self,
+        file: FileId,
+        etag: &str,
+        outcome: &FileOutcome,
+    ) -> Result<bool, LedgerError> {
         let (etag, outcome) = (etag.to_owned(), outcome.clone());
-        self.database.write(move |tx| files::record_outcome(tx, file, &etag, &outcome, Timestamp::now())).await
+        self.database
+            .write(move |tx| files::record_outcome(tx, file, &etag, &outcome, Timestamp::now()))
+            .await
     }
 
     async fn file(&self, path: &BlobPath) -> Result<Option<SourceFile>, LedgerError> {
         let path = path.clone();
-        self.database.read(move |tx| files::at_path(tx, &path)).await
+        self.database
+            .read(move |tx| files::at_path(tx, &path))
+            .await
     }
 
     async fn file_by_id(&self, file: FileId) -> Result<Option<SourceFile>, LedgerError> {
@@ -78,7 +100,9 @@ impl FileLedger for SqliteLedger {
 
     async fn files_below(&self, prefix: &BlobPath) -> Result<Vec<SourceFile>, LedgerError> {
         let prefix = prefix.clone();
-        self.database.read(move |tx| files::below(tx, &prefix)).await
+        self.database
+            .read(move |tx| files::below(tx, &prefix))
+            .await
     }
 
     async fn stuck_files(&self, before: Timestamp) -> Result<Vec<SourceFile>, LedgerError> {
@@ -90,61 +114,100 @@ impl FileLedger for SqliteLedger {
 impl GroupLedger for SqliteLedger {
     async fn declare_group(&self, declaration: &Declaration) -> Result<Declared, LedgerError> {
         let declaration = declaration.clone();
-        self.database.write(move |tx| declare::declare(tx, &declaration)).await
+        self.database
+            .write(move |tx| declare::declare(tx, &declaration))
+            .await
     }
 
     async fn declared_groups_for(&self, path: &BlobPath) -> Result<Vec<SourceGroup>, LedgerError> {
         let path = path.clone();
-        self.database.read(move |tx| groups::declared_for(tx, &path)).await
+        self.database
+            .read(move |tx| groups::declared_for(tx, &path))
+            .await
     }
 
-    async fn add_member(&self, group: &GroupId, file: FileId, leave_auto: bool) -> Result<(), LedgerError> {
+    async fn add_member(
+        &self,
+        group: &GroupId,
+        file: FileId,
+        leave_auto: bool,
+    ) -> Result<(), LedgerError> {
         let group = group.clone();
-        self.database.write(move |tx| groups::add_member(tx, &group, file, leave_auto, Timestamp::now())).await
+        self.database
+            .write(move |tx| groups::add_member(tx, &group, file, leave_auto, Timestamp::now()))
+            .await
     }
 
     async fn groups_of(&self, file: FileId) -> Result<Vec<GroupId>, LedgerError> {
-        self.database.read(move |tx| groups::of_file(tx, file)).await
+        self.database
+            .read(move |tx| groups::of_file(tx, file))
+            .await
     }
 
-    async fn settle(&self, group: &GroupId, judge: Judge, now: Timestamp) -> Result<Settled, LedgerError> {
+    async fn settle(
+        &self,
+        group: &GroupId,
+        judge: Judge,
+        now: Timestamp,
+    ) -> Result<Settled, LedgerError> {
         let group = group.clone();
-        self.database.write(move |tx| groups::settle(tx, &group, judge, now)).await
+        self.database
+            .write(move |tx| settle::settle(tx, &group, judge, now))
+            .await
     }
 
-    async fn claim(&self, group: &GroupId, generation: i64, lease: &Lease) -> Result<Claimed, LedgerError> {
+    async fn claim(
+        &self,
+        group: &GroupId,
+        generation: i64,
+        lease: &Lease,
+    ) -> Result<Claimed, LedgerError> {
         let (group, lease) = (group.clone(), lease.clone());
-        self.database.write(move |tx| combine::claim(tx, &group, generation, &lease)).await
+        self.database
+            .write(move |tx| combine::claim(tx, &group, generation, &lease))
+            .await
     }
 
     async fn renew(&self, claim: &Claim, until: Timestamp) -> Result<bool, LedgerError> {
         let claim = claim.clone();
-        self.database.write(move |tx| combine::renew(tx, &claim, until)).await
+        self.database
+            .write(move |tx| combine::renew(tx, &claim, until))
+            .await
     }
 
     async fn publish(&self, claim: &Claim, result: &PublishedCombine) -> Result<bool, LedgerError> {
         let (claim, result) = (claim.clone(), result.clone());
-        self.database.write(move |tx| combine::publish(tx, &claim, &result)).await
+        self.database
+            .write(move |tx| combine::publish(tx, &claim, &result))
+            .await
     }
 
     async fn abandon(&self, claim: &Claim, end: &CombineEnd) -> Result<bool, LedgerError> {
         let (claim, end) = (claim.clone(), end.clone());
-        self.database.write(move |tx| combine::abandon(tx, &claim, &end)).await
+        self.database
+            .write(move |tx| combine::abandon(tx, &claim, &end))
+            .await
     }
 
     async fn group(&self, group: &GroupId) -> Result<Option<SourceGroup>, LedgerError> {
         let group = group.clone();
-        self.database.read(move |tx| Ok(groups::find(tx, &group)?.map(|row| row.group))).await
+        self.database
+            .read(move |tx| Ok(groups::find(tx, &group)?.map(|row| row.group)))
+            .await
     }
 
     async fn group_of_release(&self, release_id: &str) -> Result<Option<SourceGroup>, LedgerError> {
         let release_id = release_id.to_owned();
-        self.database.read(move |tx| groups::of_release(tx, &release_id)).await
+        self.database
+            .read(move |tx| groups::of_release(tx, &release_id))
+            .await
     }
 
     async fn members(&self, group: &GroupId) -> Result<Vec<SourceFile>, LedgerError> {
         let group = group.clone();
-        self.database.read(move |tx| groups::members(tx, &group)).await
+        self.database
+            .read(move |tx| groups::members(tx, &group))
+            .await
     }
 
     async fn overdue_groups(&self, now: Timestamp) -> Result<Vec<SourceGroup>, LedgerError> {
@@ -156,34 +219,54 @@ impl GroupLedger for SqliteLedger {
 impl ReleaseCatalog for SqliteLedger {
     async fn release(&self, release_id: &str) -> Result<Option<Release>, LedgerError> {
         let release_id = release_id.to_owned();
-        self.database.read(move |tx| platform::release(tx, &release_id)).await
+        self.database
+            .read(move |tx| platform::release(tx, &release_id))
+            .await
     }
 
     async fn resolve(&self, id: &str) -> Result<Option<Release>, LedgerError> {
         let id = id.to_owned();
-        self.database.read(move |tx| platform::resolve(tx, &id)).await
+        self.database
+            .read(move |tx| platform::resolve(tx, &id))
+            .await
     }
 
-    async fn resolve_names(&self, dataset_id: &str, resource_id: &str) -> Result<Option<Release>, LedgerError> {
+    async fn resolve_names(
+        &self,
+        dataset_id: &str,
+        resource_id: &str,
+    ) -> Result<Option<Release>, LedgerError> {
         let names = (dataset_id.to_owned(), resource_id.to_owned());
         let rest = "WHERE a.dataset_id = ?1 AND a.resource_id = ?2
                     ORDER BY r.created_at DESC, r.version_ordinal DESC LIMIT 1";
-        self.database.read(move |tx| Ok(platform::releases(tx, rest, names)?.pop())).await
+        self.database
+            .read(move |tx| Ok(platform::releases(tx, rest, names)?.pop()))
+            .await
     }
 
     async fn releases(&self, limit: u32) -> Result<Vec<Release>, LedgerError> {
         let rest = "ORDER BY r.created_at DESC, r.rowid DESC LIMIT ?1";
-        self.database.read(move |tx| platform::releases(tx, rest, [limit])).await
+        self.database
+            .read(move |tx| platform::releases(tx, rest, [limit]))
+            .await
     }
 
-    async fn revision(&self, release_id: &str, revision: i64) -> Result<Option<Revision>, LedgerError> {
+    async fn revision(
+        &self,
+        release_id: &str,
+        revision: i64,
+    ) -> Result<Option<Revision>, LedgerError> {
         let release_id = release_id.to_owned();
-        self.database.read(move |tx| platform::revision(tx, &release_id, revision)).await
+        self.database
+            .read(move |tx| platform::revision(tx, &release_id, revision))
+            .await
     }
 
     async fn tasks(&self, job_id: &str) -> Result<Vec<Task>, LedgerError> {
         let job_id = job_id.to_owned();
-        self.database.read(move |tx| platform::tasks(tx, &job_id)).await
+        self.database
+            .read(move |tx| platform::tasks(tx, &job_id))
+            .await
     }
 
     async fn check_schema(&self) -> Result<i64, LedgerError> {
@@ -206,7 +289,10 @@ mod tests {
         fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
             let ledger = SqliteLedger::open(&folder.path().join("ledger.db")).unwrap();
-            Self { ledger, _folder: folder }
+            Self {
+                ledger,
+                _folder: folder,
+            }
         }
     }
 
@@ -219,15 +305,22 @@ mod tests {
         async fn set_approval(&self, release_id: &str, state: &str) {
             let row = (release_id.to_owned(), state.to_owned());
             let sql = "UPDATE app_asset_releases SET approval_state = ?2 WHERE release_id = ?1";
-            let changed = self.ledger.database.write(move |tx| Ok(tx.execute(sql, row)?)).await;
+            let changed = self
+                .ledger
+                .database
+                .write(move |tx| Ok(tx.execute(sql, row)?))
+                .await;
             assert_eq!(changed.unwrap(), 1);
         }
 
         async fn audit(&self, release_id: &str) -> Vec<String> {
             let release_id = release_id.to_owned();
-            let sql = "SELECT event_type FROM app_release_audit WHERE release_id = ?1 ORDER BY audit_id";
+            let sql =
+                "SELECT event_type FROM app_release_audit WHERE release_id = ?1 ORDER BY audit_id";
             let read = self.ledger.database.read(move |tx| {
-                tx.prepare(sql)?.query_and_then([release_id], |row| Ok(row.get(0)?))?.collect()
+                tx.prepare(sql)?
+                    .query_and_then([release_id], |row| Ok(row.get(0)?))?
+                    .collect()
             });
             read.await.unwrap()
         }
@@ -235,7 +328,10 @@ mod tests {
         async fn job_status(&self, job_id: &str) -> String {
             let job_id = job_id.to_owned();
             let sql = "SELECT status FROM app_jobs WHERE job_id = ?1";
-            let read = self.ledger.database.read(move |tx| Ok(tx.query_row(sql, [job_id], |row| row.get(0))?));
+            let read = self
+                .ledger
+                .database
+                .read(move |tx| Ok(tx.query_row(sql, [job_id], |row| row.get(0))?));
             read.await.unwrap()
         }
     }
@@ -254,6 +350,56 @@ mod tests {
             files_below_a_folder_are_listed_by_name_without_gone_ones,
             files_that_nobody_finished_are_stuck,
             concurrent_writers_of_one_blob_end_in_the_newest,
+        ],
+        groups: [
+            the_last_file_makes_a_group_due,
+            a_due_group_is_due_again_when_settled_again,
+            a_changed_member_set_is_another_generation,
+            a_new_version_sends_the_group_back_to_collecting,
+            a_duplicate_landing_leaves_groups_alone,
+            a_file_of_two_groups_moves_both,
+            a_source_gone_after_combining_makes_the_group_stale,
+            a_rejected_member_blocks_and_a_good_copy_unblocks,
+            a_quiet_period_runs_from_landing_to_landing,
+            groups_that_wait_for_a_sweep_are_overdue,
+            declared_groups_are_found_by_folder_and_named_file,
+            a_file_leaves_the_auto_group_that_was_never_combined,
+            an_unknown_group_is_said_to_be_unknown,
+        ],
+        declare: [
+            a_declaration_makes_asset_release_job_and_group,
+            the_same_declaration_again_changes_nothing,
+            a_submit_with_another_option_names_it,
+            a_declaration_takes_over_the_auto_group_that_was_never_combined,
+            an_auto_group_takes_nothing_that_another_owns,
+            a_combined_auto_group_keeps_its_asset,
+            a_landfall_file_takes_nothing_from_submit_or_another_folder,
+            a_landfall_file_may_change_until_the_first_combine,
+            overwriting_keeps_the_release_and_makes_its_next_revision,
+            an_approved_release_is_not_overwritten,
+            a_new_version_of_an_approved_release_is_the_next_release,
+            repeating_a_submit_that_failed_queues_it_again,
+        ],
+        combine: [
+            a_claim_holds_the_members_by_name_and_starts_the_job,
+            only_a_due_group_of_this_generation_is_claimed,
+            a_claim_is_held_until_its_lease_runs_out,
+            a_group_whose_claim_ran_out_is_due_again,
+            publishing_completes_release_job_tasks_and_group_at_once,
+            a_run_of_an_older_generation_is_thrown_away,
+            a_change_after_combining_is_the_next_revision,
+            an_approved_release_is_frozen_and_the_next_one_begins,
+            a_rejected_file_leaves_an_approved_release_and_its_job_alone,
+            a_release_approved_during_a_run_is_not_touched_by_it,
+            a_refused_input_stays_blocked_until_it_changes,
+            a_failed_run_is_due_again_and_may_be_claimed_at_once,
+            two_last_files_give_one_claim,
+            many_messages_of_one_generation_give_one_claim,
+        ],
+        catalog: [
+            every_id_means_its_release,
+            a_revision_is_there_once_published_and_live_unless_withdrawn,
+            the_schema_is_current_once_opened,
         ],
     }
 }

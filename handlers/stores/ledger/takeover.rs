@@ -31,7 +31,11 @@ pub(super) enum Step {
 /// # Errors
 ///
 /// A [`Conflict`] where `new` may not replace `old`.
-pub(super) fn decide(old: &Declaration, new: &Declaration, standing: Standing<'_>) -> Result<Step, Conflict> {
+pub(super) fn decide(
+    old: &Declaration,
+    new: &Declaration,
+    standing: Standing<'_>,
+) -> Result<Step, Conflict> {
     use Origin::{Auto, File, Submit};
     let is_same_place = folder(old) == folder(new);
     let difference = first_difference(old, new);
@@ -42,18 +46,31 @@ pub(super) fn decide(old: &Declaration, new: &Declaration, standing: Standing<'_
         (File, File, None) => Ok(Step::Keep),
         (File, File, Some(_)) if is_same_place && !standing.was_combined => Ok(Step::Replace),
         (File, File, Some(difference)) if is_same_place => Err(other_options(new, difference)),
-        (Submit, Submit, Some(_)) if old.version_id != new.version_id && is_closed(standing) => Ok(Step::NextRelease),
+        (Submit, Submit, Some(_)) if old.version_id != new.version_id && is_closed(standing) => {
+            Ok(Step::NextRelease)
+        }
         (_, Submit, Some(_)) if new.options.overwrite => overwrite(new, standing),
         (Submit, Submit, Some(difference)) => Err(other_options(new, difference)),
-        (Auto | File | Submit, _, _) => Err(Conflict::OwnedByOther { asset: asset(new), owner: owner(old) }),
+        (Auto | File | Submit, _, _) => Err(Conflict::OwnedByOther {
+            asset: asset(new),
+            owner: owner(old),
+        }),
     }
 }
 
 fn overwrite(new: &Declaration, standing: Standing<'_>) -> Result<Step, Conflict> {
     match standing {
-        Standing { approval_state: "approved", .. } => Err(Conflict::Approved { asset: asset(new) }),
-        Standing { was_combined: false, .. } => Ok(Step::Replace),
-        Standing { was_combined: true, .. } => Ok(Step::Overwrite),
+        Standing {
+            approval_state: "approved",
+            ..
+        } => Err(Conflict::Approved { asset: asset(new) }),
+        Standing {
+            was_combined: false,
+            ..
+        } => Ok(Step::Replace),
+        Standing {
+            was_combined: true, ..
+        } => Ok(Step::Overwrite),
     }
 }
 
@@ -62,7 +79,10 @@ fn is_closed(standing: Standing<'_>) -> bool {
 }
 
 fn other_options(new: &Declaration, difference: String) -> Conflict {
-    Conflict::OtherOptions { asset: asset(new), difference }
+    Conflict::OtherOptions {
+        asset: asset(new),
+        difference,
+    }
 }
 
 fn asset(declaration: &Declaration) -> String {
@@ -81,33 +101,50 @@ fn owner(old: &Declaration) -> String {
 /// The place that a declaration speaks for, however its trailing slash is written.
 fn folder(declaration: &Declaration) -> (&str, &str, &str) {
     let prefix = &declaration.prefix;
-    (&prefix.account, &prefix.container, prefix.blob.trim_end_matches('/'))
+    (
+        &prefix.account,
+        &prefix.container,
+        prefix.blob.trim_end_matches('/'),
+    )
 }
 
 /// The first field in which two declarations differ, with both values.
 fn first_difference(old: &Declaration, new: &Declaration) -> Option<String> {
     if folder(old) != folder(new) {
-        return Some(differing("source_url", &old.prefix.short().into(), &new.prefix.short().into()));
+        return Some(differing(
+            "source_url",
+            &old.prefix.short().into(),
+            &new.prefix.short().into(),
+        ));
     }
     let names = |declaration: &Declaration| {
         [
             ("version_id", Value::from(declaration.version_id.as_deref())),
             ("title", Value::from(declaration.title.as_deref())),
-            ("description", Value::from(declaration.description.as_deref())),
+            (
+                "description",
+                Value::from(declaration.description.as_deref()),
+            ),
         ]
     };
     let pairs = names(old).into_iter().zip(names(new));
     let named = pairs.map(|((name, old), (_, new))| (name.to_owned(), old, new));
     let mut all = named.chain(options(old, new));
-    all.find(|(_, old, new)| old != new).map(|(name, old, new)| differing(&name, &old, &new))
+    all.find(|(_, old, new)| old != new)
+        .map(|(name, old, new)| differing(&name, &old, &new))
 }
 
 /// Both values of each option. A repetition that asks for no overwrite is the same as the one that did.
 fn options(old: &Declaration, new: &Declaration) -> Vec<(String, Value, Value)> {
     let mut before = old.options.clone();
     before.overwrite &= new.options.overwrite;
-    let (before, after) = (serde_json::to_value(before), serde_json::to_value(&new.options));
-    let (Ok(Value::Object(before)), Ok(Value::Object(mut after))) = (before, after) else { return Vec::new() };
+    let (before, after) = (
+        serde_json::to_value(before),
+        serde_json::to_value(&new.options),
+    );
+    let (Ok(Value::Object(before)), Ok(Value::Object(mut after))) = (before, after) else {
+        return Vec::new();
+    };
     let pair = |(name, old): (String, Value)| {
         let new = after.remove(&name).unwrap_or_default();
         (name, old, new)

@@ -27,7 +27,7 @@ pub struct EmbeddedQueue {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueuedMessage {
     /// Its id.
-    pub id: i64,
+    pub id: String,
     /// The queue that it is on.
     pub queue: String,
     /// Its text: JSON of a [`Message`].
@@ -49,7 +49,9 @@ impl EmbeddedQueue {
     ///
     /// [`LedgerError::Unavailable`] if the file cannot be opened or stays locked.
     pub fn open(path: &Path) -> Result<Self, LedgerError> {
-        Ok(Self { database: Database::open(path)? })
+        Ok(Self {
+            database: Database::open(path)?,
+        })
     }
 
     /// Receives up to `max` visible messages, oldest first, and hides them for `visibility`.
@@ -60,17 +62,24 @@ impl EmbeddedQueue {
     pub async fn receive(
         &self,
         queue: &str,
-        max: u32,
+        max: usize,
         visibility: Duration,
     ) -> Result<Vec<QueuedMessage>, QueueError> {
         let now = Timestamp::now();
         let name = queue.to_owned();
-        let waiting = self.database.read(move |tx| any_visible(tx, &name, now)).await;
+        let waiting = self
+            .database
+            .read(move |tx| any_visible(tx, &name, now))
+            .await;
         if !waiting.map_err(|error| failed(queue, error))? {
             return Ok(Vec::new());
         }
         let (name, until) = (queue.to_owned(), later(now, visibility));
-        let received = self.database.write(move |tx| receive(tx, &name, max, now, until)).await;
+        let max = i64::try_from(max).unwrap_or(i64::MAX);
+        let received = self
+            .database
+            .write(move |tx| receive(tx, &name, max, now, until))
+            .await;
         received.map_err(|error| failed(queue, error))
     }
 
@@ -79,9 +88,12 @@ impl EmbeddedQueue {
     /// # Errors
     ///
     /// [`QueueError`] if the file is not available.
-    pub async fn delete(&self, message: &QueuedMessage) -> Result<bool, QueueError> {
+    pub async fn delete(&self, id: &str, pop_receipt: &str) -> Result<bool, QueueError> {
         let sql = "DELETE FROM landfall_queue_message WHERE id = ?1 AND pop_receipt = ?2";
-        self.change(message, move |tx, message| tx.execute(sql, (message.id, &message.pop_receipt))).await
+        self.change(id, pop_receipt, move |tx, id, receipt| {
+            tx.execute(sql, (id, receipt))
+        })
+        .await
     }
 
     /// Gives a message back, visible after `delay`; `false` if it has been received again since.
@@ -89,22 +101,43 @@ impl EmbeddedQueue {
     /// # Errors
     ///
     /// [`QueueError`] if the file is not available.
-    pub async fn release(&self, message: &QueuedMessage, delay: Duration) -> Result<bool, QueueError> {
+    pub async fn release(
+        &self,
+        id: &str,
+        pop_receipt: &str,
+        delay: Duration,
+    ) -> Result<bool, QueueError> {
         let visible = time_text(later(Timestamp::now(), delay));
         let sql = "UPDATE landfall_queue_message SET visible_at = ?3, pop_receipt = NULL
                    WHERE id = ?1 AND pop_receipt = ?2";
-        self.change(message, move |tx, message| tx.execute(sql, (message.id, &message.pop_receipt, &visible))).await
+        self.change(id, pop_receipt, move |tx, id, receipt| {
+            tx.execute(sql, (id, receipt, &visible))
+        })
+        .await
     }
 
-    /// Keeps a message hidden for `visibility` from now; `false` if it has been received again since.
+    /// Keeps a message hidden for `visibility` from now and returns its receipt.
     ///
     /// # Errors
     ///
-    /// [`QueueError`] if the file is not available.
-    pub async fn extend(&self, message: &QueuedMessage, visibility: Duration) -> Result<bool, QueueError> {
+    /// [`QueueError`] if it has been received again since, or the file is not available.
+    pub async fn extend(
+        &self,
+        id: &str,
+        pop_receipt: &str,
+        visibility: Duration,
+    ) -> Result<String, QueueError> {
         let visible = time_text(later(Timestamp::now(), visibility));
-        let sql = "UPDATE landfall_queue_message SET visible_at = ?3 WHERE id = ?1 AND pop_receipt = ?2";
-        self.change(message, move |tx, message| tx.execute(sql, (message.id, &message.pop_receipt, &visible))).await
+        let sql =
+            "UPDATE landfall_queue_message SET visible_at = ?3 WHERE id = ?1 AND pop_receipt = ?2";
+        let held = self.change(id, pop_receipt, move |tx, id, receipt| {
+            tx.execute(sql, (id, receipt, &visible))
+        });
+        if held.await? {
+            Ok(pop_receipt.to_owned())
+        } else {
+            Err(failed_message(id, ReceivedAgain))
+        }
     }
 
     /// Moves a message to another queue (its poison queue) as if it had just been sent there; `false` if it has
@@ -113,13 +146,18 @@ impl EmbeddedQueue {
     /// # Errors
     ///
     /// [`QueueError`] if the file is not available.
-    pub async fn move_to(&self, message: &QueuedMessage, queue: &str) -> Result<bool, QueueError> {
+    pub async fn move_to(
+        &self,
+        id: &str,
+        pop_receipt: &str,
+        queue: &str,
+    ) -> Result<bool, QueueError> {
         let (queue, now) = (queue.to_owned(), time_text(Timestamp::now()));
         let sql = "UPDATE landfall_queue_message
                    SET queue = ?3, inserted_at = ?4, visible_at = ?4, dequeue_count = 0, pop_receipt = NULL
                    WHERE id = ?1 AND pop_receipt = ?2";
-        self.change(message, move |tx, message| {
-            tx.execute(sql, (message.id, &message.pop_receipt, &queue, &now))
+        self.change(id, pop_receipt, move |tx, id, receipt| {
+            tx.execute(sql, (id, receipt, &queue, &now))
         })
         .await
     }
@@ -132,19 +170,34 @@ impl EmbeddedQueue {
     pub async fn len(&self, queue: &str) -> Result<u64, QueueError> {
         let name = queue.to_owned();
         let sql = "SELECT count(*) FROM landfall_queue_message WHERE queue = ?1";
-        let count = self.database.read(move |tx| Ok(tx.query_row(sql, [name], |row| row.get::<_, i64>(0))?)).await;
-        count.map(i64::unsigned_abs).map_err(|error| failed(queue, error))
+        let count = self
+            .database
+            .read(move |tx| Ok(tx.query_row(sql, [name], |row| row.get::<_, i64>(0))?))
+            .await;
+        count
+            .map(i64::unsigned_abs)
+            .map_err(|error| failed(queue, error))
     }
 
-    async fn change<F>(&self, message: &QueuedMessage, change: F) -> Result<bool, QueueError>
+    /// Changes a message if the receipt is its latest.
+    async fn change<F>(&self, id: &str, pop_receipt: &str, change: F) -> Result<bool, QueueError>
     where
-        F: FnOnce(&Transaction<'_>, &QueuedMessage) -> rusqlite::Result<usize> + Send + 'static,
+        F: FnOnce(&Transaction<'_>, i64, &str) -> rusqlite::Result<usize> + Send + 'static,
     {
-        let owned = message.clone();
-        let changed = self.database.write(move |tx| Ok(change(tx, &owned)? == 1)).await;
-        changed.map_err(|error| failed(&message.queue, error))
+        let number: i64 = id.parse().map_err(|error| failed_message(id, error))?;
+        let receipt = pop_receipt.to_owned();
+        let changed = self
+            .database
+            .write(move |tx| Ok(change(tx, number, &receipt)? == 1))
+            .await;
+        changed.map_err(|error| failed_message(id, error))
     }
 }
+
+/// Somebody else received the message after its time was up.
+#[derive(Debug, thiserror::Error)]
+#[error("the message has been received again since")]
+struct ReceivedAgain;
 
 #[async_trait]
 impl Queue for EmbeddedQueue {
@@ -153,7 +206,10 @@ impl Queue for EmbeddedQueue {
         let text = serde_json::to_string(message).map_err(|error| failed(queue, error))?;
         let now = Timestamp::now();
         let visible = later(now, delay);
-        let sent = self.database.write(move |tx| send(tx, queue, &text, now, visible)).await;
+        let sent = self
+            .database
+            .write(move |tx| send(tx, queue, &text, now, visible))
+            .await;
         sent.map_err(|error| failed(queue, error))
     }
 }
@@ -163,7 +219,17 @@ fn later(now: Timestamp, delay: Duration) -> Timestamp {
 }
 
 fn failed(queue: &str, error: impl std::error::Error + Send + Sync + 'static) -> QueueError {
-    QueueError { queue: queue.to_owned(), source: Box::new(error) }
+    QueueError {
+        queue: queue.to_owned(),
+        source: Box::new(error),
+    }
+}
+
+fn failed_message(id: &str, error: impl std::error::Error + Send + Sync + 'static) -> QueueError {
+    QueueError {
+        queue: format!("of message {id}"),
+        source: Box::new(error),
+    }
 }
 
 /// Stores a message, unless one with the same text waits untouched and comes at the same time: whoever receives
@@ -176,8 +242,16 @@ fn send(
     now: Timestamp,
     visible: Timestamp,
 ) -> Result<(), LedgerError> {
-    let earliest = if visible <= now { Timestamp::MIN } else { visible };
-    let latest = if visible <= now { now } else { visible.checked_add(SAME_TIME).unwrap_or(Timestamp::MAX) };
+    let earliest = if visible <= now {
+        Timestamp::MIN
+    } else {
+        visible
+    };
+    let latest = if visible <= now {
+        now
+    } else {
+        visible.checked_add(SAME_TIME).unwrap_or(Timestamp::MAX)
+    };
     tx.execute(
         "INSERT INTO landfall_queue_message (queue, text, inserted_at, visible_at)
          SELECT ?1, ?2, ?3, ?4 WHERE NOT EXISTS (
@@ -190,13 +264,15 @@ fn send(
 
 fn any_visible(tx: &Transaction<'_>, queue: &str, now: Timestamp) -> Result<bool, LedgerError> {
     let sql = "SELECT EXISTS (SELECT 1 FROM landfall_queue_message WHERE queue = ?1 AND visible_at <= ?2)";
-    Ok(tx.prepare_cached(sql)?.query_row((queue, time_text(now)), |row| row.get(0))?)
+    Ok(tx
+        .prepare_cached(sql)?
+        .query_row((queue, time_text(now)), |row| row.get(0))?)
 }
 
 fn receive(
     tx: &Transaction<'_>,
     queue: &str,
-    max: u32,
+    max: i64,
     now: Timestamp,
     until: Timestamp,
 ) -> Result<Vec<QueuedMessage>, LedgerError> {
@@ -207,15 +283,16 @@ fn receive(
                             ORDER BY visible_at, id LIMIT ?3)
                RETURNING *";
     let mut statement = tx.prepare_cached(sql)?;
-    let rows = statement.query_and_then((queue, time_text(now), max, time_text(until)), from_row)?;
+    let rows =
+        statement.query_and_then((queue, time_text(now), max, time_text(until)), from_row)?;
     let mut messages = rows.collect::<Result<Vec<_>, LedgerError>>()?;
-    messages.sort_by_key(|message| message.id);
+    messages.sort_by_key(|message| message.inserted_at);
     Ok(messages)
 }
 
 fn from_row(row: &Row<'_>) -> Result<QueuedMessage, LedgerError> {
     Ok(QueuedMessage {
-        id: row.get("id")?,
+        id: row.get::<_, i64>("id")?.to_string(),
         queue: row.get("queue")?,
         text: row.get("text")?,
         dequeue_count: row.get("dequeue_count")?,
@@ -235,11 +312,17 @@ mod tests {
 
     fn queue() -> (EmbeddedQueue, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
-        (EmbeddedQueue::open(&folder.path().join("ledger.db")).unwrap(), folder)
+        (
+            EmbeddedQueue::open(&folder.path().join("ledger.db")).unwrap(),
+            folder,
+        )
     }
 
     fn message(generation: i64) -> Message {
-        Message::CombineDue { group_id: String::from("g"), generation }
+        Message::CombineDue {
+            group_id: String::from("g"),
+            generation,
+        }
     }
 
     async fn one(queue: &EmbeddedQueue, visibility: Duration) -> QueuedMessage {
@@ -252,11 +335,19 @@ mod tests {
         let (queue, _folder) = queue();
         queue.send(&message(3), NOW).await.unwrap();
         let received = one(&queue, MINUTE).await;
-        assert_eq!(serde_json::from_str::<Message>(&received.text).unwrap(), message(3));
+        assert_eq!(
+            serde_json::from_str::<Message>(&received.text).unwrap(),
+            message(3)
+        );
         assert_eq!(received.dequeue_count, 1);
         assert!(queue.receive(QUEUE, 32, MINUTE).await.unwrap().is_empty());
         assert_eq!(queue.len(QUEUE).await.unwrap(), 1);
-        assert!(queue.delete(&received).await.unwrap());
+        assert!(
+            queue
+                .delete(&received.id, &received.pop_receipt)
+                .await
+                .unwrap()
+        );
         assert_eq!(queue.len(QUEUE).await.unwrap(), 0);
     }
 
@@ -267,7 +358,10 @@ mod tests {
             queue.send(&message(generation), NOW).await.unwrap();
         }
         let received = queue.receive(QUEUE, 2, MINUTE).await.unwrap();
-        let texts: Vec<_> = received.iter().map(|message| serde_json::from_str::<Message>(&message.text).unwrap()).collect();
+        let texts: Vec<_> = received
+            .iter()
+            .map(|message| serde_json::from_str::<Message>(&message.text).unwrap())
+            .collect();
         assert_eq!(texts, [message(1), message(2)]);
         assert_eq!(queue.receive(QUEUE, 2, MINUTE).await.unwrap().len(), 1);
     }
@@ -278,12 +372,27 @@ mod tests {
         queue.send(&message(1), NOW).await.unwrap();
         let first = one(&queue, NOW).await;
         let second = one(&queue, MINUTE).await;
-        assert_eq!((first.id, second.dequeue_count), (second.id, 2));
-        assert!(!queue.delete(&first).await.unwrap());
-        assert!(!queue.release(&first, NOW).await.unwrap());
-        assert!(!queue.extend(&first, NOW).await.unwrap());
-        assert!(!queue.move_to(&first, "combine-due-poison").await.unwrap());
-        assert!(queue.delete(&second).await.unwrap());
+        assert_eq!((&first.id, second.dequeue_count), (&second.id, 2));
+        assert!(!queue.delete(&first.id, &first.pop_receipt).await.unwrap());
+        assert!(
+            !queue
+                .release(&first.id, &first.pop_receipt, NOW)
+                .await
+                .unwrap()
+        );
+        assert!(
+            queue
+                .extend(&first.id, &first.pop_receipt, NOW)
+                .await
+                .is_err()
+        );
+        assert!(
+            !queue
+                .move_to(&first.id, &first.pop_receipt, "combine-due-poison")
+                .await
+                .unwrap()
+        );
+        assert!(queue.delete(&second.id, &second.pop_receipt).await.unwrap());
     }
 
     #[tokio::test]
@@ -291,12 +400,22 @@ mod tests {
         let (queue, _folder) = queue();
         queue.send(&message(1), NOW).await.unwrap();
         let first = one(&queue, MINUTE).await;
-        assert!(queue.release(&first, MINUTE).await.unwrap());
+        assert!(
+            queue
+                .release(&first.id, &first.pop_receipt, MINUTE)
+                .await
+                .unwrap()
+        );
         assert!(queue.receive(QUEUE, 1, MINUTE).await.unwrap().is_empty());
-        assert!(!queue.delete(&first).await.unwrap());
+        assert!(!queue.delete(&first.id, &first.pop_receipt).await.unwrap());
         queue.send(&message(2), NOW).await.unwrap();
         let second = one(&queue, MINUTE).await;
-        assert!(queue.release(&second, NOW).await.unwrap());
+        assert!(
+            queue
+                .release(&second.id, &second.pop_receipt, NOW)
+                .await
+                .unwrap()
+        );
         assert_eq!(one(&queue, MINUTE).await.dequeue_count, 2);
     }
 
@@ -305,9 +424,20 @@ mod tests {
         let (queue, _folder) = queue();
         queue.send(&message(1), NOW).await.unwrap();
         let received = one(&queue, NOW).await;
-        assert!(queue.extend(&received, MINUTE).await.unwrap());
+        assert_eq!(
+            queue
+                .extend(&received.id, &received.pop_receipt, MINUTE)
+                .await
+                .unwrap(),
+            received.pop_receipt
+        );
         assert!(queue.receive(QUEUE, 1, MINUTE).await.unwrap().is_empty());
-        assert!(queue.delete(&received).await.unwrap());
+        assert!(
+            queue
+                .delete(&received.id, &received.pop_receipt)
+                .await
+                .unwrap()
+        );
     }
 
     #[tokio::test]
@@ -315,10 +445,21 @@ mod tests {
         let (queue, _folder) = queue();
         queue.send(&message(1), NOW).await.unwrap();
         let received = one(&queue, MINUTE).await;
-        assert!(queue.move_to(&received, "combine-due-poison").await.unwrap());
+        assert!(
+            queue
+                .move_to(&received.id, &received.pop_receipt, "combine-due-poison")
+                .await
+                .unwrap()
+        );
         assert_eq!(queue.len(QUEUE).await.unwrap(), 0);
-        let poisoned = queue.receive("combine-due-poison", 1, MINUTE).await.unwrap();
-        assert_eq!((poisoned[0].text.as_str(), poisoned[0].dequeue_count), (received.text.as_str(), 1));
+        let poisoned = queue
+            .receive("combine-due-poison", 1, MINUTE)
+            .await
+            .unwrap();
+        assert_eq!(
+            (poisoned[0].text.as_str(), poisoned[0].dequeue_count),
+            (received.text.as_str(), 1)
+        );
     }
 
     #[tokio::test]
@@ -326,9 +467,15 @@ mod tests {
         let (queue, _folder) = queue();
         queue.send(&message(1), MINUTE).await.unwrap();
         assert!(queue.receive(QUEUE, 1, MINUTE).await.unwrap().is_empty());
-        queue.send(&message(2), Duration::from_millis(30)).await.unwrap();
+        queue
+            .send(&message(2), Duration::from_millis(30))
+            .await
+            .unwrap();
         tokio::time::sleep(Duration::from_millis(40)).await;
-        assert_eq!(one(&queue, MINUTE).await.text, serde_json::to_string(&message(2)).unwrap());
+        assert_eq!(
+            one(&queue, MINUTE).await.text,
+            serde_json::to_string(&message(2)).unwrap()
+        );
     }
 
     #[tokio::test]
@@ -337,13 +484,30 @@ mod tests {
         for delay in [NOW, NOW, MINUTE + Duration::from_millis(500), MINUTE] {
             queue.send(&message(1), delay).await.unwrap();
         }
-        assert_eq!(queue.len(QUEUE).await.unwrap(), 2, "one for now, one for later");
+        assert_eq!(
+            queue.len(QUEUE).await.unwrap(),
+            2,
+            "one for now, one for later"
+        );
         queue.send(&message(2), NOW).await.unwrap();
-        assert_eq!(queue.len(QUEUE).await.unwrap(), 3, "another generation is another message");
+        assert_eq!(
+            queue.len(QUEUE).await.unwrap(),
+            3,
+            "another generation is another message"
+        );
         let received = queue.receive(QUEUE, 2, NOW).await.unwrap();
         queue.send(&message(1), NOW).await.unwrap();
-        assert_eq!(queue.len(QUEUE).await.unwrap(), 4, "the first one is being dealt with");
-        assert!(queue.delete(&received[0]).await.unwrap());
+        assert_eq!(
+            queue.len(QUEUE).await.unwrap(),
+            4,
+            "the first one is being dealt with"
+        );
+        assert!(
+            queue
+                .delete(&received[0].id, &received[0].pop_receipt)
+                .await
+                .unwrap()
+        );
         assert_eq!(queue.len(QUEUE).await.unwrap(), 3);
     }
 
@@ -366,7 +530,7 @@ mod tests {
         };
         let (one, two) = tokio::join!(tokio::spawn(drain(mine)), tokio::spawn(drain(theirs)));
         let mut ids = [one.unwrap(), two.unwrap()].concat();
-        ids.sort_unstable();
+        ids.sort();
         let all = ids.len();
         ids.dedup();
         assert_eq!((all, ids.len()), (40, 40));

@@ -169,16 +169,12 @@ impl<'r, 'p> Comparison<'r, 'p> {
             if self.asked >= ROUND {
                 return Ok(None);
             }
-            let before = self.reader.is_waiting();
-            let have = ranges(pair.file, pair.other)
-                .iter()
-                .all(|(s, r)| self.reader.stored(*s, *r).is_some());
-            if !have || !before && self.reader.is_waiting() {
+            let mut ranges = ranges(pair.file, pair.other).into_iter();
+            if ranges.any(|(source, range)| self.reader.stored(source, range).is_none()) {
                 self.asked = self.asked.saturating_add(pair.other.chunks.stored_bytes());
             }
         }
-        let have_all = stored_alike(self.reader, first_file, pair);
-        if have_all == Some(true) {
+        if stored_alike(self.reader, first_file, pair) == Some(true) {
             return Ok(Some(None));
         }
         let first = self.reader.values(first_file, pair.path, pair.first)?;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::dataset::{VirtualArray, VirtualDataset, VirtualGroup};
+use crate::zarr::DataType;
 
 /// One file of a series.
 #[derive(Debug)]
@@ -218,8 +219,9 @@ impl<'a> Series<'a> {
         }
     }
 
-    /// Whether a variable locates others, so that it may be read whole.
+    /// Whether a variable locates or labels others, so that it may be read whole.
     pub(super) fn is_coordinate(&self, path: &str, array: &VirtualArray) -> bool {
-        array.shape.len() <= 1 || self.coordinates.contains(path)
+        let is_text = matches!(array.data_type, DataType::FixedString(_));
+        array.shape.len() <= 1 || is_text || self.coordinates.contains(path)
     }
 }

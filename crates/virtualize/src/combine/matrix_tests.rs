@@ -189,6 +189,16 @@ fn units_that_cannot_be_read_are_refused(#[case] units: &str) {
     assert!(codes(&files).contains(&"time_units_invalid"));
 }
 
+#[test]
+fn one_file_whose_units_cannot_be_read_stays_as_it_is() {
+    let months = time_attributes("months since 2000-01-01", "standard");
+    let files = [daily("a.nc", 0, 3).inline("time", &F8, &[("time", 3)], &[0.0, 1.0, 2.0], months)];
+    let combined = combine(&files).unwrap();
+    assert_eq!(combined.dataset.root, files[0].dataset.root);
+    assert_eq!(combined.findings[0].code, "time-units-invalid");
+    assert_eq!(combined.time_range, None);
+}
+
 #[rstest]
 #[case::overlap(2, "time_duplicate")]
 #[case::the_same_again(0, "time_duplicate")]

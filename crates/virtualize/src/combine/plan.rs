@@ -119,6 +119,7 @@ impl Run<'_> {
         if reader.is_waiting() {
             return Ok(None);
         }
+        self.forgive_units_of_one();
         if !self.faults.is_empty() {
             return Err(CombineError::Refused(std::mem::take(&mut self.faults)));
         }
@@ -127,6 +128,22 @@ impl Run<'_> {
         self.add_columns(&columns, &mut arrays);
         self.add_still(&still, &mut arrays);
         self.finish(arrays).map(Some)
+    }
+
+    /// One file alone stays as it is, so that times nobody can read are only worth telling.
+    fn forgive_units_of_one(&mut self) {
+        if self.series.files.len() > 1 {
+            return;
+        }
+        let unreadable = |fault: &mut Disagreement| {
+            matches!(fault.code, "time_units_invalid" | "calendar_mismatch")
+        };
+        for fault in self.faults.extract_if(.., unreadable) {
+            let code = fault.code.replace('_', "-");
+            let path = Some(fault.variable.as_str());
+            self.findings
+                .push(Finding::graded(Grade::Warning, &code, path, fault.message));
+        }
     }
 
     /// The paths of variables with and without the concat dimension.

@@ -9,6 +9,7 @@ use crate::combine::input::{Input, Series, axis_along, split, text};
 use crate::combine::refusal::Disagreement;
 use crate::combine::values::{Reader, as_usize, numbers};
 use crate::dataset::VirtualArray;
+use crate::manifest::ChunkEntry;
 use crate::zarr::{ByteOrder, DataType, float, signed, unsigned};
 
 /// Where the steps of one file lie.
@@ -554,6 +555,25 @@ fn part<'a>(
         units: text(owner, "units")?,
         calendar: Calendar::parse(text(owner, "calendar")).ok()?,
     })
+}
+
+/// The instants of an inlined time coordinate; `None` where the array is no CF time or not inlined as one chunk.
+pub fn time_instants(array: &VirtualArray) -> Option<Vec<Instant>> {
+    let ChunkEntry::Inline(bytes) = array.chunks.get(0) else {
+        return None;
+    };
+    let attribute = |name: &str| {
+        array
+            .attributes
+            .get(name)
+            .and_then(serde_json::Value::as_str)
+    };
+    let calendar = Calendar::parse(attribute("calendar")).ok()?;
+    let units = TimeUnits::parse(attribute("units")?, calendar).ok()?;
+    if array.shape != array.chunk_shape || !array.codecs.is_empty() {
+        return None;
+    }
+    units.decode(&time_values(&bytes, &array.data_type)?).ok()
 }
 
 /// Little-endian numbers as time values; `None` for what is no number or too large for one.

@@ -25,6 +25,24 @@ pub(super) struct Kind {
 }
 
 impl Kind {
+    /// A tree of symbol table nodes.
+    pub(super) fn of_groups(context: &Context<'_>) -> Self {
+        Self {
+            node_type: 0,
+            key_len: context.geometry().length_len(),
+            k: context.node_sizes.group_internal,
+        }
+    }
+
+    /// A tree of chunks; a key has a 64-bit number for each dimension and one for the byte in the element.
+    pub(super) const fn of_chunks(context: &Context<'_>, rank: usize) -> Self {
+        Self {
+            node_type: 1,
+            key_len: 8 + 8 * (rank + 1),
+            k: context.node_sizes.chunk,
+        }
+    }
+
     /// Bytes of a full node.
     pub(super) fn node_len(self, context: &Context<'_>) -> u64 {
         let offset = context.geometry().offset_len();

@@ -84,7 +84,7 @@ struct Node {
 pub(super) async fn read(context: &Context<'_>, at: u64) -> Result<Records, DecodeError> {
     let geometry = context.geometry();
     let len = 22 + u64::from(geometry.offset_size) + u64::from(geometry.length_size);
-    let bytes = context.read(WHAT, at, len).await?;
+    let bytes = context.read_ahead(WHAT, at, len).await?;
     let header = Header::parse(&mut context.checked(WHAT, at, &bytes)?)?;
     let mut records = Records {
         kind: header.kind,

@@ -35,6 +35,9 @@ impl Default for NodeSizes {
     }
 }
 
+/// Writers put what a small header leads to behind it, more often than not.
+pub(super) const READ_AHEAD: u64 = 1024;
+
 /// State of the reading of one file.
 pub(super) struct Context<'a> {
     buffer: &'a SourceBuffer,
@@ -108,6 +111,17 @@ impl<'a> Context<'a> {
     ) -> Result<Bytes, DecodeError> {
         self.work.spend(len.min(self.file_len()))?;
         self.buffer.read_up_to(what, at, len).await
+    }
+
+    /// Exactly `len` bytes, read together with what follows them, since that is probably needed next.
+    pub(super) async fn read_ahead(
+        &self,
+        what: &'static str,
+        at: u64,
+        len: u64,
+    ) -> Result<Bytes, DecodeError> {
+        let first = self.read_up_to(what, at, len.max(READ_AHEAD)).await?;
+        self.complete(what, at, first, len).await
     }
 
     /// A structure of `len` bytes of which `first` are at hand.

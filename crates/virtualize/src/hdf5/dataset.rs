@@ -1,8 +1,8 @@
 //! A dataset from the messages of its object header.
 
 use bytes::Bytes;
+use futures_util::future::try_join4;
 
-use super::chunk_index;
 use super::context::Context;
 use super::heap::local::LocalHeap;
 use super::message::layout::Layout;
@@ -10,6 +10,7 @@ use super::message::shared::{Resolved, resolve};
 use super::message::{self, dataspace, datatype, fill, filter, layout};
 use super::model::{Dataset, Dataspace, Datatype, FillValue, Filter, Storage};
 use super::object_header::ObjectHeader;
+use super::{chunk_index, speculate};
 use crate::decode::{ByteRange, DecodeError};
 
 /// Whether an object header is that of a dataset.
@@ -22,20 +23,49 @@ pub(super) async fn read(
     context: &Context<'_>,
     header: &ObjectHeader,
 ) -> Result<Dataset, DecodeError> {
-    let datatype = datatype_of(context, header).await?;
-    let dataspace = dataspace_of(context, header).await?;
-    let filters = filters_of(context, header).await?;
-    let storage = storage_of(context, header, &datatype, &dataspace, filters.len()).await?;
+    let layout = layout_of(context, header)?;
+    if let Some(layout) = &layout {
+        speculate::prefetch_layout(context, layout);
+    }
+    let (datatype, dataspace, filters, fill) = try_join4(
+        datatype_of(context, header),
+        dataspace_of(context, header),
+        filters_of(context, header),
+        fill_of(context, header),
+    )
+    .await?;
+    let storage = match layout {
+        None => Storage::Unsupported(String::from("no data layout")),
+        Some(_) if header.message(message::EXTERNAL_FILES).is_some() => {
+            Storage::External(external_files(context, header).await?)
+        }
+        Some(Layout::Compact { data, at }) => compact(data, at),
+        Some(Layout::Contiguous { address, size }) => {
+            let needed = needed_bytes(&datatype, &dataspace);
+            contiguous(address, size, needed, context.file_len())
+        }
+        Some(Layout::Chunked(chunked)) => {
+            chunk_index::read(context, &dataspace, &chunked, filters.len()).await
+        }
+        Some(Layout::Virtual) => Storage::Virtual,
+    };
     Ok(Dataset {
         address: header.at,
         datatype,
         dataspace,
         storage,
         filters,
-        fill: fill_of(context, header).await?,
+        fill,
         attributes: Vec::new(),
         broken_attributes: Vec::new(),
     })
+}
+
+fn layout_of(context: &Context<'_>, header: &ObjectHeader) -> Result<Option<Layout>, DecodeError> {
+    let message = header.message(message::LAYOUT);
+    message
+        .map(|message| layout::parse(&mut context.cursor("data layout", message.at, &message.body)))
+        .transpose()
 }
 
 /// The datatype message of an object.
@@ -98,31 +128,6 @@ fn missing(header: &ObjectHeader, what: &str) -> DecodeError {
         at: header.at,
         problem: format!("has no {what}"),
     }
-}
-
-async fn storage_of(
-    context: &Context<'_>,
-    header: &ObjectHeader,
-    datatype: &Datatype,
-    dataspace: &Dataspace,
-    filters: usize,
-) -> Result<Storage, DecodeError> {
-    let Some(message) = header.message(message::LAYOUT) else {
-        return Ok(Storage::Unsupported(String::from("no data layout")));
-    };
-    if header.message(message::EXTERNAL_FILES).is_some() {
-        return external_files(context, header).await.map(Storage::External);
-    }
-    let layout = layout::parse(&mut context.cursor("data layout", message.at, &message.body));
-    Ok(match layout? {
-        Layout::Compact { data, at } => compact(data, at),
-        Layout::Contiguous { address, size } => {
-            let needed = needed_bytes(datatype, dataspace);
-            contiguous(address, size, needed, context.file_len())
-        }
-        Layout::Chunked(chunked) => chunk_index::read(context, dataspace, &chunked, filters).await,
-        Layout::Virtual => Storage::Virtual,
-    })
 }
 
 fn compact(data: Bytes, at: u64) -> Storage {

@@ -110,11 +110,7 @@ async fn old_links(
     tree: u64,
     heap: u64,
 ) -> Result<Vec<StoredLink>, DecodeError> {
-    let kind = Kind {
-        node_type: 0,
-        key_len: context.geometry().length_len(),
-        k: context.node_sizes.group_internal,
-    };
+    let kind = Kind::of_groups(context);
     let nodes = async {
         let leaves = leaves(context, tree, kind).await?;
         let mut addresses = Vec::new();
@@ -144,7 +140,8 @@ async fn read_symbol_nodes(
     context: &Context<'_>,
     addresses: &[u64],
 ) -> Result<Vec<(u64, Bytes)>, DecodeError> {
-    let entry = 2 * context.geometry().offset_len() + 8 + SCRATCH;
+    let geometry = context.geometry();
+    let entry = geometry.length_len() + geometry.offset_len() + 8 + SCRATCH;
     let entries = 2 * usize::from(context.node_sizes.group_leaf);
     let len = len_u64(8 + entries * entry);
     let reads = addresses
@@ -166,7 +163,7 @@ fn parse_symbols(
     for _ in 0..cursor.u16()? {
         let symbol = Symbol::parse(cursor)?;
         if let Some((tree, names)) = symbol.group {
-            prefetch_group(context, tree, names);
+            prefetch(context, tree, names);
         }
         links.push(symbol.link(heap)?);
     }
@@ -174,16 +171,10 @@ fn parse_symbols(
 }
 
 /// What the object header of a group will lead to is asked for together with that header.
-fn prefetch_group(context: &Context<'_>, tree: u64, names: u64) {
-    let kind = Kind {
-        node_type: 0,
-        key_len: context.geometry().length_len(),
-        k: context.node_sizes.group_internal,
-    };
+pub(super) fn prefetch(context: &Context<'_>, tree: u64, names: u64) {
+    let kind = Kind::of_groups(context);
     context.prefetch(tree, kind.node_len(context));
-    let geometry = context.geometry();
-    let heap_header = 8 + 2 * geometry.length_len() + geometry.offset_len();
-    context.prefetch(names, len_u64(heap_header));
+    context.prefetch(names, LocalHeap::FIRST_READ);
 }
 
 /// A symbol table entry.
@@ -198,10 +189,11 @@ struct Symbol {
 }
 
 impl Symbol {
-    /// Offset of the name, object header, kind of cache u32, 4 reserved, scratch pad of 16 bytes.
+    /// Offset of the name (as wide as a length, whatever the specification says), object header, kind of cache u32,
+    /// 4 reserved, scratch pad of 16 bytes.
     fn parse(cursor: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         let geometry = cursor.geometry();
-        let name_offset = cursor.uint(geometry.offset_len())?;
+        let name_offset = cursor.length()?;
         let header = cursor.address()?;
         let cache = cursor.u32()?;
         cursor.skip(4)?;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::context::{Context, all};
 use super::cursor::{Cursor, len_u64};
-use super::message;
+use super::{message, speculate};
 use crate::decode::DecodeError;
 
 const WHAT: &str = "object header";
@@ -72,6 +72,9 @@ impl ObjectHeader {
             }
             if seen.len() > MAX_BLOCKS {
                 return Err(too_many_blocks(at));
+            }
+            if !next.is_empty() {
+                speculate::prefetch(context, &messages);
             }
             blocks = read_blocks(context, next).await?;
         }

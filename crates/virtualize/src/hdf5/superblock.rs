@@ -88,7 +88,8 @@ impl Superblock {
         cursor.0.address()?;
         let end_of_file = cursor.length_of_offset()?;
         let driver = cursor.0.address()?;
-        cursor.length_of_offset()?;
+        // The offset of the root's name is as wide as a length.
+        cursor.0.length()?;
         let root = cursor.0.defined_address()?;
         Ok(Self {
             version,

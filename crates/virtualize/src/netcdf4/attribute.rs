@@ -74,7 +74,7 @@ pub(super) fn dropped(path: &str, name: &str, why: &str) -> Finding {
 
 fn value_of(attribute: &Attribute) -> Result<Value, &'static str> {
     let values = match &attribute.value {
-        AttributeValue::Null => return Err("it has no value"),
+        AttributeValue::Null => return empty(&attribute.datatype),
         AttributeValue::References(_) | AttributeValue::ReferenceLists(_) => {
             return Err("it holds references");
         }
@@ -96,6 +96,15 @@ fn value_of(attribute: &Attribute) -> Result<Value, &'static str> {
     };
     let shape = attribute.dataspace.shape().unwrap_or_default();
     Ok(nest(values, shape))
+}
+
+/// netCDF-C stores an empty text or an empty list without a dataspace.
+fn empty(datatype: &Datatype) -> Result<Value, &'static str> {
+    match datatype.class {
+        DatatypeClass::String { .. } | DatatypeClass::VlenString { .. } => Ok(json!("")),
+        DatatypeClass::Integer { .. } | DatatypeClass::Float { .. } => Ok(json!([])),
+        _ => Err("it has no value"),
+    }
 }
 
 /// One value stands alone, several stand in a list, those of a lattice in lists of lists.
@@ -183,11 +192,19 @@ mod tests {
     #[case::no_number(lattice(sample::floats("a", &[]), &[0]), "[]")]
     #[case::no_text(lattice(sample::text("a", &[]), &[0]), "\"\"")]
     #[case::boolean(boolean("a", 1), "true")]
+    #[case::empty_text(null(sample::text("a", &[])), "\"\"")]
+    #[case::empty_list(null(sample::floats("a", &[])), "[]")]
     fn values_have_xarrays_form(#[case] attribute: Attribute, #[case] expected: &str) {
         let mut findings = Vec::new();
         let json = to_json("/v", &[attribute], &[], &mut findings);
         assert_eq!(json["a"].to_string(), expected);
         assert!(findings.is_empty());
+    }
+
+    fn null(mut attribute: Attribute) -> Attribute {
+        attribute.dataspace = Dataspace::Null;
+        attribute.value = AttributeValue::Null;
+        attribute
     }
 
     fn raw() -> Attribute {
@@ -199,6 +216,7 @@ mod tests {
     #[rstest]
     #[case::references(sample::references_to("a", &[8]))]
     #[case::compound(raw())]
+    #[case::no_value(null(boolean("a", 1)))]
     #[case::meaningless(sample::floats("missing_value", &[f64::NAN]))]
     #[case::meaningless_in_part(sample::floats("actual_range", &[0.0, f64::INFINITY]))]
     fn what_json_cannot_say_is_dropped_with_a_finding(#[case] attribute: Attribute) {

@@ -1,14 +1,14 @@
 //! Runs: who may combine a generation of a group, and how the run ends.
 
+use jiff::Timestamp;
 use rusqlite::{OptionalExtension as _, Transaction};
 
 use super::values::{json_text, time_text};
-use super::{groups, platform, tasks};
+use super::{groups, platform, settle, tasks};
 use crate::stores::ledger::{
-    Claim, Claimed, CombineEnd, Fault, GroupId, GroupState, Lease, LedgerError, PublishedCombine, Release,
-    SourceGroup,
+    Claim, Claimed, CombineEnd, Fault, GroupId, GroupState, Lease, LedgerError, PublishedCombine,
+    Release, SourceGroup,
 };
-use jiff::Timestamp;
 
 pub(super) fn claim(
     tx: &Transaction<'_>,
@@ -16,7 +16,9 @@ pub(super) fn claim(
     generation: i64,
     lease: &Lease,
 ) -> Result<Claimed, LedgerError> {
-    let Some(row) = groups::find(tx, id)? else { return Ok(Claimed::Nothing) };
+    let Some(row) = groups::find(tx, id)? else {
+        return Ok(Claimed::Nothing);
+    };
     if row.group.generation != generation {
         return Ok(Claimed::Nothing);
     }
@@ -30,22 +32,40 @@ pub(super) fn claim(
             return Ok(Claimed::Nothing);
         }
     }
-    let Some(members) = groups::settled_members(tx, id)? else { return Ok(Claimed::Nothing) };
+    let Some(members) = settle::settled_members(tx, id)? else {
+        return Ok(Claimed::Nothing);
+    };
     let release = open_release(tx, &row, lease.now)?;
     let revision = next_revision(tx, &release)?;
     let run_id = start_run(tx, &row.group, &release, revision, lease)?;
     groups::set_state(tx, id, GroupState::Combining, None, None, lease.now)?;
     tasks::begin(tx, &release.job_id, &members, lease.now)?;
-    let group = groups::find(tx, id)?.ok_or_else(|| LedgerError::UnknownGroup(id.clone()))?.group;
-    let release = platform::release(tx, &release.release_id)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+    let group = groups::find(tx, id)?
+        .ok_or_else(|| LedgerError::UnknownGroup(id.clone()))?
+        .group;
+    let release =
+        platform::release(tx, &release.release_id)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
     let runner = lease.runner.clone();
-    Ok(Claimed::Ours(Box::new(Claim { run_id, group, generation, runner, release, revision, members })))
+    Ok(Claimed::Ours(Box::new(Claim {
+        run_id,
+        group,
+        generation,
+        runner,
+        release,
+        revision,
+        members,
+    })))
 }
 
 /// The Release that a run works for: the group's own, or the next one where that is approved and so frozen.
-fn open_release(tx: &Transaction<'_>, row: &groups::GroupRow, now: Timestamp) -> Result<Release, LedgerError> {
+fn open_release(
+    tx: &Transaction<'_>,
+    row: &groups::GroupRow,
+    now: Timestamp,
+) -> Result<Release, LedgerError> {
     let group = &row.group;
-    let release = platform::release(tx, &group.release_id)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+    let release =
+        platform::release(tx, &group.release_id)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
     if release.approval_state != "approved" {
         return Ok(release);
     }
@@ -93,11 +113,22 @@ fn start_run(
     let sql = "UPDATE app_jobs SET status = 'processing', stage = 4, error_details = NULL, updated_at = ?2
                WHERE job_id = ?1";
     tx.execute(sql, (&release.job_id, &now))?;
-    platform::audit(tx, &release.release_id, "processing_started", Some(&lease.runner), None, lease.now)?;
+    platform::audit(
+        tx,
+        &release.release_id,
+        "processing_started",
+        Some(&lease.runner),
+        None,
+        lease.now,
+    )?;
     Ok(run_id)
 }
 
-pub(super) fn renew(tx: &Transaction<'_>, claim: &Claim, until: Timestamp) -> Result<bool, LedgerError> {
+pub(super) fn renew(
+    tx: &Transaction<'_>,
+    claim: &Claim,
+    until: Timestamp,
+) -> Result<bool, LedgerError> {
     if !is_ours(tx, claim)? {
         return Ok(false);
     }
@@ -113,7 +144,12 @@ fn is_ours(tx: &Transaction<'_>, claim: &Claim) -> Result<bool, LedgerError> {
                    JOIN app_asset_releases r ON r.release_id = c.release_id
                    WHERE c.id = ?1 AND c.state = 'running' AND c.runner = ?2 AND c.generation = ?3
                      AND g.state = 'combining' AND g.generation = ?3 AND r.revision = ?4)";
-    let key = (claim.run_id, &claim.runner, claim.generation, claim.release.revision);
+    let key = (
+        claim.run_id,
+        &claim.runner,
+        claim.generation,
+        claim.release.revision,
+    );
     Ok(tx.query_row(sql, key, |row| row.get(0))?)
 }
 
@@ -125,7 +161,9 @@ pub(super) fn publish(
     if !is_ours(tx, claim)? || is_frozen(tx, claim, result.at)? {
         return Ok(false);
     }
-    let Release { release_id, job_id, .. } = &claim.release;
+    let Release {
+        release_id, job_id, ..
+    } = &claim.release;
     let (at, summary) = (time_text(result.at), result.result.to_string());
     let sql = "UPDATE landfall_combine_run SET state = 'published', blob_path = ?2, finished_at = ?3, result = ?4
                WHERE id = ?1";
@@ -149,8 +187,22 @@ pub(super) fn publish(
                    updated_at = ?3 WHERE job_id = ?1";
     tx.execute(sql, (job_id, &summary, &at))?;
     tasks::complete(tx, job_id, &result.result, &result.stac_item_id, result.at)?;
-    platform::audit(tx, release_id, "processing_completed", Some(&claim.runner), None, result.at)?;
-    groups::set_state(tx, &claim.group.id, GroupState::Combined, None, None, result.at)?;
+    platform::audit(
+        tx,
+        release_id,
+        "processing_completed",
+        Some(&claim.runner),
+        None,
+        result.at,
+    )?;
+    groups::set_state(
+        tx,
+        &claim.group.id,
+        GroupState::Combined,
+        None,
+        None,
+        result.at,
+    )?;
     let findings = json_text("findings", &result.findings)?;
     let sql = "UPDATE landfall_source_group SET findings = ?2 WHERE id = ?1";
     tx.execute(sql, (&claim.group.id.0, findings))?;
@@ -160,8 +212,9 @@ pub(super) fn publish(
 /// Whether the Release was approved while the run was under way; the group is then due again, for the next one.
 fn is_frozen(tx: &Transaction<'_>, claim: &Claim, now: Timestamp) -> Result<bool, LedgerError> {
     let sql = "SELECT approval_state FROM app_asset_releases WHERE release_id = ?1";
-    let state: Option<String> =
-        tx.query_row(sql, [&claim.release.release_id], |row| row.get(0)).optional()?;
+    let state: Option<String> = tx
+        .query_row(sql, [&claim.release.release_id], |row| row.get(0))
+        .optional()?;
     if state.as_deref() != Some("approved") {
         return Ok(false);
     }
@@ -171,7 +224,11 @@ fn is_frozen(tx: &Transaction<'_>, claim: &Claim, now: Timestamp) -> Result<bool
     Ok(true)
 }
 
-pub(super) fn abandon(tx: &Transaction<'_>, claim: &Claim, end: &CombineEnd) -> Result<bool, LedgerError> {
+pub(super) fn abandon(
+    tx: &Transaction<'_>,
+    claim: &Claim,
+    end: &CombineEnd,
+) -> Result<bool, LedgerError> {
     if !is_ours(tx, claim)? {
         return Ok(false);
     }
@@ -179,9 +236,20 @@ pub(super) fn abandon(tx: &Transaction<'_>, claim: &Claim, end: &CombineEnd) -> 
         CombineEnd::Blocked(fault, at) => (GroupState::Blocked, "blocked", fault, *at),
         CombineEnd::Failed(fault, at) => (GroupState::Failed, "failed", fault, *at),
     };
-    let Release { release_id, job_id, .. } = &claim.release;
-    let sql = "UPDATE landfall_combine_run SET state = ?2, fault = ?3, finished_at = ?4 WHERE id = ?1";
-    tx.execute(sql, (claim.run_id, word, json_text("fault", fault)?, time_text(now)))?;
+    let Release {
+        release_id, job_id, ..
+    } = &claim.release;
+    let sql =
+        "UPDATE landfall_combine_run SET state = ?2, fault = ?3, finished_at = ?4 WHERE id = ?1";
+    tx.execute(
+        sql,
+        (
+            claim.run_id,
+            word,
+            json_text("fault", fault)?,
+            time_text(now),
+        ),
+    )?;
     groups::set_state(tx, &claim.group.id, state, None, Some(fault), now)?;
     let sql = "UPDATE landfall_source_group SET is_refused = (state = 'blocked') WHERE id = ?1";
     tx.execute(sql, [&claim.group.id.0])?;
@@ -202,5 +270,12 @@ fn fail_release(
     tx.execute(sql, (release_id, &fault.message, time_text(now)))?;
     let sql = "UPDATE app_jobs SET status = 'failed', error_details = ?2, updated_at = ?3 WHERE job_id = ?1";
     tx.execute(sql, (job_id, json_text("fault", fault)?, time_text(now)))?;
-    platform::audit(tx, release_id, "processing_failed", None, Some(&fault.message), now)
+    platform::audit(
+        tx,
+        release_id,
+        "processing_failed",
+        None,
+        Some(&fault.message),
+        now,
+    )
 }

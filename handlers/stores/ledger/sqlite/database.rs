@@ -14,8 +14,11 @@ use super::values::time_text;
 use crate::stores::ledger::LedgerError;
 
 /// Every migration: version, name, SQL. Additive only, never edited once released.
-const MIGRATIONS: &[(i64, &str, &str)] =
-    &[(1, "ledger", include_str!("../../../../infra/migrations/sqlite/0001-ledger.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[(
+    1,
+    "ledger",
+    include_str!("../../../../infra/migrations/sqlite/0001-ledger.sql"),
+)];
 
 /// Version of the schema that this program needs.
 const NEEDED: i64 = MIGRATIONS.len() as i64;
@@ -39,7 +42,9 @@ impl Database {
         connection.pragma_update(None, "synchronous", "FULL")?;
         use_wal(&connection)?;
         migrate(&mut connection)?;
-        Ok(Self { connection: Arc::new(Mutex::new(connection)) })
+        Ok(Self {
+            connection: Arc::new(Mutex::new(connection)),
+        })
     }
 
     /// Runs `work` in a transaction that may write: it waits for other writers first, so nothing that it reads
@@ -73,14 +78,22 @@ impl Database {
             transaction.commit()?;
             Ok(value)
         });
-        done.await.map_err(|error| LedgerError::Unavailable(Box::new(error)))?
+        done.await
+            .map_err(|error| LedgerError::Unavailable(Box::new(error)))?
     }
 }
 
 /// The version of the schema, if it is recent enough.
 pub(super) fn check_schema(tx: &Connection) -> Result<i64, LedgerError> {
     let found = schema_version(tx)?;
-    if found < NEEDED { Err(LedgerError::SchemaTooOld { found, needed: NEEDED }) } else { Ok(found) }
+    if found < NEEDED {
+        Err(LedgerError::SchemaTooOld {
+            found,
+            needed: NEEDED,
+        })
+    } else {
+        Ok(found)
+    }
 }
 
 fn schema_version(connection: &Connection) -> Result<i64, LedgerError> {
@@ -94,7 +107,9 @@ fn use_wal(connection: &Connection) -> Result<(), LedgerError> {
     let pause = Duration::from_millis(20);
     let mut waited = Duration::ZERO;
     loop {
-        match connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get::<_, String>(0)) {
+        match connection
+            .pragma_update_and_check(None, "journal_mode", "wal", |row| row.get::<_, String>(0))
+        {
             Ok(_) => return Ok(()),
             Err(error) if is_busy(&error) && waited < BUSY_TIMEOUT => std::thread::sleep(pause),
             Err(error) => return Err(error.into()),
@@ -105,7 +120,10 @@ fn use_wal(connection: &Connection) -> Result<(), LedgerError> {
 
 fn is_busy(error: &rusqlite::Error) -> bool {
     use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
-    matches!(error.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked))
+    matches!(
+        error.sqlite_error_code(),
+        Some(DatabaseBusy | DatabaseLocked)
+    )
 }
 
 fn migrate(connection: &mut Connection) -> Result<(), LedgerError> {
@@ -118,19 +136,30 @@ fn migrate(connection: &mut Connection) -> Result<(), LedgerError> {
     for (version, name, sql) in MIGRATIONS.iter().filter(|(version, ..)| *version > found) {
         tx.execute_batch(sql)?;
         let row = (version, name, time_text(jiff::Timestamp::now()));
-        tx.execute("INSERT INTO landfall_schema_version (version, name, applied_at) VALUES (?1, ?2, ?3)", row)?;
+        tx.execute(
+            "INSERT INTO landfall_schema_version (version, name, applied_at) VALUES (?1, ?2, ?3)",
+            row,
+        )?;
     }
     Ok(tx.commit()?)
 }
 
 impl From<rusqlite::Error> for LedgerError {
     fn from(error: rusqlite::Error) -> Self {
-        use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType};
-        match error {
+        use rusqlite::Error::{
+            FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType,
+            QueryReturnedNoRows,
+        };
+        let what = match error {
             FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) => {
-                Self::Corrupt { what: "a column", source: Box::new(error) }
+                "a column"
             }
-            _ => Self::Unavailable(Box::new(error)),
+            QueryReturnedNoRows => "a row that another one names",
+            _ => return Self::Unavailable(Box::new(error)),
+        };
+        Self::Corrupt {
+            what,
+            source: Box::new(error),
         }
     }
 }
@@ -147,11 +176,17 @@ mod tests {
         let openers: Vec<_> = (0..8).map(|_| open(path.clone())).collect();
         for opener in openers {
             let database = opener.join().unwrap().unwrap();
-            assert_eq!(check_schema(&database.connection.blocking_lock()).unwrap(), NEEDED);
+            assert_eq!(
+                check_schema(&database.connection.blocking_lock()).unwrap(),
+                NEEDED
+            );
         }
         let rows = Connection::open(&path).unwrap();
-        let applied: i64 =
-            rows.query_row("SELECT count(*) FROM landfall_schema_version", [], |row| row.get(0)).unwrap();
+        let applied: i64 = rows
+            .query_row("SELECT count(*) FROM landfall_schema_version", [], |row| {
+                row.get(0)
+            })
+            .unwrap();
         assert_eq!(applied, NEEDED);
     }
 
@@ -160,9 +195,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let database = Database::open(&folder.path().join("ledger.db")).unwrap();
         let connection = database.connection.blocking_lock();
-        connection.execute("DELETE FROM landfall_schema_version", []).unwrap();
+        connection
+            .execute("DELETE FROM landfall_schema_version", [])
+            .unwrap();
         let refused = check_schema(&connection).unwrap_err();
-        assert!(matches!(refused, LedgerError::SchemaTooOld { found: 0, needed: NEEDED }));
+        assert!(matches!(
+            refused,
+            LedgerError::SchemaTooOld {
+                found: 0,
+                needed: NEEDED
+            }
+        ));
     }
 
     #[tokio::test]
@@ -172,12 +215,18 @@ mod tests {
         let failed: Result<(), _> = database
             .write(|tx| {
                 tx.execute("UPDATE app_platforms SET display_name = 'changed'", [])?;
-                Err(LedgerError::SchemaTooOld { found: 0, needed: 0 })
+                Err(LedgerError::SchemaTooOld {
+                    found: 0,
+                    needed: 0,
+                })
             })
             .await;
         assert!(failed.is_err());
         let sql = "SELECT count(*) FROM app_platforms WHERE platform_id = 'ddh' AND display_name <> 'changed'";
-        let seeded: i64 = database.read(|tx| Ok(tx.query_row(sql, [], |row| row.get(0))?)).await.unwrap();
+        let seeded: i64 = database
+            .read(|tx| Ok(tx.query_row(sql, [], |row| row.get(0))?))
+            .await
+            .unwrap();
         assert_eq!(seeded, 1);
     }
 }

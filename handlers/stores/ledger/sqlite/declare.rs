@@ -7,10 +7,21 @@ use super::groups::{self, GroupRow};
 use super::platform::{self, NewRelease};
 use super::values::time_text;
 use crate::stores::ledger::takeover::{Standing, Step, decide};
-use crate::stores::ledger::{Declaration, Declared, GroupState, LedgerError, Origin, Release, SourceGroup, ids};
+use crate::stores::ledger::{
+    Declaration, Declared, GroupState, LedgerError, Origin, Release, SourceGroup, ids,
+};
 
-pub(super) fn declare(tx: &Transaction<'_>, declaration: &Declaration) -> Result<Declared, LedgerError> {
-    let Declaration { platform_id, dataset_id, resource_id, version_id, .. } = declaration;
+pub(super) fn declare(
+    tx: &Transaction<'_>,
+    declaration: &Declaration,
+) -> Result<Declared, LedgerError> {
+    let Declaration {
+        platform_id,
+        dataset_id,
+        resource_id,
+        version_id,
+        ..
+    } = declaration;
     let asset_id = ids::asset_id(platform_id, dataset_id, resource_id);
     let request_id = ids::request_id(dataset_id, resource_id, version_id.as_deref());
     let id = ids::group_id(&asset_id);
@@ -24,27 +35,48 @@ pub(super) fn declare(tx: &Transaction<'_>, declaration: &Declaration) -> Result
         }
     };
     let row = groups::find(tx, &id)?.ok_or(LedgerError::UnknownGroup(id))?;
-    Ok(Declared { group: row.group, asset_id, request_id, is_new })
+    Ok(Declared {
+        group: row.group,
+        asset_id,
+        request_id,
+        is_new,
+    })
 }
 
 /// Meets a group that is there already; `true` if the declaration changed it.
-fn meet(tx: &Transaction<'_>, row: &GroupRow, declaration: &Declaration) -> Result<bool, LedgerError> {
+fn meet(
+    tx: &Transaction<'_>,
+    row: &GroupRow,
+    declaration: &Declaration,
+) -> Result<bool, LedgerError> {
     let group = &row.group;
     let release = platform::release(tx, &group.release_id)?;
     let release = release.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
     let was_combined = groups::was_combined(tx, &group.id)?;
-    let standing = Standing { was_combined, approval_state: &release.approval_state };
+    let standing = Standing {
+        was_combined,
+        approval_state: &release.approval_state,
+    };
     let new = match decide(&group.declaration, declaration, standing)? {
         Step::Keep => {
             try_again(tx, group, declaration)?;
             return Ok(false);
         }
         Step::Replace => {
-            platform::audit(tx, &release.release_id, "overwritten", None, None, declaration.at)?;
+            platform::audit(
+                tx,
+                &release.release_id,
+                "overwritten",
+                None,
+                None,
+                declaration.at,
+            )?;
             platform::withdraw_release(tx, &release)?;
             platform::create_release(tx, &row.asset_id, declaration, declaration.at)?
         }
-        Step::NextRelease => platform::create_release(tx, &row.asset_id, declaration, declaration.at)?,
+        Step::NextRelease => {
+            platform::create_release(tx, &row.asset_id, declaration, declaration.at)?
+        }
         Step::Overwrite => overwrite(tx, row, &release, declaration)?,
     };
     groups::redeclare(tx, row, &new, declaration)?;
@@ -52,7 +84,11 @@ fn meet(tx: &Transaction<'_>, row: &GroupRow, declaration: &Declaration) -> Resu
 }
 
 /// A submit that is repeated after its job failed queues it again.
-fn try_again(tx: &Transaction<'_>, group: &SourceGroup, declaration: &Declaration) -> Result<(), LedgerError> {
+fn try_again(
+    tx: &Transaction<'_>,
+    group: &SourceGroup,
+    declaration: &Declaration,
+) -> Result<(), LedgerError> {
     let has_failed = matches!(group.state, GroupState::Failed | GroupState::Blocked);
     if declaration.origin != Origin::Submit || !has_failed {
         return Ok(());
@@ -77,8 +113,11 @@ fn overwrite(
     platform::audit(tx, &release_id, "overwritten", None, None, now)?;
     let version = (release.version_ordinal, release.revision + 1);
     let job_id = platform::queue_job(tx, &row.asset_id, &release_id, declaration, version, now)?;
-    let request_id =
-        ids::request_id(&declaration.dataset_id, &declaration.resource_id, declaration.version_id.as_deref());
+    let request_id = ids::request_id(
+        &declaration.dataset_id,
+        &declaration.resource_id,
+        declaration.version_id.as_deref(),
+    );
     tx.execute(
         "UPDATE app_asset_releases SET job_id = ?2, request_id = ?3, suggested_version_id = ?4, version_id = NULL,
              processing_status = 'pending', last_error = NULL, approval_state = 'pending_review', reviewer = NULL,

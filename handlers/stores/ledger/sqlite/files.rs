@@ -4,7 +4,9 @@ use jiff::Timestamp;
 use rusqlite::{OptionalExtension as _, Params, Row, Transaction, named_params};
 
 use super::groups;
-use super::values::{json, json_text, optional_json, signed, time, time_text, unsigned, variant, word};
+use super::values::{
+    json, json_text, optional_json, signed, time, time_text, unsigned, variant, word,
+};
 use crate::stores::blobs::BlobPath;
 use crate::stores::ledger::order::{is_older, newest};
 use crate::stores::ledger::{
@@ -15,8 +17,13 @@ const COLUMNS: &str = "id, account, container, blob, etag, size, sequencer, stat
                        span, landed_at, updated_at";
 
 /// Files that satisfy a condition on the table's columns, by name.
-pub(super) fn select(tx: &Transaction<'_>, condition: &str, params: impl Params) -> Result<Vec<SourceFile>, LedgerError> {
-    let sql = format!("SELECT {COLUMNS} FROM landfall_source_file WHERE {condition} ORDER BY blob, id");
+pub(super) fn select(
+    tx: &Transaction<'_>,
+    condition: &str,
+    params: impl Params,
+) -> Result<Vec<SourceFile>, LedgerError> {
+    let sql =
+        format!("SELECT {COLUMNS} FROM landfall_source_file WHERE {condition} ORDER BY blob, id");
     let mut statement = tx.prepare_cached(&sql)?;
     statement.query_and_then(params, from_row)?.collect()
 }
@@ -40,7 +47,10 @@ fn from_row(row: &Row<'_>) -> Result<SourceFile, LedgerError> {
     })
 }
 
-pub(super) fn at_path(tx: &Transaction<'_>, path: &BlobPath) -> Result<Option<SourceFile>, LedgerError> {
+pub(super) fn at_path(
+    tx: &Transaction<'_>,
+    path: &BlobPath,
+) -> Result<Option<SourceFile>, LedgerError> {
     let key = (&path.account, &path.container, &path.blob);
     Ok(select(tx, "account = ?1 AND container = ?2 AND blob = ?3", key)?.pop())
 }
@@ -49,20 +59,37 @@ pub(super) fn by_id(tx: &Transaction<'_>, file: FileId) -> Result<Option<SourceF
     Ok(select(tx, "id = ?1", [file.0])?.pop())
 }
 
-pub(super) fn below(tx: &Transaction<'_>, prefix: &BlobPath) -> Result<Vec<SourceFile>, LedgerError> {
+pub(super) fn below(
+    tx: &Transaction<'_>,
+    prefix: &BlobPath,
+) -> Result<Vec<SourceFile>, LedgerError> {
     // `0` is the character after `/`: the range holds the names below the folder, and an index finds it.
     let condition = "account = ?1 AND container = ?2 AND state <> 'gone'
                      AND (?3 = '' OR blob = ?4 OR (blob > ?3 || '/' AND blob < ?3 || '0'))";
     let folder = prefix.blob.trim_end_matches('/');
-    select(tx, condition, (&prefix.account, &prefix.container, folder, &prefix.blob))
+    select(
+        tx,
+        condition,
+        (&prefix.account, &prefix.container, folder, &prefix.blob),
+    )
 }
 
-pub(super) fn stuck(tx: &Transaction<'_>, before: Timestamp) -> Result<Vec<SourceFile>, LedgerError> {
-    select(tx, "state IN ('landed', 'reading') AND updated_at < ?1", [time_text(before)])
+pub(super) fn stuck(
+    tx: &Transaction<'_>,
+    before: Timestamp,
+) -> Result<Vec<SourceFile>, LedgerError> {
+    select(
+        tx,
+        "state IN ('landed', 'reading') AND updated_at < ?1",
+        [time_text(before)],
+    )
 }
 
 /// SPEC §2 rule 2: the sequencer decides which of two versions is newer, and a version is recorded once.
-pub(super) fn record_landed(tx: &Transaction<'_>, landing: &Landing) -> Result<Recorded, LedgerError> {
+pub(super) fn record_landed(
+    tx: &Transaction<'_>,
+    landing: &Landing,
+) -> Result<Recorded, LedgerError> {
     let Some(known) = at_path(tx, &landing.path)? else {
         return write_landing(tx, landing, landing.sequencer.as_deref()).map(Recorded::New);
     };
@@ -87,7 +114,10 @@ fn keep_newest_sequencer(
 ) -> Result<SourceFile, LedgerError> {
     let sequencer = newest(file.sequencer.as_deref(), landed).map(str::to_owned);
     if sequencer != file.sequencer {
-        tx.execute("UPDATE landfall_source_file SET sequencer = ?2 WHERE id = ?1", (file.id.0, &sequencer))?;
+        tx.execute(
+            "UPDATE landfall_source_file SET sequencer = ?2 WHERE id = ?1",
+            (file.id.0, &sequencer),
+        )?;
         file.sequencer = sequencer;
     }
     Ok(file)
@@ -115,7 +145,8 @@ fn write_landing(
     };
     let mut statement = tx.prepare_cached(&sql)?;
     let mut rows = statement.query_and_then(params, from_row)?;
-    rows.next().unwrap_or_else(|| Err(rusqlite::Error::QueryReturnedNoRows.into()))
+    rows.next()
+        .unwrap_or_else(|| Err(rusqlite::Error::QueryReturnedNoRows.into()))
 }
 
 pub(super) fn record_gone(
@@ -124,14 +155,19 @@ pub(super) fn record_gone(
     sequencer: Option<&str>,
     now: Timestamp,
 ) -> Result<Vec<GroupId>, LedgerError> {
-    let Some(file) = at_path(tx, path)? else { return Ok(Vec::new()) };
+    let Some(file) = at_path(tx, path)? else {
+        return Ok(Vec::new());
+    };
     let recorded = file.sequencer.as_deref();
     if is_older(sequencer, recorded) {
         return Ok(Vec::new());
     }
     if file.state != FileState::Gone {
         let sql = "UPDATE landfall_source_file SET state = 'gone', sequencer = ?2, updated_at = ?3 WHERE id = ?1";
-        tx.execute(sql, (file.id.0, newest(recorded, sequencer), time_text(now)))?;
+        tx.execute(
+            sql,
+            (file.id.0, newest(recorded, sequencer), time_text(now)),
+        )?;
         groups::start_next_generation(tx, file.id, now, FileState::Gone)?;
     }
     groups::of_file(tx, file.id)
@@ -156,17 +192,33 @@ pub(super) fn record_outcome(
     outcome: &FileOutcome,
     now: Timestamp,
 ) -> Result<bool, LedgerError> {
-    let sql = "SELECT state FROM landfall_source_file WHERE id = ?1 AND etag = ?2 AND state <> 'gone'";
-    let state: Option<String> = tx.query_row(sql, (file.0, etag), |row| row.get(0)).optional()?;
+    let sql =
+        "SELECT state FROM landfall_source_file WHERE id = ?1 AND etag = ?2 AND state <> 'gone'";
+    let state: Option<String> = tx
+        .query_row(sql, (file.0, etag), |row| row.get(0))
+        .optional()?;
     let Some(state) = state else { return Ok(false) };
-    let is_settled = matches!(variant("state of a file", state)?, FileState::Referenced | FileState::Rejected);
+    let is_settled = matches!(
+        variant("state of a file", state)?,
+        FileState::Referenced | FileState::Rejected
+    );
     match outcome {
-        FileOutcome::Referenced { reference_path, findings, span } => {
-            let span = span.as_ref().map(|span| json_text("span", span)).transpose()?;
+        FileOutcome::Referenced {
+            reference_path,
+            findings,
+            span,
+        } => {
+            let span = span
+                .as_ref()
+                .map(|span| json_text("span", span))
+                .transpose()?;
             let findings = json_text("findings", findings)?;
             let sql = "UPDATE landfall_source_file SET state = 'referenced', reference_path = ?2, findings = ?3,
                        span = ?4, fault = NULL, updated_at = ?5 WHERE id = ?1";
-            tx.execute(sql, (file.0, reference_path, findings, span, time_text(now)))?;
+            tx.execute(
+                sql,
+                (file.0, reference_path, findings, span, time_text(now)),
+            )?;
         }
         FileOutcome::Rejected { fault, findings } => {
             let (fault, findings) = (json_text("fault", fault)?, json_text("findings", findings)?);
@@ -189,7 +241,16 @@ fn set_fault(
     fault: &Fault,
     now: Timestamp,
 ) -> Result<(), LedgerError> {
-    let sql = "UPDATE landfall_source_file SET state = ?2, fault = ?3, updated_at = ?4 WHERE id = ?1";
-    tx.execute(sql, (file.0, word("state", &state)?, json_text("fault", fault)?, time_text(now)))?;
+    let sql =
+        "UPDATE landfall_source_file SET state = ?2, fault = ?3, updated_at = ?4 WHERE id = ?1";
+    tx.execute(
+        sql,
+        (
+            file.0,
+            word("state", &state)?,
+            json_text("fault", fault)?,
+            time_text(now),
+        ),
+    )?;
     Ok(())
 }

@@ -1,16 +1,16 @@
 //! Groups: rows, members, and when one is complete.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension as _, Params, Row, Transaction};
+use rusqlite::{OptionalExtension as _, Params, Row, Transaction, named_params};
 
-use super::values::{json, json_text, optional_json, optional_time, time, time_text, variant, word};
+use super::values::{
+    json, json_text, optional_json, optional_time, time, time_text, variant, word,
+};
 use super::{files, platform};
 use crate::stores::blobs::BlobPath;
 use crate::stores::ledger::{
-    Expected, Fault, FileId, FileState, GroupId, GroupState, Judge, LedgerError, Origin, Settled, Snapshot,
-    SourceFile, SourceGroup, Verdict,
+    Declaration, Expected, Fault, FileId, FileState, GroupId, GroupState, LedgerError, SourceFile,
+    SourceGroup,
 };
 
 /// A group with what only the store needs to know of it.
@@ -19,12 +19,17 @@ pub(super) struct GroupRow {
     pub(super) group: SourceGroup,
     pub(super) asset_id: String,
     /// Blocked by a combine that refused its input.
-    is_refused: bool,
+    pub(super) is_refused: bool,
 }
 
 /// Groups that satisfy a condition, oldest first.
-fn select(tx: &Transaction<'_>, condition: &str, params: impl Params) -> Result<Vec<GroupRow>, LedgerError> {
-    let sql = format!("SELECT * FROM landfall_source_group WHERE {condition} ORDER BY created_at, id");
+fn select(
+    tx: &Transaction<'_>,
+    condition: &str,
+    params: impl Params,
+) -> Result<Vec<GroupRow>, LedgerError> {
+    let sql =
+        format!("SELECT * FROM landfall_source_group WHERE {condition} ORDER BY created_at, id");
     let mut statement = tx.prepare_cached(&sql)?;
     statement.query_and_then(params, from_row)?.collect()
 }
@@ -42,7 +47,11 @@ fn from_row(row: &Row<'_>) -> Result<GroupRow, LedgerError> {
         findings: json("findings", &row.get::<_, String>("findings")?)?,
         updated_at: time("updated_at", &row.get::<_, String>("updated_at")?)?,
     };
-    Ok(GroupRow { group, asset_id: row.get("asset_id")?, is_refused: row.get("is_refused")? })
+    Ok(GroupRow {
+        group,
+        asset_id: row.get("asset_id")?,
+        is_refused: row.get("is_refused")?,
+    })
 }
 
 fn groups(rows: Vec<GroupRow>) -> Vec<SourceGroup> {
@@ -53,11 +62,14 @@ pub(super) fn find(tx: &Transaction<'_>, group: &GroupId) -> Result<Option<Group
     Ok(select(tx, "id = ?1", [&group.0])?.pop())
 }
 
-fn load(tx: &Transaction<'_>, group: &GroupId) -> Result<GroupRow, LedgerError> {
+pub(super) fn load(tx: &Transaction<'_>, group: &GroupId) -> Result<GroupRow, LedgerError> {
     find(tx, group)?.ok_or_else(|| LedgerError::UnknownGroup(group.clone()))
 }
 
-pub(super) fn of_release(tx: &Transaction<'_>, release_id: &str) -> Result<Option<SourceGroup>, LedgerError> {
+pub(super) fn of_release(
+    tx: &Transaction<'_>,
+    release_id: &str,
+) -> Result<Option<SourceGroup>, LedgerError> {
     let condition = "asset_id = (SELECT asset_id FROM app_asset_releases WHERE release_id = ?1)";
     Ok(groups(select(tx, condition, [release_id])?).pop())
 }
@@ -65,10 +77,15 @@ pub(super) fn of_release(tx: &Transaction<'_>, release_id: &str) -> Result<Optio
 pub(super) fn of_file(tx: &Transaction<'_>, file: FileId) -> Result<Vec<GroupId>, LedgerError> {
     let sql = "SELECT group_id FROM landfall_group_member WHERE file_id = ?1 ORDER BY group_id";
     let mut statement = tx.prepare_cached(sql)?;
-    statement.query_and_then([file.0], |row| Ok(GroupId(row.get(0)?)))?.collect()
+    statement
+        .query_and_then([file.0], |row| Ok(GroupId(row.get(0)?)))?
+        .collect()
 }
 
-pub(super) fn overdue(tx: &Transaction<'_>, now: Timestamp) -> Result<Vec<SourceGroup>, LedgerError> {
+pub(super) fn overdue(
+    tx: &Transaction<'_>,
+    now: Timestamp,
+) -> Result<Vec<SourceGroup>, LedgerError> {
     let condition = "state IN ('due', 'failed') OR (state = 'collecting' AND quiet_until <= ?1)
                      OR (state = 'combining' AND NOT EXISTS (
                          SELECT 1 FROM landfall_combine_run c
@@ -77,10 +94,15 @@ pub(super) fn overdue(tx: &Transaction<'_>, now: Timestamp) -> Result<Vec<Source
 }
 
 /// Declared groups whose place and named files fit a blob.
-pub(super) fn declared_for(tx: &Transaction<'_>, path: &BlobPath) -> Result<Vec<SourceGroup>, LedgerError> {
+pub(super) fn declared_for(
+    tx: &Transaction<'_>,
+    path: &BlobPath,
+) -> Result<Vec<SourceGroup>, LedgerError> {
     let condition = "account = ?1 AND container = ?2 AND origin <> 'auto'";
     let mut found = groups(select(tx, condition, (&path.account, &path.container))?);
-    found.retain(|group| lies_below(&path.blob, &group.declaration.prefix.blob) && is_named(group, &path.blob));
+    found.retain(|group| {
+        lies_below(&path.blob, &group.declaration.prefix.blob) && is_named(group, path)
+    });
     Ok(found)
 }
 
@@ -91,15 +113,32 @@ pub(super) fn lies_below(blob: &str, prefix: &str) -> bool {
     folder.is_empty() || blob == prefix || blob.strip_prefix(folder).is_some_and(in_folder)
 }
 
-/// Whether a group that names its files names this one, by its whole name or the end of it.
-fn is_named(group: &SourceGroup, blob: &str) -> bool {
-    let Some(Expected::Files(names)) = &group.declaration.options.expected else { return true };
-    let ends_with = |long: &str, short: &str| long.strip_suffix(short).is_some_and(|rest| rest.ends_with('/'));
-    names.iter().any(|name| name == blob || ends_with(blob, name) || ends_with(name, blob))
+/// Whether a group that names its files names this one: by its address, its whole name or the end of it.
+fn is_named(group: &SourceGroup, path: &BlobPath) -> bool {
+    let Some(Expected::Files(names)) = &group.declaration.options.expected else {
+        return true;
+    };
+    let ends_with = |name: &str| {
+        path.blob
+            .strip_suffix(name)
+            .is_some_and(|rest| rest.ends_with('/'))
+    };
+    let is_address =
+        |name: &str| BlobPath::parse(name, &path.account).is_ok_and(|named| named == *path);
+    names
+        .iter()
+        .any(|name| *name == path.blob || ends_with(name) || is_address(name))
 }
 
-pub(super) fn members(tx: &Transaction<'_>, group: &GroupId) -> Result<Vec<SourceFile>, LedgerError> {
-    files::select(tx, "id IN (SELECT file_id FROM landfall_group_member WHERE group_id = ?1)", [&group.0])
+pub(super) fn members(
+    tx: &Transaction<'_>,
+    group: &GroupId,
+) -> Result<Vec<SourceFile>, LedgerError> {
+    files::select(
+        tx,
+        "id IN (SELECT file_id FROM landfall_group_member WHERE group_id = ?1)",
+        [&group.0],
+    )
 }
 
 pub(super) fn add_member(
@@ -136,7 +175,11 @@ pub(super) fn start_next_generation(
     let condition = "id IN (SELECT group_id FROM landfall_group_member WHERE file_id = ?1)";
     for GroupRow { group, .. } in select(tx, condition, [file.0])? {
         let is_stale = cause == FileState::Gone && was_combined(tx, &group.id)?;
-        let state = if is_stale { GroupState::Stale } else { GroupState::Collecting };
+        let state = if is_stale {
+            GroupState::Stale
+        } else {
+            GroupState::Collecting
+        };
         next_generation(tx, &group, state, now)?;
     }
     Ok(())
@@ -176,120 +219,40 @@ pub(super) fn set_state(
     let fault = fault.map(|fault| json_text("fault", fault)).transpose()?;
     let sql = "UPDATE landfall_source_group
                SET state = ?2, quiet_until = ?3, fault = ?4, is_refused = 0, updated_at = ?5 WHERE id = ?1";
-    let row = (&group.0, word("state", &state)?, quiet_until.map(time_text), fault, time_text(now));
+    let row = (
+        &group.0,
+        word("state", &state)?,
+        quiet_until.map(time_text),
+        fault,
+        time_text(now),
+    );
     tx.prepare_cached(sql)?.execute(row)?;
     Ok(())
 }
 
-/// The member set of the current generation: each file with the version that counts.
-fn counted(tx: &Transaction<'_>, group: &GroupId) -> Result<BTreeMap<FileId, String>, LedgerError> {
-    let sql = "SELECT file_id, etag FROM landfall_group_member WHERE group_id = ?1 AND etag IS NOT NULL";
-    let mut statement = tx.prepare_cached(sql)?;
-    statement.query_and_then([&group.0], |row| Ok((FileId(row.get(0)?), row.get(1)?)))?.collect()
-}
-
-fn referenced(members: &[SourceFile]) -> BTreeMap<FileId, String> {
-    let with_reference = members.iter().filter(|file| file.state == FileState::Referenced);
-    with_reference.map(|file| (file.id, file.etag.clone())).collect()
-}
-
-/// The members that a run of this generation combines; `None` if they are not what was settled on.
-pub(super) fn settled_members(
+/// Until when the running combine of a group holds its claim.
+pub(super) fn lease(
     tx: &Transaction<'_>,
     group: &GroupId,
-) -> Result<Option<Vec<SourceFile>>, LedgerError> {
-    let members = members(tx, group)?;
-    let is_settled = referenced(&members) == counted(tx, group)?;
-    Ok(is_settled.then(|| members.into_iter().filter(|file| file.state == FileState::Referenced).collect()))
-}
-
-pub(super) fn settle(
-    tx: &Transaction<'_>,
-    id: &GroupId,
-    judge: Judge,
-    now: Timestamp,
-) -> Result<Settled, LedgerError> {
-    let mut row = load(tx, id)?;
-    let mut members = members(tx, id)?;
-    members.retain(|file| file.state != FileState::Gone);
-    if count_members(tx, &row.group, &members, now)? {
-        row = load(tx, id)?;
-    } else if is_at_rest(tx, &row, now)? {
-        return Ok(Settled { group: row.group, is_due: false, look_again_at: None });
-    }
-    let verdict = judge(&Snapshot { group: &row.group, members: &members, now });
-    apply(tx, &row.group, verdict, now)?;
-    let group = load(tx, id)?.group;
-    Ok(Settled { is_due: group.state == GroupState::Due, look_again_at: group.quiet_until, group })
-}
-
-/// Records the member set; `true`, and the next generation, if it is another one than before.
-fn count_members(
-    tx: &Transaction<'_>,
-    group: &SourceGroup,
-    members: &[SourceFile],
-    now: Timestamp,
-) -> Result<bool, LedgerError> {
-    let (before, current) = (counted(tx, &group.id)?, referenced(members));
-    if before == current {
-        return Ok(false);
-    }
-    let mut statement =
-        tx.prepare_cached("UPDATE landfall_group_member SET etag = ?3 WHERE group_id = ?1 AND file_id = ?2")?;
-    for file in before.keys().filter(|file| !current.contains_key(file)) {
-        statement.execute((&group.id.0, file.0, None::<&str>))?;
-    }
-    for (file, etag) in current.iter().filter(|(file, etag)| before.get(file) != Some(etag)) {
-        statement.execute((&group.id.0, file.0, Some(etag)))?;
-    }
-    let state = if group.state == GroupState::Stale { GroupState::Stale } else { GroupState::Collecting };
-    next_generation(tx, group, state, now)?;
-    Ok(true)
-}
-
-/// Whether a group with an unchanged member set is to be left alone: combined, being combined, or refused.
-fn is_at_rest(tx: &Transaction<'_>, row: &GroupRow, now: Timestamp) -> Result<bool, LedgerError> {
-    match row.group.state {
-        GroupState::Combined => Ok(true),
-        GroupState::Blocked => Ok(row.is_refused),
-        GroupState::Combining => Ok(lease(tx, &row.group.id)?.is_some_and(|until| until > now)),
-        GroupState::Collecting | GroupState::Due | GroupState::Stale | GroupState::Failed => Ok(false),
-    }
-}
-
-/// Until when the running combine of a group holds its claim.
-pub(super) fn lease(tx: &Transaction<'_>, group: &GroupId) -> Result<Option<Timestamp>, LedgerError> {
-    let sql = "SELECT lease_until FROM landfall_combine_run WHERE group_id = ?1 AND state = 'running'";
-    optional_time("lease_until", tx.query_row(sql, [&group.0], |row| row.get(0)).optional()?)
+) -> Result<Option<Timestamp>, LedgerError> {
+    let sql =
+        "SELECT lease_until FROM landfall_combine_run WHERE group_id = ?1 AND state = 'running'";
+    optional_time(
+        "lease_until",
+        tx.query_row(sql, [&group.0], |row| row.get(0)).optional()?,
+    )
 }
 
 /// Ends the running combine of a group because its lease ran out.
-pub(super) fn lose_run(tx: &Transaction<'_>, group: &GroupId, now: Timestamp) -> Result<(), LedgerError> {
+pub(super) fn lose_run(
+    tx: &Transaction<'_>,
+    group: &GroupId,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
     let sql = "UPDATE landfall_combine_run SET state = 'lost', finished_at = ?2
                WHERE group_id = ?1 AND state = 'running'";
     tx.execute(sql, (&group.0, time_text(now)))?;
     Ok(())
-}
-
-fn apply(tx: &Transaction<'_>, group: &SourceGroup, verdict: Verdict, now: Timestamp) -> Result<(), LedgerError> {
-    lose_run(tx, &group.id, now)?;
-    let (state, quiet_until, fault) = match verdict {
-        // A source is gone: not complete until another comes in its place, and known as stale till then.
-        Verdict::Collecting if group.state == GroupState::Stale => (GroupState::Stale, None, None),
-        Verdict::Collecting => (GroupState::Collecting, None, None),
-        Verdict::QuietUntil(until) => (GroupState::Collecting, Some(until), None),
-        Verdict::Due => (GroupState::Due, None, None),
-        Verdict::Blocked(fault) => (GroupState::Blocked, None, Some(fault)),
-    };
-    let is_same = (state, quiet_until, fault.as_ref()) == (group.state, group.quiet_until, group.fault.as_ref());
-    if is_same {
-        return Ok(());
-    }
-    set_state(tx, &group.id, state, quiet_until, fault.as_ref(), now)?;
-    match fault {
-        Some(fault) => platform::block(tx, &group.release_id, &group.job_id, &fault.message, now),
-        None => platform::requeue(tx, &group.release_id, &group.job_id, now),
-    }
 }
 
 /// Records a declaration that replaces the one before, and leaves out members that it does not cover.
@@ -297,14 +260,15 @@ pub(super) fn redeclare(
     tx: &Transaction<'_>,
     row: &GroupRow,
     release: &platform::NewRelease,
-    declaration: &crate::stores::ledger::Declaration,
+    declaration: &Declaration,
 ) -> Result<(), LedgerError> {
     let group = &row.group;
     for file in members(tx, &group.id)? {
         let is_covered = lies_below(&file.path.blob, &declaration.prefix.blob)
             && (&file.path.account, &file.path.container)
                 == (&declaration.prefix.account, &declaration.prefix.container);
-        let is_kept = is_covered && declaration.options.file_pattern == group.declaration.options.file_pattern;
+        let is_kept = is_covered
+            && declaration.options.file_pattern == group.declaration.options.file_pattern;
         if !is_kept {
             let sql = "DELETE FROM landfall_group_member WHERE group_id = ?1 AND file_id = ?2";
             tx.execute(sql, (&group.id.0, file.id.0))?;
@@ -321,13 +285,12 @@ pub(super) fn write(
     id: &GroupId,
     asset_id: &str,
     release: &platform::NewRelease,
-    declaration: &crate::stores::ledger::Declaration,
+    declaration: &Declaration,
 ) -> Result<(), LedgerError> {
     let prefix = &declaration.prefix;
-    let origin: &Origin = &declaration.origin;
-    let params = rusqlite::named_params! {
+    let params = named_params! {
         ":id": id.0, ":asset": asset_id, ":release": release.release_id, ":job": release.job_id,
-        ":origin": word("origin", origin)?, ":account": prefix.account, ":container": prefix.container,
+        ":origin": word("origin", &declaration.origin)?, ":account": prefix.account, ":container": prefix.container,
         ":prefix": prefix.blob, ":declaration": json_text("declaration", declaration)?,
         ":at": time_text(declaration.at),
     };

@@ -9,7 +9,11 @@ use super::values::{json, json_text, optional_json, optional_time, time, time_te
 use crate::stores::ledger::{Declaration, LedgerError, Release, Revision, Task, ids};
 
 /// Releases that satisfy a condition on `r` (Release) and `a` (Asset), in an order.
-pub(super) fn releases(tx: &Transaction<'_>, rest: &str, params: impl Params) -> Result<Vec<Release>, LedgerError> {
+pub(super) fn releases(
+    tx: &Transaction<'_>,
+    rest: &str,
+    params: impl Params,
+) -> Result<Vec<Release>, LedgerError> {
     let sql = format!(
         "SELECT r.*, a.platform_id, a.dataset_id, a.resource_id,
                 (SELECT c.result FROM landfall_combine_run c
@@ -20,7 +24,10 @@ pub(super) fn releases(tx: &Transaction<'_>, rest: &str, params: impl Params) ->
     statement.query_and_then(params, release_from)?.collect()
 }
 
-pub(super) fn release(tx: &Transaction<'_>, release_id: &str) -> Result<Option<Release>, LedgerError> {
+pub(super) fn release(
+    tx: &Transaction<'_>,
+    release_id: &str,
+) -> Result<Option<Release>, LedgerError> {
     Ok(releases(tx, "WHERE r.release_id = ?1", [release_id])?.pop())
 }
 
@@ -41,7 +48,9 @@ fn release_from(row: &Row<'_>) -> Result<Release, LedgerError> {
         platform_id: row.get("platform_id")?,
         dataset_id: row.get("dataset_id")?,
         resource_id: row.get("resource_id")?,
-        request_id: row.get::<_, Option<String>>("request_id")?.unwrap_or_default(),
+        request_id: row
+            .get::<_, Option<String>>("request_id")?
+            .unwrap_or_default(),
         job_id: row.get::<_, Option<String>>("job_id")?.unwrap_or_default(),
         version_id: row.get("version_id")?,
         version_ordinal: row.get("version_ordinal")?,
@@ -52,8 +61,14 @@ fn release_from(row: &Row<'_>) -> Result<Release, LedgerError> {
         stac_collection_id: row.get("stac_collection_id")?,
         stac_item_json: optional_json("stac_item_json", row.get("stac_item_json")?)?,
         processing_status: variant("processing_status", row.get("processing_status")?)?,
-        processing_started_at: optional_time("processing_started_at", row.get("processing_started_at")?)?,
-        processing_completed_at: optional_time("processing_completed_at", row.get("processing_completed_at")?)?,
+        processing_started_at: optional_time(
+            "processing_started_at",
+            row.get("processing_started_at")?,
+        )?,
+        processing_completed_at: optional_time(
+            "processing_completed_at",
+            row.get("processing_completed_at")?,
+        )?,
         last_error: row.get("last_error")?,
         approval_state: row.get("approval_state")?,
         clearance_state: row.get("clearance_state")?,
@@ -73,7 +88,10 @@ pub(super) fn revision(
                FROM landfall_combine_run c JOIN app_asset_releases r ON r.release_id = c.release_id
                WHERE c.release_id = ?1 AND c.revision = ?2 AND c.state = 'published'";
     let found = tx.query_row(sql, (release_id, revision), |row| {
-        Ok(Revision { blob_path: row.get(0)?, is_live: row.get(1)? })
+        Ok(Revision {
+            blob_path: row.get(0)?,
+            is_live: row.get(1)?,
+        })
     });
     Ok(found.optional()?)
 }
@@ -98,11 +116,22 @@ fn task_from(row: &Row<'_>) -> Result<Task, LedgerError> {
 }
 
 /// Makes sure that the Asset is there.
-pub(super) fn ensure_asset(tx: &Transaction<'_>, asset_id: &str, of: &Declaration) -> Result<(), LedgerError> {
+pub(super) fn ensure_asset(
+    tx: &Transaction<'_>,
+    asset_id: &str,
+    of: &Declaration,
+) -> Result<(), LedgerError> {
     let refs = object!({"dataset_id": of.dataset_id, "resource_id": of.resource_id}).to_string();
     let sql = "INSERT INTO app_assets (asset_id, platform_id, dataset_id, resource_id, platform_refs, created_at, updated_at)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6) ON CONFLICT (asset_id) DO NOTHING";
-    let row = (asset_id, &of.platform_id, &of.dataset_id, &of.resource_id, refs, time_text(of.at));
+    let row = (
+        asset_id,
+        &of.platform_id,
+        &of.dataset_id,
+        &of.resource_id,
+        refs,
+        time_text(of.at),
+    );
     tx.execute(sql, row)?;
     Ok(())
 }
@@ -125,7 +154,9 @@ pub(super) fn create_release(
     let count: i64 = tx.query_row(sql, [asset_id], |row| row.get(0))?;
     let sql = "SELECT version_ordinal, release_id FROM app_asset_releases WHERE asset_id = ?1
                ORDER BY version_ordinal DESC LIMIT 1";
-    let latest = tx.query_row(sql, [asset_id], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    let latest = tx
+        .query_row(sql, [asset_id], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
     let (latest, previous): (i64, Option<String>) = latest.unwrap_or((0, None));
     let request_id = ids::request_id(&of.dataset_id, &of.resource_id, of.version_id.as_deref());
     let release_id = ids::release_id(asset_id, &request_id, count);
@@ -188,7 +219,15 @@ fn record_request(
     now: Timestamp,
 ) -> Result<(), LedgerError> {
     let version = of.version_id.as_deref().unwrap_or_default();
-    let names = (request_id, &of.dataset_id, &of.resource_id, version, job_id, asset_id, &of.platform_id);
+    let names = (
+        request_id,
+        &of.dataset_id,
+        &of.resource_id,
+        version,
+        job_id,
+        asset_id,
+        &of.platform_id,
+    );
     let (request_id, dataset_id, resource_id, version, job_id, asset_id, platform_id) = names;
     tx.execute(
         "INSERT INTO app_api_requests (request_id, dataset_id, resource_id, version_id, job_id, asset_id,
@@ -202,16 +241,36 @@ fn record_request(
 
 /// Takes back a Release that never published anything, with its job, tasks and request.
 pub(super) fn withdraw_release(tx: &Transaction<'_>, release: &Release) -> Result<(), LedgerError> {
-    let Release { release_id, job_id, asset_id, request_id, .. } = release;
-    tx.execute("DELETE FROM app_asset_releases WHERE release_id = ?1", [release_id])?;
+    let Release {
+        release_id,
+        job_id,
+        asset_id,
+        request_id,
+        ..
+    } = release;
+    tx.execute(
+        "DELETE FROM app_asset_releases WHERE release_id = ?1",
+        [release_id],
+    )?;
     tx.execute("DELETE FROM app_jobs WHERE job_id = ?1", [job_id])?;
-    tx.execute("DELETE FROM app_api_requests WHERE request_id = ?1 AND job_id = ?2", (request_id, job_id))?;
-    tx.execute("UPDATE app_assets SET release_count = release_count - 1 WHERE asset_id = ?1", [asset_id])?;
+    tx.execute(
+        "DELETE FROM app_api_requests WHERE request_id = ?1 AND job_id = ?2",
+        (request_id, job_id),
+    )?;
+    tx.execute(
+        "UPDATE app_assets SET release_count = release_count - 1 WHERE asset_id = ?1",
+        [asset_id],
+    )?;
     Ok(())
 }
 
 /// Puts a Release and its job back in line after a failure, a block or a discarded run.
-pub(super) fn requeue(tx: &Transaction<'_>, release_id: &str, job_id: &str, now: Timestamp) -> Result<(), LedgerError> {
+pub(super) fn requeue(
+    tx: &Transaction<'_>,
+    release_id: &str,
+    job_id: &str,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
     let at = time_text(now);
     let sql = "UPDATE app_jobs SET status = 'queued', error_details = NULL, updated_at = ?2
                WHERE job_id = ?1 AND status IN ('failed', 'processing')";
@@ -222,7 +281,8 @@ pub(super) fn requeue(tx: &Transaction<'_>, release_id: &str, job_id: &str, now:
     Ok(())
 }
 
-/// Fails the job of a Release whose input is at fault before any combine; what is published already stays so.
+/// Fails the job of a Release whose input is at fault before any combine; what is published stays
+/// as it is, and so does all of an approved Release.
 pub(super) fn block(
     tx: &Transaction<'_>,
     release_id: &str,
@@ -231,8 +291,10 @@ pub(super) fn block(
     now: Timestamp,
 ) -> Result<(), LedgerError> {
     let at = time_text(now);
-    let sql = "UPDATE app_jobs SET status = 'failed', error_details = ?2, updated_at = ?3 WHERE job_id = ?1";
-    tx.execute(sql, (job_id, error, &at))?;
+    let sql = "UPDATE app_jobs SET status = 'failed', error_details = ?2, updated_at = ?3
+               WHERE job_id = ?1 AND NOT EXISTS (SELECT 1 FROM app_asset_releases
+                                                 WHERE release_id = ?4 AND approval_state = 'approved')";
+    tx.execute(sql, (job_id, error, &at, release_id))?;
     let sql = "UPDATE app_asset_releases SET processing_status = 'failed', last_error = ?2, updated_at = ?3
                WHERE release_id = ?1 AND processing_status <> 'completed'";
     tx.execute(sql, (release_id, error, &at))?;
@@ -261,15 +323,20 @@ pub(super) fn audit(
 
 /// The whole row of a Release but for its item, by column.
 fn snapshot(tx: &Transaction<'_>, release_id: &str) -> Result<Map<String, Value>, LedgerError> {
-    let mut statement = tx.prepare_cached("SELECT * FROM app_asset_releases WHERE release_id = ?1")?;
-    let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let mut statement =
+        tx.prepare_cached("SELECT * FROM app_asset_releases WHERE release_id = ?1")?;
+    let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let mut rows = statement.query([release_id])?;
-    let Some(row) = rows.next()? else { return Ok(Map::new()) };
+    let Some(row) = rows.next()? else {
+        return Ok(Map::new());
+    };
     let mut fields = Map::new();
     for column in columns {
         let value = match row.get_ref(column.as_str())? {
             ValueRef::Integer(number) => number.into(),
-            ValueRef::Text(text) if column == "stac_item_json" => json("stac_item_json", &String::from_utf8_lossy(text))?,
+            ValueRef::Text(text) if column == "stac_item_json" => {
+                json("stac_item_json", &String::from_utf8_lossy(text))?
+            }
             ValueRef::Text(text) => String::from_utf8_lossy(text).into(),
             ValueRef::Null | ValueRef::Real(_) | ValueRef::Blob(_) => Value::Null,
         };

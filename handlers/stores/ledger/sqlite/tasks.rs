@@ -34,7 +34,10 @@ pub(super) fn begin(
 ) -> Result<(), LedgerError> {
     plan(tx, job_id, now)?;
     let urls: Vec<String> = members.iter().map(|file| file.path.short()).collect();
-    let total = members.iter().map(|file| file.size).fold(0, u64::saturating_add);
+    let total = members
+        .iter()
+        .map(|file| file.size)
+        .fold(0, u64::saturating_add);
     let scan = object!({"nc_files": urls, "file_count": urls.len(), "total_size_bytes": total});
     finish(tx, job_id, SCAN, "completed", Some(&scan), None, now)?;
     for (index, file) in members.iter().enumerate() {
@@ -42,7 +45,15 @@ pub(super) fn begin(
         let validated = object!({"nc_url": url, "findings": file.findings});
         insert(tx, job_id, VALIDATE, index, "completed", &validated, now)?;
         let generated = object!({"nc_url": url, "reference_path": file.reference_path});
-        insert(tx, job_id, GENERATE_REF, index, "completed", &generated, now)?;
+        insert(
+            tx,
+            job_id,
+            GENERATE_REF,
+            index,
+            "completed",
+            &generated,
+            now,
+        )?;
     }
     finish(tx, job_id, COMBINE, "processing", None, None, now)
 }
@@ -57,11 +68,24 @@ pub(super) fn complete(
 ) -> Result<(), LedgerError> {
     finish(tx, job_id, COMBINE, "completed", Some(result), None, now)?;
     let cached = object!({"stac_item_id": item_id, "stac_item_cached": true});
-    finish(tx, job_id, REGISTER_STAC, "completed", Some(&cached), None, now)
+    finish(
+        tx,
+        job_id,
+        REGISTER_STAC,
+        "completed",
+        Some(&cached),
+        None,
+        now,
+    )
 }
 
 /// Records that the combine failed.
-pub(super) fn fail(tx: &Transaction<'_>, job_id: &str, error: &str, now: Timestamp) -> Result<(), LedgerError> {
+pub(super) fn fail(
+    tx: &Transaction<'_>,
+    job_id: &str,
+    error: &str,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
     finish(tx, job_id, COMBINE, "failed", None, Some(error), now)
 }
 
@@ -79,7 +103,17 @@ fn insert(
     let sql = "INSERT INTO app_tasks (task_id, parent_job_id, job_type, task_type, stage, task_index, status,
                    result_data, created_at, updated_at)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9)";
-    let row = (task_id, job_id, ids::JOB_TYPE, kind, stage, index.to_string(), status, result, time_text(now));
+    let row = (
+        task_id,
+        job_id,
+        ids::JOB_TYPE,
+        kind,
+        stage,
+        index.to_string(),
+        status,
+        result,
+        time_text(now),
+    );
     tx.prepare_cached(sql)?.execute(row)?;
     Ok(())
 }
@@ -93,7 +127,8 @@ fn finish(
     error: Option<&str>,
     now: Timestamp,
 ) -> Result<(), LedgerError> {
-    let sql = "UPDATE app_tasks SET status = ?3, result_data = ?4, error_details = ?5, updated_at = ?6
+    let sql =
+        "UPDATE app_tasks SET status = ?3, result_data = ?4, error_details = ?5, updated_at = ?6
                WHERE parent_job_id = ?1 AND task_type = ?2";
     let result = result.map(Value::to_string);
     tx.execute(sql, (job_id, kind, status, result, error, time_text(now)))?;

@@ -14,16 +14,23 @@ pub(crate) fn time_text(at: Timestamp) -> String {
 
 /// Reads a time back.
 pub(crate) fn time(what: &'static str, text: &str) -> Result<Timestamp, LedgerError> {
-    text.parse().map_err(|error: jiff::Error| corrupt(what, error))
+    text.parse()
+        .map_err(|error: jiff::Error| corrupt(what, error))
 }
 
 /// A time that may be absent.
-pub(super) fn optional_time(what: &'static str, text: Option<String>) -> Result<Option<Timestamp>, LedgerError> {
+pub(super) fn optional_time(
+    what: &'static str,
+    text: Option<String>,
+) -> Result<Option<Timestamp>, LedgerError> {
     text.map(|text| time(what, &text)).transpose()
 }
 
 /// A value as JSON text.
-pub(super) fn json_text<T: Serialize>(what: &'static str, value: &T) -> Result<String, LedgerError> {
+pub(super) fn json_text<T: Serialize>(
+    what: &'static str,
+    value: &T,
+) -> Result<String, LedgerError> {
     serde_json::to_string(value).map_err(|error| corrupt(what, error))
 }
 
@@ -46,7 +53,10 @@ pub(super) fn word<T: Serialize>(what: &'static str, value: &T) -> Result<String
 }
 
 /// The variant that a word means.
-pub(super) fn variant<T: DeserializeOwned>(what: &'static str, word: String) -> Result<T, LedgerError> {
+pub(super) fn variant<T: DeserializeOwned>(
+    what: &'static str,
+    word: String,
+) -> Result<T, LedgerError> {
     serde_json::from_value(Value::String(word)).map_err(|error| corrupt(what, error))
 }
 
@@ -60,8 +70,14 @@ pub(super) fn signed(what: &'static str, value: u64) -> Result<i64, LedgerError>
     i64::try_from(value).map_err(|error| corrupt(what, error))
 }
 
-fn corrupt(what: &'static str, error: impl std::error::Error + Send + Sync + 'static) -> LedgerError {
-    LedgerError::Corrupt { what, source: Box::new(error) }
+fn corrupt(
+    what: &'static str,
+    error: impl std::error::Error + Send + Sync + 'static,
+) -> LedgerError {
+    LedgerError::Corrupt {
+        what,
+        source: Box::new(error),
+    }
 }
 
 #[cfg(test)]
@@ -74,7 +90,10 @@ mod tests {
     #[rstest]
     #[case::whole_seconds("2026-11-21T10:00:00Z", "2026-11-21T10:00:00.5Z")]
     #[case::nanoseconds("2026-11-21T10:00:00.000000001Z", "2026-11-21T10:00:00.01Z")]
-    fn texts_of_times_sort_as_the_times_and_come_back(#[case] earlier: Timestamp, #[case] later: Timestamp) {
+    fn texts_of_times_sort_as_the_times_and_come_back(
+        #[case] earlier: Timestamp,
+        #[case] later: Timestamp,
+    ) {
         assert!(time_text(earlier) < time_text(later));
         assert_eq!(time("time", &time_text(later)).unwrap(), later);
     }
@@ -82,7 +101,10 @@ mod tests {
     #[test]
     fn variants_are_single_words() {
         assert_eq!(word("state", &FileState::Referenced).unwrap(), "referenced");
-        assert_eq!(variant::<Origin>("origin", String::from("file")).unwrap(), Origin::File);
+        assert_eq!(
+            variant::<Origin>("origin", String::from("file")).unwrap(),
+            Origin::File
+        );
         assert!(variant::<Origin>("origin", String::from("else")).is_err());
     }
 }

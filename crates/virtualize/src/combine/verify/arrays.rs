@@ -15,6 +15,8 @@ use crate::zarr::{coordinates, linear_number};
 
 /// Inlined values that are read from a source are at most this large.
 const DEFERRED_LIMIT: u64 = 32 << 20;
+/// Beyond so many mismatches of one dataset the others are not listed.
+const MANY: usize = 100;
 
 impl<'a> Verifier<'a> {
     /// Compares every variable of the combined dataset and of the sources.
@@ -79,13 +81,16 @@ impl<'a> Verifier<'a> {
         self.compare_count(path, file, array, count);
     }
 
-    /// A variable along the concat dimension: each file's part lies where the lengths before it say.
+    /// A variable along the concat dimension: each file's part lies where its first time stands, and where there is
+    /// no time, behind the lengths of the files before it.
     fn compare_along(&mut self, path: &str, array: &VirtualArray, axis: usize) {
         let inlined = is_whole_inline(array);
-        let (mut start, mut count) = (0u64, 0u64);
+        let (mut end, mut count) = (0u64, 0u64);
+        let starts = self.starts(path);
         for file in 0..self.fresh.len() {
+            let start = starts.get(file).copied().flatten().unwrap_or(end);
             let Some(fresh) = self.fresh_array(file, path) else {
-                start = start.saturating_add(self.length_without(path, file));
+                end = start.saturating_add(self.length_without(path, file));
                 continue;
             };
             let Some(len) = length_along(fresh, &self.options.concat_dim) else {
@@ -109,11 +114,11 @@ impl<'a> Verifier<'a> {
                     fresh,
                 ));
             }
-            start = start.saturating_add(len);
+            end = start.saturating_add(len);
         }
-        if array.shape.get(axis) != Some(&start) {
+        if array.shape.get(axis) != Some(&end) {
             let message = format!(
-                "is {:?} steps long, the files together {start}",
+                "is {:?} steps long, the files together {end}",
                 array.shape.get(axis)
             );
             self.note(
@@ -232,32 +237,48 @@ impl<'a> Verifier<'a> {
         let ends = part.sampled_numbers();
         let mut count = 0u64;
         for (number, entry) in fresh.chunks.iter() {
-            for (combined_number, expected) in part.pieces(number, &entry, file) {
+            let pieces = part.pieces(number, &entry, file);
+            let last = pieces.len().saturating_sub(1);
+            for (at, (own_number, expected)) in pieces.iter().enumerate() {
                 count = count.saturating_add(1);
-                let actual = array.chunks.get(combined_number);
-                if actual != expected {
-                    let message = format!(
-                        "chunk {} is {}, in the file {}",
-                        crate::zarr::chunk_key(&part.grid, combined_number),
-                        shown(&actual),
-                        shown(&expected)
-                    );
-                    self.note("chunk_moved", file, path, message);
-                    if self.mismatches.len() > 100 {
-                        return count;
-                    }
-                } else if let (
-                    ChunkEntry::Virtual { range, .. },
-                    ChunkEntry::Virtual { range: whole, .. },
-                ) = (&actual, &entry)
-                    && ends.contains(&number)
-                {
-                    self.sample(path, file, *range, *whole);
-                }
+                let in_sample = ends.contains(&number) && (at == 0 || at == last);
+                self.compare_chunk(
+                    path,
+                    array,
+                    file,
+                    (*own_number, expected),
+                    in_sample.then_some(part.own != part.chunk),
+                );
+            }
+            if self.mismatches.len() > MANY {
+                break;
             }
         }
         self.report.chunks_compared = self.report.chunks_compared.saturating_add(count);
         count
+    }
+
+    /// The place of one chunk; `sample` says whether it is to be read, and whether it is cut from a larger one.
+    fn compare_chunk(
+        &mut self,
+        path: &str,
+        array: &VirtualArray,
+        file: usize,
+        (number, expected): (u64, &ChunkEntry),
+        sample: Option<bool>,
+    ) {
+        let actual = array.chunks.get(number);
+        if actual != *expected {
+            let key = crate::zarr::chunk_key(&array.chunk_grid(), number);
+            let message = format!(
+                "chunk {key} is {}, in the file {}",
+                shown(&actual),
+                shown(expected)
+            );
+            self.note("chunk_moved", file, path, message);
+        } else if let (ChunkEntry::Virtual { range, .. }, Some(is_cut)) = (&actual, sample) {
+            self.sample(path, file, *range, is_cut);
+        }
     }
 
     /// Values that stand in the combined dataset, now or when the source has been read.

@@ -61,7 +61,51 @@ fn a_recut_join_passes() {
         daily_in_chunks("b.nc", 4, 6, 6),
     ];
     let report = verify(&joined(&files).dataset, &files, VerifyOptions::default()).unwrap();
-    assert_eq!((report.chunks_compared, report.chunks_sampled), (5, 5));
+    assert_eq!((report.chunks_compared, report.chunks_sampled), (5, 4));
+}
+
+#[test]
+fn chunks_longer_than_their_files_pass() {
+    let files = [
+        daily_in_chunks("a.nc", 0, 3, 8),
+        daily_in_chunks("b.nc", 3, 3, 8),
+    ];
+    let report = verify(&joined(&files).dataset, &files, VerifyOptions::default()).unwrap();
+    assert_eq!(report.chunks_sampled, 2);
+}
+
+#[test]
+fn a_variable_that_is_filled_in_one_file_passes() {
+    let fill = |tas: &mut VirtualArray| tas.fill_value = Some(vec![0; 4]);
+    let files = [
+        daily("a.nc", 0, 3).with("tas", fill),
+        daily("b.nc", 3, 2).without("tas"),
+        daily("c.nc", 5, 2).with("tas", fill),
+    ];
+    let options = CombineOptions {
+        missing: crate::combine::Missing::Fill,
+        ..CombineOptions::default()
+    };
+    let mut dataset = run(&files, options).unwrap().0.dataset;
+    assert!(verify(&dataset, &files, VerifyOptions::default()).is_ok());
+    let entries: Vec<_> = tas(&mut dataset).chunks.iter().collect();
+    let mut chunks = ChunkManifest::new();
+    for (number, entry) in entries {
+        if let ChunkEntry::Virtual { source, range } = entry {
+            if number == 5 {
+                chunks.push(4, SourceId(1), ByteRange::new(100, 24));
+            }
+            chunks.push(number, source, range);
+        }
+    }
+    tas(&mut dataset).chunks = chunks;
+    let mismatches = verify(&dataset, &files, VerifyOptions::default()).unwrap_err();
+    assert!(
+        mismatches
+            .iter()
+            .any(|mismatch| mismatch.code == "chunk_count"),
+        "{mismatches:?}"
+    );
 }
 
 fn tas(dataset: &mut VirtualDataset) -> &mut VirtualArray {

@@ -1,5 +1,7 @@
 //! Values that stand in the combined dataset: times as instants, everything else bit for bit.
 
+use std::collections::HashMap;
+
 use super::Verifier;
 use crate::cf::{self, Instant, TimeUnits};
 use crate::combine::input::{array_at, axis_along, split, text};
@@ -68,23 +70,37 @@ impl Verifier<'_> {
         }
     }
 
+    /// The first step of each file where `path` lies, by its first time; `None` for those without times.
+    pub(super) fn starts(&mut self, path: &str) -> Vec<Option<u64>> {
+        let Some(clock) = clock_of(self.combined, path, &self.options.concat_dim) else {
+            return Vec::new();
+        };
+        if let Some(known) = self.starts.get(&clock) {
+            return known.clone();
+        }
+        let joined = times_of(self.combined, &clock).unwrap_or_default();
+        let places: HashMap<Instant, u64> = joined.into_iter().zip(0..).collect();
+        let mut starts = Vec::new();
+        for (file, dataset) in self.fresh.iter().enumerate() {
+            let first = times_of(dataset, &clock).and_then(|times| times.first().copied());
+            let place = first.and_then(|first| places.get(&first).copied());
+            if let (Some(first), None) = (first, place) {
+                let message = format!("its first time {} is not there", first.date_time().to_iso());
+                self.note("times_differ", file, &clock, message);
+            }
+            starts.push(place);
+        }
+        self.starts.insert(clock, starts.clone());
+        starts
+    }
+
     /// The fresh times must increase from file to file, in the order of the sources.
     pub(super) fn compare_times(&mut self) {
         let path = self.options.concat_dim.clone();
         let mut last: Option<Instant> = None;
         for (file, dataset) in self.fresh.iter().enumerate() {
-            let Some(array) = array_at(&dataset.root, &path).filter(|array| is_time(array)) else {
-                continue;
-            };
-            let values = inlined_values(array);
-            let times = units_of(array)
-                .ok()
-                .zip(values)
-                .and_then(|(units, values)| {
-                    let own = to_little_endian(values, &array.data_type);
-                    instants(&units, &own, &array.data_type)
-                });
-            let all: Vec<Instant> = last.into_iter().chain(times.unwrap_or_default()).collect();
+            let times = times_of(dataset, &path).unwrap_or_default();
+            let all: Vec<Instant> = last.into_iter().chain(times).collect();
             if cf::check_increasing(&all).is_some() {
                 let message = String::from("its times do not follow those of the files before");
                 self.note("order", file, &path, message);
@@ -96,6 +112,28 @@ impl Verifier<'_> {
 
 fn instants(units: &TimeUnits, values: &[u8], data_type: &DataType) -> Option<Vec<Instant>> {
     units.decode(&time_values(values, data_type)?).ok()
+}
+
+/// The times of an inlined coordinate.
+fn times_of(dataset: &VirtualDataset, path: &str) -> Option<Vec<Instant>> {
+    let array = array_at(&dataset.root, path).filter(|array| is_time(array))?;
+    let values = to_little_endian(inlined_values(array)?, &array.data_type);
+    instants(&units_of(array).ok()?, &values, &array.data_type)
+}
+
+/// The concat coordinate of the group that a variable lies in, or of the nearest group above.
+fn clock_of(dataset: &VirtualDataset, path: &str, dim: &str) -> Option<String> {
+    let mut folder = split(path).0;
+    loop {
+        let clock = format!("{folder}{dim}");
+        if array_at(&dataset.root, &clock).is_some_and(is_time) {
+            return Some(clock);
+        }
+        if folder.is_empty() {
+            return None;
+        }
+        folder = split(folder.trim_end_matches('/')).0;
+    }
 }
 
 /// The units that a variable's values are in, its own or those of the time that it bounds.

@@ -12,12 +12,7 @@ pub(super) async fn read(
     root: u64,
     table: &mut Table<'_>,
 ) -> Result<(), DecodeError> {
-    let rank = table.grid.rank();
-    let kind = Kind {
-        node_type: 1,
-        key_len: 8 + 8 * (rank + 1),
-        k: context.node_sizes.chunk,
-    };
+    let kind = Kind::of_chunks(context, table.grid.rank());
     for leaf in leaves(context, root, kind).await? {
         let mut cursor = leaf.cursor(context)?;
         for _ in 0..leaf.children {

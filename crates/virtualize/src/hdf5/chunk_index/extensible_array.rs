@@ -74,7 +74,7 @@ pub(super) async fn read(
     let geometry = context.geometry();
     let (offset, length) = (geometry.offset_len(), geometry.length_len());
     let len = len_u64(16 + 6 * length + offset);
-    let bytes = context.read(HEADER, at, len).await?;
+    let bytes = context.read_ahead(HEADER, at, len).await?;
     let header = Header::parse(&mut context.checked(HEADER, at, &bytes)?, at)?;
     let size = usize::from(header.element_size);
     let element = Element::new(table, header.client, size, offset)?;

@@ -68,7 +68,7 @@ pub(super) async fn read(
     let geometry = context.geometry();
     let (offset, length) = (geometry.offset_len(), geometry.length_len());
     let bytes = context
-        .read(HEADER, at, len_u64(12 + length + offset))
+        .read_ahead(HEADER, at, len_u64(12 + length + offset))
         .await?;
     let header = Header::parse(&mut context.checked(HEADER, at, &bytes)?, at)?;
     let Some(block) = header.block else {

@@ -186,7 +186,7 @@ impl Header {
             u64::from(geometry.length_size),
         );
         let unfiltered = 26 + 3 * offset + 12 * length;
-        let first = context.read_up_to(WHAT, at, unfiltered + 64).await?;
+        let first = context.read_ahead(WHAT, at, unfiltered).await?;
         let mut cursor = context.cursor(WHAT, at, &first);
         cursor.signature(*b"FRHP")?;
         cursor.skip(3)?;

@@ -101,19 +101,23 @@ impl Collection {
         cursor.length()
     }
 
-    /// Objects of index u16, references u16, 4 reserved, size, and data padded to eight bytes; index 0 is free space.
+    /// Objects of index u16, references u16, 4 reserved, size, and data; index 0 is free space. All headers and data
+    /// are padded to eight bytes, which shows where lengths have four.
     fn parse(at: u64, bytes: Bytes, geometry: Geometry) -> Result<Self, DecodeError> {
         let mut cursor = Cursor::new(WHAT, at, &bytes, geometry);
         Self::parse_size(&mut cursor)?;
+        cursor.pad_to_eight(0);
         let object_header = 8 + geometry.length_len();
         let mut objects = HashMap::new();
         while cursor.left() >= object_header {
+            let header = cursor.position();
             let index = cursor.u16()?;
             if index == 0 {
                 break;
             }
             cursor.skip(6)?;
             let size = cursor.length_usize()?;
+            cursor.pad_to_eight(header);
             let start = cursor.position();
             cursor.skip(size)?;
             objects.insert(index, start..cursor.position());
@@ -159,6 +163,21 @@ mod tests {
         assert_eq!(collection.object(1).unwrap(), "f");
         assert_eq!(collection.object(2).unwrap(), "second");
         assert_eq!((collection.object(7), collection.object(0)), (None, None));
+    }
+
+    #[test]
+    fn short_lengths_are_padded() {
+        let geometry = Geometry {
+            base: 0,
+            offset_size: 4,
+            length_size: 4,
+        };
+        let mut bytes = b"GCOL\x01\0\0\0\x40\0\0\0\0\0\0\0".to_vec();
+        bytes.extend(b"\x01\0\x01\0\0\0\0\0\x02\0\0\0\0\0\0\0ab\0\0\0\0\0\0");
+        bytes.extend(b"\x02\0\x01\0\0\0\0\0\x01\0\0\0\0\0\0\0c\0\0\0\0\0\0\0");
+        let collection = Collection::parse(0, Bytes::from(bytes), geometry).unwrap();
+        assert_eq!(collection.object(1).unwrap(), "ab");
+        assert_eq!(collection.object(2).unwrap(), "c");
     }
 
     #[test]

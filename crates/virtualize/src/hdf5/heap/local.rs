@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::decode::DecodeError;
-use crate::hdf5::context::Context;
+use crate::hdf5::context::{Context, READ_AHEAD};
 use crate::hdf5::cursor::text;
 
 const WHAT: &str = "local heap";
@@ -16,11 +16,14 @@ pub(in crate::hdf5) struct LocalHeap {
 }
 
 impl LocalHeap {
+    /// As much as is read of a heap at first.
+    pub(in crate::hdf5) const FIRST_READ: u64 = READ_AHEAD;
+
     /// Reads the heap whose header stands at `at`: `HEAP`, version, 3 reserved, size, free list, address of the data.
     pub(in crate::hdf5) async fn read(context: &Context<'_>, at: u64) -> Result<Self, DecodeError> {
         let geometry = context.geometry();
         let len = 8 + 2 * u64::from(geometry.length_size) + u64::from(geometry.offset_size);
-        let header = context.read(WHAT, at, len).await?;
+        let header = context.read_ahead(WHAT, at, len).await?;
         let mut cursor = context.cursor(WHAT, at, &header);
         cursor.signature(*b"HEAP")?;
         cursor.version(0)?;
