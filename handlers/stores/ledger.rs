@@ -126,8 +126,10 @@ pub trait FileLedger: Send + Sync {
 pub trait GroupLedger: Send + Sync {
     /// Declares a group with its Asset, Release and job, or finds the one declared before.
     ///
-    /// The same declaration again changes nothing. A declaration by `landfall.json` or submit takes over the
-    /// auto-grouped one of the same Asset while that has not been combined.
+    /// The same declaration again changes nothing, but that a submit queues a failed or refused group again (settle
+    /// it). A declaration by `landfall.json` or submit takes over the auto-grouped one of the same Asset while that
+    /// has not been combined. Members outside a new prefix leave, all of them where the file pattern changes: the
+    /// caller adds what it finds.
     async fn declare_group(&self, declaration: &Declaration) -> Result<Declared, LedgerError>;
 
     /// Declared groups (not auto-grouped ones) that could hold the blob: same account and container, prefix and

@@ -455,7 +455,8 @@ pub struct Release {
     pub version_id: Option<String>,
     /// 1, 2, … within the Asset.
     pub version_ordinal: i64,
-    /// Counts what was published under it; the next run publishes `revision` if nothing is yet, else `revision + 1`.
+    /// Counts what was published under it; the next run publishes `revision` if nothing is yet, else
+    /// `revision + 1`, or a later one where a run that lost its claim may still be writing under that.
     pub revision: i64,
     /// The Release before it.
     pub previous_release_id: Option<String>,

@@ -282,17 +282,14 @@ mod tests {
 
     struct InFolder {
         ledger: SqliteLedger,
-        _folder: tempfile::TempDir,
+        folder: tempfile::TempDir,
     }
 
     impl InFolder {
         fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
             let ledger = SqliteLedger::open(&folder.path().join("ledger.db")).unwrap();
-            Self {
-                ledger,
-                _folder: folder,
-            }
+            Self { ledger, folder }
         }
     }
 
@@ -334,6 +331,37 @@ mod tests {
                 .read(move |tx| Ok(tx.query_row(sql, [job_id], |row| row.get(0))?));
             read.await.unwrap()
         }
+    }
+
+    // A handler and the local host, or two handlers, share the file: each waits for the other's transaction.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn two_processes_write_one_blob_and_the_newest_wins() {
+        let one = InFolder::new();
+        let two = SqliteLedger::open(&one.folder.path().join("ledger.db")).unwrap();
+        let landing = |number: u64| Landing {
+            path: BlobPath::new("local", "bronze", "a.nc"),
+            etag: format!("v{number}"),
+            size: 1,
+            sequencer: Some(format!("{number:x}")),
+            at: Timestamp::UNIX_EPOCH,
+        };
+        // 37 is prime to 100: every sequencer once, in no order.
+        let write = |ledger: SqliteLedger, half: u64| async move {
+            for step in (0..100).filter(|step| step % 2 == half) {
+                ledger
+                    .record_landed(&landing(step * 37 % 100))
+                    .await
+                    .unwrap();
+            }
+        };
+        let writers = (
+            tokio::spawn(write(one.ledger.clone(), 0)),
+            tokio::spawn(write(two.clone(), 1)),
+        );
+        writers.0.await.unwrap();
+        writers.1.await.unwrap();
+        let path = BlobPath::new("local", "bronze", "a.nc");
+        assert_eq!(two.file(&path).await.unwrap().unwrap().etag, "v99");
     }
 
     run_contract! { super::InFolder::new();

@@ -95,7 +95,7 @@ async fn dense_messages(
     }
     let records = records
         .iter()
-        .map(|record| Record::parse(&mut record.cursor()))
+        .map(|mut cursor| Record::parse(&mut cursor))
         .collect::<Result<Vec<Record>, _>>()?;
     let reads = records
         .iter()

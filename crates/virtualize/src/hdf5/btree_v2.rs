@@ -28,31 +28,13 @@ pub(super) struct Records {
 }
 
 impl Records {
-    /// A cursor at each record.
-    pub(super) fn iter(&self) -> impl Iterator<Item = Record> {
+    /// A cursor over each record.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Cursor<'_>> {
         self.nodes.iter().flat_map(move |node| {
+            let cursor = Cursor::new(WHAT, self.at, node, self.geometry);
             let count = node.len().checked_div(self.record_size).unwrap_or(0);
-            (0..count).map(move |i| Record {
-                bytes: node.slice(i * self.record_size..(i + 1) * self.record_size),
-                at: self.at,
-                geometry: self.geometry,
-            })
+            (0..count).map(move |i| cursor.window(i * self.record_size, self.record_size))
         })
-    }
-}
-
-/// One record.
-#[derive(Debug)]
-pub(super) struct Record {
-    bytes: Bytes,
-    at: u64,
-    geometry: Geometry,
-}
-
-impl Record {
-    /// A cursor at its front.
-    pub(super) fn cursor(&self) -> Cursor<'_> {
-        Cursor::new(WHAT, self.at, &self.bytes, self.geometry)
     }
 }
 

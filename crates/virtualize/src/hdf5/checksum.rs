@@ -1,13 +1,42 @@
 //! Bob Jenkins' lookup3 hash, the checksum of every structure that HDF5 1.8 and later added.
 
+/// Whether `stored` is the checksum of `bytes`.
+pub(super) fn matches(bytes: &[u8], stored: u32) -> bool {
+    #[cfg(test)]
+    if IGNORED.get() {
+        return true;
+    }
+    lookup3(bytes) == stored
+}
+
+#[cfg(test)]
+thread_local! {
+    static IGNORED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// Takes every checksum of this thread for right until the answer is dropped.
+#[cfg(test)]
+pub(super) fn ignore() -> impl Drop {
+    struct Ignored;
+    impl Drop for Ignored {
+        fn drop(&mut self) {
+            IGNORED.set(false);
+        }
+    }
+    IGNORED.set(true);
+    Ignored
+}
+
 /// The checksum of `bytes`, with 0 as the initial value.
 pub(super) fn lookup3(bytes: &[u8]) -> u32 {
     let len = u32::try_from(bytes.len() & 0xffff_ffff).unwrap_or(u32::MAX);
     let start = 0xdead_beef_u32.wrapping_add(len);
     let (mut a, mut b, mut c) = (start, start, start);
     let mut rest = bytes;
-    while rest.len() > 12 {
-        let (block, tail) = rest.split_at(12);
+    while let Some((block, tail)) = rest.split_first_chunk::<12>() {
+        if tail.is_empty() {
+            break;
+        }
         let [x, y, z] = words(block);
         a = a.wrapping_add(x);
         b = b.wrapping_add(y);

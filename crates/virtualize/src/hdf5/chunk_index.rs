@@ -19,21 +19,16 @@ pub(super) async fn read(
     layout: &Chunked,
     filters: usize,
 ) -> Storage {
-    let mut chunk_shape = layout.chunk_shape.clone();
-    let rank = dataspace.shape().map_or(0, <[u64]>::len);
     let result = match Grid::new(dataspace, layout) {
         Ok(grid) => list(context, &grid, layout, filters).await,
         Err(error) => Err(error),
     };
-    if result.is_err() {
-        chunk_shape.truncate(rank);
-    }
     let (chunks, outside, broken) = match result {
         Ok((chunks, outside)) => (chunks, outside, None),
         Err(error) => (Vec::new(), 0, Some(error.to_string())),
     };
     Storage::Chunked {
-        chunk_shape,
+        chunk_shape: layout.chunk_shape.clone(),
         index: layout.index.name(),
         chunks,
         outside,

@@ -98,6 +98,9 @@ impl<'a> Context<'a> {
         at: u64,
         len: u64,
     ) -> Result<Bytes, DecodeError> {
+        if at.checked_add(len).is_none_or(|end| end > self.file_len()) {
+            return Err(DecodeError::PastEnd { what, at });
+        }
         self.work.spend(len)?;
         self.buffer.read(what, at, len).await
     }

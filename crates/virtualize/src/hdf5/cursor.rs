@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::checksum::lookup3;
+use super::checksum;
 use super::model::Geometry;
 use crate::decode::DecodeError;
 
@@ -42,11 +42,20 @@ impl<'a> Cursor<'a> {
         let (body, stored) = end
             .and_then(|end| bytes.split_at_checked(end))
             .ok_or_else(|| cursor.malformed("is too short"))?;
-        if lookup3(body).to_le_bytes() != stored {
+        let stored = u32::try_from(little_endian(stored)).unwrap_or_default();
+        if !checksum::matches(body, stored) {
             return Err(cursor.malformed("the checksum does not match"));
         }
         cursor.end = body.len();
         Ok(cursor)
+    }
+
+    /// At byte `start` of the same structure, with `len` bytes to read at most.
+    pub(super) fn window(&self, start: usize, len: usize) -> Self {
+        let mut window = self.clone();
+        window.position = start.min(self.end);
+        window.end = start.saturating_add(len).min(self.end);
+        window
     }
 
     /// An error about this structure.

@@ -80,8 +80,7 @@ async fn dense_links(
     };
     let ids = records
         .iter()
-        .map(|record| {
-            let mut cursor = record.cursor();
+        .map(|mut cursor| {
             cursor.skip(key_len)?;
             Ok(cursor.rest())
         })

@@ -33,7 +33,7 @@ pub struct Group {
     pub address: u64,
     /// Attributes in order of creation where tracked, else as stored.
     pub attributes: Vec<Attribute>,
-    /// Attributes that could not be read: name and reason.
+    /// Attributes that could not be read: name (`*` where even that is unknown) and reason.
     pub broken_attributes: Vec<(String, String)>,
     /// Links.
     pub links: Vec<Link>,
@@ -96,7 +96,7 @@ pub struct Dataset {
     pub fill: FillValue,
     /// Attributes in order of creation where tracked, else as stored.
     pub attributes: Vec<Attribute>,
-    /// Attributes that could not be read: name and reason.
+    /// Attributes that could not be read: name (`*` where even that is unknown) and reason.
     pub broken_attributes: Vec<(String, String)>,
 }
 

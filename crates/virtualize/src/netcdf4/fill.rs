@@ -81,7 +81,7 @@ fn float(value: f64, data_type: &DataType) -> Option<Vec<u8>> {
 }
 
 /// Writes out the chunks that are not allocated in the source where readers would not show for them what the source
-/// does; `exact` says that a missing chunk must not be left to a reader's default.
+/// does.
 ///
 /// # Errors
 ///
@@ -140,8 +140,11 @@ fn constant_chunk(array: &mut VirtualArray, element: &[u8], missing: u64) -> Res
         .filter(|_| missing <= MAX_CHUNKS)
         .and_then(|size| size.checked_div(element.len()));
     let plain = element.repeat(count.ok_or_else(too_many)?);
+    // Where no stored chunk says otherwise, codecs that make a constant short.
     if array.chunks.is_empty() && array.codecs.is_empty() {
-        array.codecs.push(Codec::Zlib { level: 1 });
+        let element_size = u32::try_from(element.len()).unwrap_or(1);
+        array.codecs.push(Codec::Shuffle { element_size });
+        array.codecs.push(Codec::Zlib { level: 9 });
     }
     let encoded = encode_chunk(&plain, &array.codecs)
         .map_err(|error| format!("a chunk that is not allocated cannot be written out: {error}"))?;

@@ -185,6 +185,7 @@ pub(crate) async fn a_run_of_an_older_generation_is_thrown_away(subject: &dyn Su
     let settled = due_group(ledger).await;
     let old = claim(ledger, &settled, "one").await;
     let file = land(ledger, "era5/a.nc", "v2").await;
+    assert_eq!(subject.job_status(&old.release.job_id).await, "queued");
     assert!(!ledger.renew(&old, at(200)).await.unwrap());
     assert!(!ledger.publish(&old, &result(old.revision)).await.unwrap());
     ledger

@@ -232,6 +232,11 @@ pub(crate) async fn overwriting_keeps_the_release_and_makes_its_next_revision(
         !ledger.declare_group(&other).await.unwrap().is_new,
         "a repetition does not overwrite again"
     );
+    other.options.overwrite = false;
+    assert!(
+        !ledger.declare_group(&other).await.unwrap().is_new,
+        "nor does one that asks for no overwrite"
+    );
 }
 
 pub(crate) async fn an_approved_release_is_not_overwritten(subject: &dyn Subject) {

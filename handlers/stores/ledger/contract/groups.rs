@@ -135,13 +135,13 @@ pub(crate) async fn a_rejected_member_blocks_and_a_good_copy_unblocks(subject: &
     assert_eq!(blocked.group.fault.unwrap().code, "bad.nc");
     assert_eq!(subject.job_status(&declared.job_id).await, "failed");
     land(ledger, "era5/bad.nc", "v2").await;
+    assert_eq!(subject.job_status(&declared.job_id).await, "queued");
     ledger
         .record_outcome(bad.id, "v2", &referenced("bad"))
         .await
         .unwrap();
     let settled = settle(ledger, &declared.id).await;
     assert_eq!((settled.is_due, settled.group.fault), (true, None));
-    assert_eq!(subject.job_status(&declared.job_id).await, "queued");
 }
 
 pub(crate) async fn a_quiet_period_runs_from_landing_to_landing(subject: &dyn Subject) {

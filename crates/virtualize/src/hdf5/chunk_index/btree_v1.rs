@@ -25,14 +25,13 @@ pub(super) async fn read(
 fn push_child(cursor: &mut Cursor<'_>, table: &mut Table<'_>) -> Result<(), DecodeError> {
     let grid = table.grid;
     let (len, mask) = (u64::from(cursor.u32()?), cursor.u32()?);
-    let place = cursor.bytes(8 * grid.rank())?;
-    cursor.skip(8)?;
+    let mut place = cursor.clone();
+    cursor.skip(8 * (grid.rank() + 1))?;
     let at = cursor.defined_address()?;
-    let mut places = Cursor::new("chunk key", cursor.at(), &place, cursor.geometry());
     let mut misplaced = false;
     let scaled = grid.chunk_lengths().map(|chunk| {
-        let element = places.u64().unwrap_or_default();
-        misplaced |= element % chunk != 0;
+        let element = place.u64().unwrap_or_default();
+        misplaced |= !element.is_multiple_of(chunk);
         element / chunk
     });
     table.push_scaled(scaled, at, len, mask)?;

@@ -24,8 +24,8 @@ pub(super) async fn read(
             .ok_or_else(|| table.malformed("records of an impossible size"))?,
         kind => return Err(table.malformed(format!("a B-tree of type {kind}"))),
     };
-    for record in records.iter() {
-        push_record(&mut record.cursor(), size_width, table)?;
+    for mut cursor in records.iter() {
+        push_record(&mut cursor, size_width, table)?;
     }
     Ok(())
 }

@@ -55,6 +55,9 @@ struct DataBlock {
     pages: Option<Vec<bool>>,
 }
 
+/// What the index block leads to: data blocks, and super blocks with what they stand for.
+type Addresses = (Vec<DataBlock>, Vec<(u64, Series)>);
+
 /// A run of entries that was read.
 struct Run {
     first: u64,
@@ -218,10 +221,7 @@ impl Header {
     }
 
     /// Addresses in the index block: data blocks, then super blocks.
-    fn parse_addresses(
-        &self,
-        cursor: &mut Cursor<'_>,
-    ) -> Result<(Vec<DataBlock>, Vec<(u64, Series)>), DecodeError> {
+    fn parse_addresses(&self, cursor: &mut Cursor<'_>) -> Result<Addresses, DecodeError> {
         let (mut direct, mut supers) = (Vec::new(), Vec::new());
         for (number, series) in self.series().into_iter().enumerate() {
             if number >= self.direct_series() {
