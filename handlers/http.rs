@@ -91,3 +91,6 @@ fn with(
 ) -> impl Filter<Extract = (Arc<App>,), Error = std::convert::Infallible> + Clone {
     warp::any().map(move || Arc::clone(&app))
 }
+
+#[cfg(test)]
+mod tests;

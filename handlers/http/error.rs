@@ -32,7 +32,13 @@ pub struct ApiError {
 
 impl ApiError {
     fn new(status: StatusCode, error_type: &'static str, message: impl Into<String>) -> Self {
-        Self { status, error_type, message: message.into(), extra: Map::new(), cause: None }
+        Self {
+            status,
+            error_type,
+            message: message.into(),
+            extra: Map::new(),
+            cause: None,
+        }
     }
 
     /// 400: the request is at fault.
@@ -57,7 +63,11 @@ impl ApiError {
 
     /// 413: the body is above the cap.
     pub fn too_large(cap: usize) -> Self {
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "ValidationError", format!("the body is larger than {cap} bytes"))
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "ValidationError",
+            format!("the body is larger than {cap} bytes"),
+        )
     }
 
     /// 503: worth another try.
@@ -77,7 +87,10 @@ impl ApiError {
     }
 
     fn caused_by(self, cause: impl Into<Cause>) -> Self {
-        Self { cause: Some(cause.into()), ..self }
+        Self {
+            cause: Some(cause.into()),
+            ..self
+        }
     }
 
     /// The same with a further field in the envelope.
@@ -107,7 +120,10 @@ impl ApiError {
         body.insert(String::from("error_type"), json!(self.error_type));
         let mut answer = json_answer(self.status, &Value::Object(body));
         let headers = answer.headers_mut();
-        headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
+        headers.insert(
+            header::CACHE_CONTROL,
+            header::HeaderValue::from_static("no-store"),
+        );
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, header::HeaderValue::from_static("5"));
         }
@@ -140,10 +156,13 @@ impl From<Conflict> for ApiError {
         match &conflict {
             Conflict::OtherOptions { difference, .. } => {
                 let difference = json!(difference);
-                Self::conflict("ReleaseExistsError", conflict.to_string()).with("difference", difference)
+                Self::conflict("ReleaseExistsError", conflict.to_string())
+                    .with("difference", difference)
             }
             Conflict::Approved { .. } => Self::conflict("ReleaseStateError", conflict.to_string()),
-            Conflict::OwnedByOther { .. } => Self::conflict("ReleaseExistsError", conflict.to_string()),
+            Conflict::OwnedByOther { .. } => {
+                Self::conflict("ReleaseExistsError", conflict.to_string())
+            }
         }
     }
 }
@@ -230,11 +249,18 @@ mod tests {
         409,
         "ReleaseExistsError"
     )]
-    fn errors_have_status_and_envelope(#[case] error: ApiError, #[case] status: u16, #[case] error_type: &str) {
+    fn errors_have_status_and_envelope(
+        #[case] error: ApiError,
+        #[case] status: u16,
+        #[case] error_type: &str,
+    ) {
         let answer = error.into_answer();
         assert_eq!(answer.status().as_u16(), status);
         let body: Value = serde_json::from_slice(answer.body()).unwrap();
-        assert_eq!((&body["success"], &body["error_type"]), (&json!(false), &json!(error_type)));
+        assert_eq!(
+            (&body["success"], &body["error_type"]),
+            (&json!(false), &json!(error_type))
+        );
         assert!(!body.to_string().contains("boom"), "causes stay inside");
         assert_eq!(answer.headers().contains_key("retry-after"), status == 503);
     }

@@ -75,8 +75,9 @@ pub fn routes(app: Arc<App>) -> impl Filter<Extract = (Response,), Error = Rejec
     let functions = functions
         .or(warp::path!("Sweep").map(|| Function::Sweep))
         .unify();
-    warp::post()
-        .and(functions)
+    // The path comes first: a method that does not fit says nothing about other paths.
+    functions
+        .and(warp::post())
         .and(warp::header::optional::<String>("x-azure-functions-invocationid"))
         .and(warp::header::optional::<String>("traceparent"))
         .and(warp::body::stream())

@@ -36,7 +36,12 @@ def main(item_file, schema_folder):
     validator = JsonSchemaSTACValidator()
     validator.schema_cache.update(schemas)
     for address in UNUSED:
-        validator.schema_cache[address] = {"$id": address, "type": "object", "required": ["$schema"]}
+        validator.schema_cache[address] = {
+            "$schema": "http://json-schema.org/draft-07/schema#",
+            "$id": address,
+            "type": "object",
+            "required": ["$schema"],
+        }
     pystac.validation.set_validator(validator)
     checked = pystac.validation.validate_dict(item)
     print("\n".join(checked))

@@ -13,8 +13,15 @@ fn multihash(sha256: &[u8]) -> String {
     format!("1220{digits}")
 }
 
+/// STAC asks for the link to the collection where the item names one.
 pub(super) fn links(input: &ItemInput<'_>) -> Value {
+    let collection = format!(
+        "{}/api/stac/collections/{}",
+        input.public_url,
+        input.collection_id()
+    );
     json!([
+        {"rel": "collection", "href": collection, "type": "application/json"},
         {"rel": "store", "href": input.zarr_url(), "type": ZARR_V2, "title": "Zarr store"},
         {"rel": "alternate", "href": input.reference_url(), "type": KERCHUNK, "title": "Kerchunk references over HTTP"},
     ])

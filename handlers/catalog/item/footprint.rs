@@ -8,7 +8,7 @@ use super::ItemInput;
 
 /// The geometry of west, south, east, north; `null` where the extent is not known.
 ///
-/// Across the antimeridian (west greater than east) it is cut in two, as GeoJSON asks for.
+/// Across the antimeridian (west greater than east) it is cut in two, as `GeoJSON` asks for.
 pub(super) fn geometry(extent: Option<[f64; 4]>) -> Value {
     let Some([west, south, east, north]) = extent else {
         return Value::Null;

@@ -30,7 +30,7 @@ impl Times {
 
 /// The date-time fields. Where the data have no time, `datetime` is that of creation and says so.
 pub(super) fn properties(input: &ItemInput<'_>, times: Option<&Times>) -> Map<String, Value> {
-    let created = input.created.to_string();
+    let created = input.created.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let mut out = Map::new();
     let mut set = |key: &str, value: Value| out.insert(key.to_owned(), value);
     set("created", json!(created));

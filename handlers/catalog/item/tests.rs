@@ -2,7 +2,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use virtualize::dataset::{Format, Layout};
 use virtualize::zarr::{ByteOrder, DataType};
-use virtualize::{ChunkManifest, Source, VirtualArray, VirtualGroup};
+use virtualize::{ChunkManifest, VirtualArray, VirtualDataset};
 
 use super::*;
 use crate::stores::blobs::BlobPath;
@@ -223,6 +223,12 @@ fn assets_lead_to_the_data() {
     let item = item(&combined());
     assert_eq!(item["id"], "cmip6-ta-day-ord3");
     assert_eq!(item["collection"], "CMIP6_ta");
+    // The core schema refuses a collection without this link.
+    assert_eq!(item["links"][0]["rel"], "collection");
+    assert_eq!(
+        item["links"][0]["href"],
+        "http://127.0.0.1:7071/api/stac/collections/CMIP6_ta"
+    );
     assert_eq!(
         item["assets"]["zarr-store"]["href"],
         "http://127.0.0.1:7071/api/zarr/0123abcd/r2"
