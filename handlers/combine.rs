@@ -303,8 +303,7 @@ pub async fn prove(
 ) -> Result<VerifyReport, JoinError> {
     let combined = kerchunk::json::read(document)?;
     let fresh = decode_all(&combined.sources, sources, options, io).await?;
-    let verifier =
-        Verifier::new(&combined, &fresh, verify).map_err(JoinError::Unproven)?;
+    let verifier = Verifier::new(&combined, &fresh, verify).map_err(JoinError::Unproven)?;
     let parts = fetch(&combined.sources, sources, &verifier.needed(), io).await?;
     verifier.check(&parts).map_err(JoinError::Unproven)
 }

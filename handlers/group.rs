@@ -292,8 +292,15 @@ pub fn series_of(path: &BlobPath) -> NameOfSeries {
     let name = path.file_name();
     let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
     let stem = stem_without_dates(stem).0;
-    let dataset_id = Cmip6Name::parse(name).map_or_else(|| slug(stem), |parsed| parsed.dataset_id());
-    let or = |id: String, otherwise: &str| if id.is_empty() { otherwise.to_owned() } else { id };
+    let dataset_id =
+        Cmip6Name::parse(name).map_or_else(|| slug(stem), |parsed| parsed.dataset_id());
+    let or = |id: String, otherwise: &str| {
+        if id.is_empty() {
+            otherwise.to_owned()
+        } else {
+            id
+        }
+    };
     NameOfSeries {
         dataset_id: or(dataset_id, "unnamed"),
         resource_id: or(slug(path.folder()), "root"),
@@ -309,8 +316,14 @@ pub fn auto_declaration(
     at: Timestamp,
 ) -> Declaration {
     let name = series_of(path);
-    let variables: Vec<String> = dataset.root.walk().into_iter().map(|(name, _)| name).collect();
-    let quiet = jiff::SignedDuration::try_from(quiet_period).unwrap_or(jiff::SignedDuration::from_mins(10));
+    let variables: Vec<String> = dataset
+        .root
+        .walk()
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
+    let quiet =
+        jiff::SignedDuration::try_from(quiet_period).unwrap_or(jiff::SignedDuration::from_mins(10));
     let expected = Some(Expected::QuietPeriod(quiet.to_string()));
     Declaration {
         origin: Origin::Auto,
@@ -322,7 +335,10 @@ pub fn auto_declaration(
         description: None,
         prefix: path.sibling(path.folder()),
         stem: format!("{}|{}", name.stem, variables.join(",")),
-        options: ProcessingOptions { expected, ..ProcessingOptions::default() },
+        options: ProcessingOptions {
+            expected,
+            ..ProcessingOptions::default()
+        },
         at,
     }
 }

@@ -374,8 +374,10 @@ impl Pipeline {
         dataset: Option<&VirtualDataset>,
     ) -> Result<(), PipelineError> {
         let declared = self.ledger.declared_groups_for(&file.path).await?;
-        let taking: Vec<_> =
-            declared.iter().filter(|group| group::takes(&group.declaration, &file.path)).collect();
+        let taking: Vec<_> = declared
+            .iter()
+            .filter(|group| group::takes(&group.declaration, &file.path))
+            .collect();
         for group in &taking {
             self.ledger.add_member(&group.id, file.id, true).await?;
         }
@@ -407,7 +409,10 @@ impl Pipeline {
         if declared.is_new {
             let same = group::series_of(&file.path);
             let below = self.ledger.files_below(&declaration.prefix).await?;
-            for other in below.iter().filter(|other| other.state == FileState::Rejected) {
+            for other in below
+                .iter()
+                .filter(|other| other.state == FileState::Rejected)
+            {
                 if group::series_of(&other.path) == same && group::is_data_file(&other.path) {
                     self.ledger.add_member(group, other.id, false).await?;
                 }

@@ -49,19 +49,39 @@ impl QueueSource for HostQueue {
         message: &QueueMessage,
         visibility: Duration,
     ) -> Result<String, QueueError> {
-        Ok(self.0.extend(&message.id, &message.pop_receipt, visibility).await?)
+        Ok(self
+            .0
+            .extend(&message.id, &message.pop_receipt, visibility)
+            .await?)
     }
 
     async fn delete(&self, _: &str, message: &QueueMessage) -> Result<(), QueueError> {
-        Ok(self.0.delete(&message.id, &message.pop_receipt).await.map(drop)?)
+        Ok(self
+            .0
+            .delete(&message.id, &message.pop_receipt)
+            .await
+            .map(drop)?)
     }
 
-    async fn release(&self, _: &str, message: &QueueMessage, delay: Duration) -> Result<(), QueueError> {
-        Ok(self.0.release(&message.id, &message.pop_receipt, delay).await.map(drop)?)
+    async fn release(
+        &self,
+        _: &str,
+        message: &QueueMessage,
+        delay: Duration,
+    ) -> Result<(), QueueError> {
+        Ok(self
+            .0
+            .release(&message.id, &message.pop_receipt, delay)
+            .await
+            .map(drop)?)
     }
 
     async fn poison(&self, queue: &str, message: &QueueMessage) -> Result<(), QueueError> {
         let target = format!("{queue}-poison");
-        Ok(self.0.move_to(&message.id, &message.pop_receipt, &target).await.map(drop)?)
+        Ok(self
+            .0
+            .move_to(&message.id, &message.pop_receipt, &target)
+            .await
+            .map(drop)?)
     }
 }

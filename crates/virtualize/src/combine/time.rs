@@ -315,7 +315,12 @@ pub fn time_instants(array: &VirtualArray) -> Option<Vec<Instant>> {
     let ChunkEntry::Inline(bytes) = array.chunks.get(0) else {
         return None;
     };
-    let attribute = |name: &str| array.attributes.get(name).and_then(serde_json::Value::as_str);
+    let attribute = |name: &str| {
+        array
+            .attributes
+            .get(name)
+            .and_then(serde_json::Value::as_str)
+    };
     let calendar = Calendar::parse(attribute("calendar")).ok()?;
     let units = TimeUnits::parse(attribute("units")?, calendar).ok()?;
     if array.shape != array.chunk_shape || !array.codecs.is_empty() {

@@ -80,9 +80,10 @@ fn open_release(
 fn next_revision(tx: &Transaction<'_>, release: &Release) -> Result<i64, LedgerError> {
     let sql = "SELECT max(revision) FROM landfall_combine_run
                WHERE release_id = ?1 AND state = 'published'";
-    let published: Option<i64> =
-        tx.query_row(sql, [&release.release_id], |row| row.get(0))?;
-    Ok(published.map_or(release.revision, |published| published.max(release.revision) + 1))
+    let published: Option<i64> = tx.query_row(sql, [&release.release_id], |row| row.get(0))?;
+    Ok(published.map_or(release.revision, |published| {
+        published.max(release.revision) + 1
+    }))
 }
 
 fn start_run(
