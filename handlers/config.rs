@@ -158,6 +158,9 @@ fn duration(name: &str, default: &str) -> Result<Duration> {
 ///
 /// Says what cannot be read.
 pub fn parse_duration(text: &str) -> Result<Duration> {
-    let signed: jiff::SignedDuration = text.parse().context("not a duration")?;
+    if !text.starts_with('P') {
+        bail!("not an ISO 8601 duration");
+    }
+    let signed: jiff::SignedDuration = text.parse().context("not an ISO 8601 duration")?;
     Duration::try_from(signed).context("a negative duration")
 }

@@ -48,16 +48,16 @@ fn these_are_joined_as_the_files_have_it(#[case] second: &str) {
 }
 
 #[rstest]
-#[case("packing", "packing_mismatch", "tas")]
+#[case("packing", "packing_mismatch", "pr")]
 #[case("fill_value", "packing_mismatch", "tas")]
 #[case("calendar", "calendar_mismatch", "time")]
 #[case("lat", "coord_mismatch", "lat")]
 #[case("chunk_shape", "chunk_shape_mismatch", "tas")]
-#[case("codec", "codec_mismatch", "tas")]
+#[case::no_codec_for_its_filter("codec", "variable_missing", "tas")]
 #[case("dtype", "dtype_mismatch", "tas")]
 #[case("dims", "dims_mismatch", "tas")]
-#[case("variable_missing", "variable_missing", "pr")]
-#[case("overlap", "time_not_increasing", "time")]
+#[case("variable_missing", "variable_missing", "tas")]
+#[case("overlap", "time_duplicate", "time")]
 #[case("duplicate", "time_duplicate", "time")]
 fn these_are_refused_by_name(#[case] second: &str, #[case] code: &str, #[case] variable: &str) {
     let (exit, line, combined, _folder) = combine(second);

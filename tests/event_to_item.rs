@@ -30,7 +30,7 @@ fn a_dropped_series_is_served_as_the_netcdf_files_have_it() {
     let store = dev.url(&format!("/api/zarr/{release}/r1"));
     read_with_xarray("served", &store, &landed);
     read_with_xarray("kerchunk", &format!("{store}/combined.json"), &landed);
-    let blob_path = dev.json(&format!("/api/releases/{release}"))["blob_path"]
+    let blob_path = dev.json(&format!("/api/releases/{release}"))["release"]["blob_path"]
         .as_str()
         .unwrap()
         .to_owned();
@@ -83,7 +83,7 @@ fn the_status_tells_the_story() {
 fn the_release_shows_its_item() {
     let dev = Dev::start();
     let (release, _) = serve(&dev, &demo_series(), "cmip6");
-    let release = dev.json(&format!("/api/releases/{release}"));
+    let release = dev.json(&format!("/api/releases/{release}"))["release"].clone();
     let item = &release["stac_item_json"];
     assert_eq!(item["type"], "Feature");
     assert_eq!(item["properties"]["cmip6:variable"], "tas");
@@ -125,7 +125,7 @@ fn a_declaration_beside_the_files_says_when_they_are_complete(#[case] expected: 
     });
     dev.land_all(&demo_series(), "declared");
     let (release, _) = dev.wait_combined(1);
-    let release = dev.json(&format!("/api/releases/{release}"));
+    let release = dev.json(&format!("/api/releases/{release}"))["release"].clone();
     assert_eq!(
         release["blob_path"],
         "refs/combined/demo/monthly/ord1/r1/combined.json"
@@ -185,7 +185,7 @@ fn an_existing_folder_needs_no_copying() {
     }
     let dev = Dev::start_in(root, &[]);
     let (release, _) = dev.wait_combined(1);
-    let release = dev.json(&format!("/api/releases/{release}"));
+    let release = dev.json(&format!("/api/releases/{release}"))["release"].clone();
     assert_eq!(release["resource_id"], "root");
 }
 

@@ -11,20 +11,20 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// How long anything may take on a busy machine; a test that waits this long has failed.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The repository.
-pub fn repository() -> &'static Path {
+pub(crate) fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// A fixture by its path below `tests/fixtures`.
-pub fn fixture(name: &str) -> PathBuf {
+pub(crate) fn fixture(name: &str) -> PathBuf {
     repository().join("tests/fixtures").join(name)
 }
 
 /// The three files of the demo series, in the order of time.
-pub fn demo_series() -> Vec<PathBuf> {
+pub(crate) fn demo_series() -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = fs::read_dir(fixture("cmip6"))
         .unwrap()
         .map(|e| e.unwrap().path())
@@ -34,12 +34,12 @@ pub fn demo_series() -> Vec<PathBuf> {
 }
 
 /// The program.
-pub fn landfall() -> Command {
+pub(crate) fn landfall() -> Command {
     Command::new(env!("CARGO_BIN_EXE_landfall"))
 }
 
 /// The readers' Python.
-pub fn python() -> PathBuf {
+pub(crate) fn python() -> PathBuf {
     let python = std::env::var_os("LANDFALL_TEST_PYTHON").map(PathBuf::from);
     let python = python.unwrap_or_else(|| repository().join(".venv/py/bin/python"));
     assert!(
@@ -51,7 +51,7 @@ pub fn python() -> PathBuf {
 }
 
 /// Compares with real readers (`tests/support/read_with_xarray.py`) and fails with what differs.
-pub fn read_with_xarray(reader: &str, target: &str, files: &[PathBuf]) {
+pub(crate) fn read_with_xarray(reader: &str, target: &str, files: &[PathBuf]) {
     let script = repository().join("tests/support/read_with_xarray.py");
     let output = Command::new(python())
         .arg(script)
@@ -69,33 +69,33 @@ pub fn read_with_xarray(reader: &str, target: &str, files: &[PathBuf]) {
 }
 
 /// `landfall dev` at work on a folder of its own.
-pub struct Dev {
-    pub root: TempDir,
-    pub port: u16,
+pub(crate) struct Dev {
+    pub(crate) root: TempDir,
+    pub(crate) port: u16,
     child: Child,
     lines: Arc<Mutex<Vec<Value>>>,
 }
 
 impl Dev {
-    /// Starts it with a quiet period of one second.
-    pub fn start() -> Self {
+    /// Starts it with a quiet period of three seconds: a file in a folder that was made with it may take one to be seen.
+    pub(crate) fn start() -> Self {
         Self::start_with(&[])
     }
 
     /// Starts it with further settings in its environment.
-    pub fn start_with(settings: &[(&str, &str)]) -> Self {
+    pub(crate) fn start_with(settings: &[(&str, &str)]) -> Self {
         Self::start_in(tempfile::tempdir().unwrap(), settings)
     }
 
     /// Starts it on a folder that is there already.
-    pub fn start_in(root: TempDir, settings: &[(&str, &str)]) -> Self {
+    pub(crate) fn start_in(root: TempDir, settings: &[(&str, &str)]) -> Self {
         let port = free_port();
         let mut command = landfall();
         command
             .arg("dev")
             .arg(root.path())
             .args(["--port", &port.to_string()]);
-        command.args(["--quiet-period", "PT1S", "--json"]);
+        command.args(["--quiet-period", "PT3S", "--json"]);
         command
             .envs(settings.iter().copied())
             .stdout(Stdio::piped());
@@ -122,17 +122,17 @@ impl Dev {
     }
 
     /// The folder that is watched.
-    pub fn bronze(&self) -> PathBuf {
+    pub(crate) fn bronze(&self) -> PathBuf {
         self.root.path().join("bronze")
     }
 
     /// The folder that is written.
-    pub fn silver(&self) -> PathBuf {
+    pub(crate) fn silver(&self) -> PathBuf {
         self.root.path().join("silver")
     }
 
     /// Copies a file to a name in bronze.
-    pub fn land(&self, file: &Path, name: &str) -> PathBuf {
+    pub(crate) fn land(&self, file: &Path, name: &str) -> PathBuf {
         let target = self.bronze().join(name);
         fs::create_dir_all(target.parent().unwrap()).unwrap();
         fs::copy(file, &target).unwrap();
@@ -140,7 +140,7 @@ impl Dev {
     }
 
     /// Copies files under their own names into a folder of bronze.
-    pub fn land_all(&self, files: &[PathBuf], folder: &str) -> Vec<PathBuf> {
+    pub(crate) fn land_all(&self, files: &[PathBuf], folder: &str) -> Vec<PathBuf> {
         files
             .iter()
             .map(|file| self.land(file, &format!("{folder}/{}", name_of(file))))
@@ -148,7 +148,7 @@ impl Dev {
     }
 
     /// Writes a file into bronze in pieces, closing it after each.
-    pub fn land_slowly(&self, file: &Path, name: &str, pieces: usize) {
+    pub(crate) fn land_slowly(&self, file: &Path, name: &str, pieces: usize) {
         let bytes = fs::read(file).unwrap();
         let target = self.bronze().join(name);
         fs::create_dir_all(target.parent().unwrap()).unwrap();
@@ -165,18 +165,18 @@ impl Dev {
     }
 
     /// The status and the body of a GET.
-    pub fn get(&self, path: &str) -> (u16, Vec<u8>) {
+    pub(crate) fn get(&self, path: &str) -> (u16, Vec<u8>) {
         self.call(reqwest::Method::GET, path, None)
     }
 
     /// The status and the body of a POST of JSON.
-    pub fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+    pub(crate) fn post(&self, path: &str, body: &Value) -> (u16, Value) {
         let (status, body) = self.call(reqwest::Method::POST, path, Some(body));
         (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
     }
 
     /// The JSON document at a path.
-    pub fn json(&self, path: &str) -> Value {
+    pub(crate) fn json(&self, path: &str) -> Value {
         let (_, body) = self.get(path);
         serde_json::from_slice(&body).unwrap_or(Value::Null)
     }
@@ -195,7 +195,7 @@ impl Dev {
                 .unwrap();
             let request = client.request(method, url);
             let request = match body {
-                Some(body) => request.json(body),
+                Some(body) => request.header("aeg-event-type", "Notification").json(body),
                 None => request,
             };
             match request.send().await {
@@ -216,12 +216,12 @@ impl Dev {
     }
 
     /// The address of a path.
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
     /// The log lines so far whose `step` is this.
-    pub fn steps(&self, step: &str) -> Vec<Value> {
+    pub(crate) fn steps(&self, step: &str) -> Vec<Value> {
         let lines = self.lines.lock().unwrap();
         lines
             .iter()
@@ -231,7 +231,7 @@ impl Dev {
     }
 
     /// Waits until `check` gives something; fails with the log when it takes too long.
-    pub fn wait_for<T>(&self, what: &str, check: impl Fn() -> Option<T>) -> T {
+    pub(crate) fn wait_for<T>(&self, what: &str, check: impl Fn() -> Option<T>) -> T {
         let start = Instant::now();
         loop {
             if let Some(value) = check() {
@@ -255,7 +255,7 @@ impl Dev {
     }
 
     /// Waits until so many combines are done, and gives the last one's release id and revision.
-    pub fn wait_combined(&self, count: usize) -> (String, u64) {
+    pub(crate) fn wait_combined(&self, count: usize) -> (String, u64) {
         let last = self.wait_for("a combined series", || {
             let combined = self.steps("combined");
             (combined.len() >= count).then(|| combined.last().cloned().unwrap())
@@ -267,7 +267,7 @@ impl Dev {
     }
 
     /// Process id of the handler.
-    pub fn handler_pid(&self) -> Option<u32> {
+    pub(crate) fn handler_pid(&self) -> Option<u32> {
         let parent = self.child.id();
         let processes = fs::read_dir("/proc")
             .unwrap()
@@ -285,7 +285,7 @@ impl Dev {
     }
 
     /// Ends the handler without a warning.
-    pub fn kill_handler(&self) {
+    pub(crate) fn kill_handler(&self) {
         let pid = self.handler_pid().expect("a handler");
         assert!(
             Command::new("kill")
@@ -297,7 +297,7 @@ impl Dev {
     }
 
     /// Files below silver with their bytes, by name.
-    pub fn silver_files(&self) -> std::collections::BTreeMap<String, Vec<u8>> {
+    pub(crate) fn silver_files(&self) -> std::collections::BTreeMap<String, Vec<u8>> {
         let mut found = std::collections::BTreeMap::new();
         let mut folders = vec![self.silver()];
         while let Some(folder) = folders.pop() {
@@ -337,7 +337,7 @@ impl Drop for Dev {
 }
 
 /// The last segment of a path.
-pub fn name_of(path: &Path) -> String {
+pub(crate) fn name_of(path: &Path) -> String {
     path.file_name().unwrap().to_string_lossy().into_owned()
 }
 
