@@ -40,6 +40,7 @@ fn series(corpus: &Path, start: &str) -> Vec<PathBuf> {
 /// Drops the files out of order and one of them twice, and reads the result with xarray.
 fn lands_and_reads(files: &[PathBuf]) {
     let dev = Dev::start();
+    dev.submit("series", files.len());
     let mut order = files.to_vec();
     order.rotate_left(1);
     order.push(files[0].clone());

@@ -19,7 +19,8 @@ fn serve(dev: &Dev, files: &[PathBuf], folder: &str) -> (String, u64) {
 
 #[test]
 fn a_dropped_series_is_served_as_the_netcdf_files_have_it() {
-    let dev = Dev::start();
+    // Nobody declares it: complete when nothing has landed for the quiet period.
+    let dev = Dev::start_with(&[("LANDFALL_QUIET_PERIOD", "PT8S")]);
     let files = demo_series();
     let (release, revision) = serve(&dev, &files, "cmip6");
     assert_eq!(revision, 1);
@@ -45,6 +46,7 @@ fn a_dropped_series_is_served_as_the_netcdf_files_have_it() {
 fn every_file_has_a_reference_of_its_own() {
     let dev = Dev::start();
     let files = demo_series();
+    dev.submit("cmip6", 3);
     serve(&dev, &files, "cmip6");
     for file in files {
         let name = format!(
@@ -63,6 +65,7 @@ fn every_file_has_a_reference_of_its_own() {
 #[test]
 fn the_status_tells_the_story() {
     let dev = Dev::start();
+    dev.submit("cmip6", 3);
     let (release, _) = serve(&dev, &demo_series(), "cmip6");
     let status = dev.json(&format!("/api/platform/status/{release}"));
     assert_eq!(status["success"], json!(true));
@@ -82,6 +85,7 @@ fn the_status_tells_the_story() {
 #[test]
 fn the_release_shows_its_item() {
     let dev = Dev::start();
+    dev.submit("cmip6", 3);
     let (release, _) = serve(&dev, &demo_series(), "cmip6");
     let release = dev.json(&format!("/api/releases/{release}"))["release"].clone();
     let item = &release["stac_item_json"];
@@ -167,7 +171,7 @@ fn a_submission_takes_what_is_there_and_waits_for_the_rest() {
 #[test]
 fn a_classic_file_is_a_series_of_one() {
     let dev = Dev::start();
-    let landed = dev.land(&fixture("classic/cdf1.nc"), "classic/cdf1.nc");
+    let landed = dev.land(&fixture("classic/padded_records.nc"), "classic/padded_records.nc");
     let (release, _) = dev.wait_combined(1);
     read_with_xarray(
         "served",
@@ -193,6 +197,7 @@ fn an_existing_folder_needs_no_copying() {
 #[test]
 fn a_copy_in_twenty_slow_pieces_is_not_rejected() {
     let dev = Dev::start();
+    dev.submit("slow", 3);
     for file in demo_series() {
         dev.land_slowly(&file, &format!("slow/{}", name_of(&file)), 20);
     }

@@ -8,6 +8,7 @@ use crate::support::{Dev, demo_series};
 #[test]
 fn the_store_is_a_zarr_store() {
     let dev = Dev::start();
+    dev.submit("cmip6", 3);
     dev.land_all(&demo_series(), "cmip6");
     let (release, _) = dev.wait_combined(1);
     let store = format!("/api/zarr/{release}/r1");

@@ -25,6 +25,7 @@ fn event(dev: &Dev, name: &str, sequencer: &str) -> Value {
 fn a_replay_of_old_events_changes_nothing() {
     let dev = Dev::start();
     let files = demo_series();
+    dev.submit("cmip6", 3);
     dev.land_all(&files, "cmip6");
     let (release, _) = dev.wait_combined(1);
     let (before, item) = (
@@ -59,6 +60,7 @@ fn a_replay_of_old_events_changes_nothing() {
 fn a_replaced_file_makes_the_next_revision_and_the_old_one_says_so() {
     let dev = Dev::start();
     let files = demo_series();
+    dev.submit("cmip6", 3);
     let landed = dev.land_all(&files, "cmip6");
     let (release, _) = dev.wait_combined(1);
     let metadata = dev.get(&format!("/api/zarr/{release}/r1/.zmetadata"));
@@ -113,6 +115,7 @@ fn replace_with_other_bytes(file: &PathBuf) {
 fn a_handler_killed_at_any_step_is_as_if_nothing_happened(#[case] step: &str) {
     let files = demo_series();
     let quiet = Dev::start();
+    quiet.submit("cmip6", 3);
     quiet.land_all(&files, "cmip6");
     quiet.wait_combined(1);
     let folder = tempfile::tempdir().unwrap();
@@ -124,6 +127,7 @@ fn a_handler_killed_at_any_step_is_as_if_nothing_happened(#[case] step: &str) {
         ("LANDFALL_STUCK_AFTER", "PT2S"),
         ("LANDFALL_SWEEP_SCHEDULE", "*/2 * * * * *"),
     ]);
+    dev.submit("cmip6", 3);
     dev.land_all(&files, "cmip6");
     dev.wait_for("the step", || marker.exists().then_some(()));
     dev.kill_handler();
@@ -149,6 +153,7 @@ fn a_handler_killed_at_any_step_is_as_if_nothing_happened(#[case] step: &str) {
 #[test]
 fn a_file_that_goes_is_told_and_nothing_of_ours_is_lost() {
     let dev = Dev::start();
+    dev.submit("cmip6", 3);
     let landed = dev.land_all(&demo_series(), "cmip6");
     let (release, _) = dev.wait_combined(1);
     std::fs::remove_file(&landed[2]).unwrap();

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use local_host::{
-    FolderWatch, FolderWatchOptions, Handler, Host, HostConfig, HostEvent, HostOptions,
+    EventGridOptions, FolderWatch, FolderWatchOptions, Handler, Host, HostConfig, HostEvent, HostOptions,
     SpawnOptions,
 };
 use tokio::sync::mpsc;
@@ -78,6 +78,8 @@ async fn dev(arguments: Arguments) -> anyhow::Result<()> {
         queues: Some(Arc::new(HostQueue::new(database))),
         queue_retry_delay: Some(Duration::from_secs(2)),
         event_sources: vec![Box::new(FolderWatch::start(watch)?)],
+        // Event Grid's ten seconds to the first retry are half a second here.
+        event_grid: EventGridOptions { time_scale: 0.05, ..EventGridOptions::default() },
         events: Some(events),
         ..HostOptions::default()
     };

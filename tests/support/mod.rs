@@ -147,6 +147,16 @@ impl Dev {
             .collect()
     }
 
+    /// Submits the series of a folder of bronze: complete with so many files, however slowly they come.
+    pub(crate) fn submit(&self, folder: &str, count: usize) {
+        let body = serde_json::json!({
+            "dataset_id": folder, "resource_id": "test", "source_url": format!("abfs://bronze/{folder}/"),
+            "processing_options": {"expected": {"count": count}},
+        });
+        let (status, reply) = self.post("/api/platform/submit", &body);
+        assert_eq!(status, 202, "{reply}");
+    }
+
     /// Writes a file into bronze in pieces, closing it after each.
     pub(crate) fn land_slowly(&self, file: &Path, name: &str, pieces: usize) {
         let bytes = fs::read(file).unwrap();

@@ -103,8 +103,10 @@ def open_files(args: argparse.Namespace) -> xr.Dataset:
         files, engine="netcdf4", group=args.group, combine="nested", concat_dim=args.concat_dim,
         data_vars="minimal", coords="minimal", compat="override", join="exact", combine_attrs="drop_conflicts")
     with xr.open_dataset(files[0], engine="netcdf4", group=args.group) as head:
-        if "history" in head.attrs:
-            dataset.attrs["history"] = head.attrs["history"]
+        for name in [None, *dataset.variables]:
+            ours, first = (dataset, head) if name is None else (dataset[name], head.get(name))
+            if first is not None and "history" in first.attrs:
+                ours.attrs["history"] = first.attrs["history"]
     return dataset.drop_vars(without, errors="ignore")
 
 
