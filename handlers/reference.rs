@@ -25,7 +25,7 @@ pub enum ReferenceError {
         path: BlobPath,
         /// What is wrong with it.
         #[source]
-        source: kerchunk::KerchunkError,
+        source: Box<kerchunk::KerchunkError>,
     },
 }
 
@@ -109,7 +109,7 @@ pub async fn load(
     let (document, _) = silver.get(at).await?;
     kerchunk::json::read(&document).map_err(|source| ReferenceError::Read {
         path: at.clone(),
-        source,
+        source: Box::new(source),
     })
 }
 

@@ -38,7 +38,11 @@ fn virtualize_writes_a_reference_that_reads_as_the_file() {
         line["ref_size_bytes"],
         std::fs::metadata(&reference).unwrap().len()
     );
-    read_with_xarray("raw", &reference.display().to_string(), &[file.clone()]);
+    read_with_xarray(
+        "raw",
+        &reference.display().to_string(),
+        std::slice::from_ref(file),
+    );
 }
 
 #[test]

@@ -138,7 +138,7 @@ fn a_declaration_beside_the_files_says_when_they_are_complete(#[case] expected: 
 
 #[test]
 fn a_submission_takes_what_is_there_and_waits_for_the_rest() {
-    let dev = Dev::start();
+    let dev = Dev::start_with(&[("LANDFALL_QUIET_PERIOD", "PT60S")]);
     let files = demo_series();
     dev.land_all(&files[..2], "submitted");
     dev.wait_for("two references", || {
@@ -171,7 +171,10 @@ fn a_submission_takes_what_is_there_and_waits_for_the_rest() {
 #[test]
 fn a_classic_file_is_a_series_of_one() {
     let dev = Dev::start();
-    let landed = dev.land(&fixture("classic/padded_records.nc"), "classic/padded_records.nc");
+    let landed = dev.land(
+        &fixture("classic/padded_records.nc"),
+        "classic/padded_records.nc",
+    );
     let (release, _) = dev.wait_combined(1);
     read_with_xarray(
         "served",

@@ -1,5 +1,11 @@
 //! Behaviour of the whole program: one module per behaviour, all against the real binary.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test stops where something is not as it should be"
+)]
+
 mod cli;
 mod combine;
 mod corpus;

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use local_host::{
-    EventGridOptions, FolderWatch, FolderWatchOptions, Handler, Host, HostConfig, HostEvent, HostOptions,
-    SpawnOptions,
+    EventGridOptions, FolderWatch, FolderWatchOptions, Handler, Host, HostConfig, HostEvent,
+    HostOptions, SpawnOptions,
 };
 use tokio::sync::mpsc;
 
@@ -79,7 +79,10 @@ async fn dev(arguments: Arguments) -> anyhow::Result<()> {
         queue_retry_delay: Some(Duration::from_secs(2)),
         event_sources: vec![Box::new(FolderWatch::start(watch)?)],
         // Event Grid's ten seconds to the first retry are half a second here.
-        event_grid: EventGridOptions { time_scale: 0.05, ..EventGridOptions::default() },
+        event_grid: EventGridOptions {
+            time_scale: 0.05,
+            ..EventGridOptions::default()
+        },
         events: Some(events),
         ..HostOptions::default()
     };

@@ -25,7 +25,7 @@ use crate::validate;
 const EVENT_LIMIT: Duration = Duration::from_secs(20);
 
 impl Pipeline {
-    /// What BlobEvent does: records the event, and goes on with the file at once if a permit is free and the
+    /// What `BlobEvent` does: records the event, and goes on with the file at once if a permit is free and the
     /// work is quick; else the rest is handed over to `reference-due`.
     ///
     /// # Errors
@@ -138,7 +138,7 @@ impl Pipeline {
         }
     }
 
-    /// What ReferenceDue does: the same for one file, as it is now.
+    /// What `ReferenceDue` does: the same for one file, as it is now.
     ///
     /// # Errors
     ///
@@ -163,7 +163,7 @@ impl Pipeline {
         }
     }
 
-    /// What ReferencePoison does: records that a file could not be read however often it was tried.
+    /// What `ReferencePoison` does: records that a file could not be read however often it was tried.
     ///
     /// # Errors
     ///

@@ -17,7 +17,7 @@ use crate::stores::blobs::BlobSources;
 use crate::stores::ledger::{Claim, Claimed, CombineEnd, Fault, GroupId, Lease, PublishedCombine};
 
 impl Pipeline {
-    /// What CombineDue does: combines one generation of a group, unless it is done, outdated or not due.
+    /// What `CombineDue` does: combines one generation of a group, unless it is done, outdated or not due.
     ///
     /// # Errors
     ///

@@ -378,10 +378,9 @@ impl State {
         if range.len == 0 {
             return Some(Bytes::new());
         }
-        if let Some(bytes) = self.part(range.start, range.len) {
-            if len_of(&bytes) == range.len {
-                return Some(bytes);
-            }
+        let whole = |part: &Bytes| len_of(part) == range.len;
+        if let Some(bytes) = self.part(range.start, range.len).filter(whole) {
+            return Some(bytes);
         }
         self.covers(range).then(|| self.gather(range))
     }
@@ -446,6 +445,11 @@ mod tests {
         (0..len).collect()
     }
 
+    fn part(file: &[u8], range: ByteRange) -> Bytes {
+        let index = |at: u64| usize::try_from(at).unwrap();
+        Bytes::copy_from_slice(&file[index(range.start)..index(range.end())])
+    }
+
     fn serve<T>(walk: &mut Walk<T>, buffer: &SourceBuffer, file: &[u8]) -> (T, usize) {
         let mut rounds = 0;
         loop {
@@ -455,8 +459,7 @@ mod tests {
                     rounds += 1;
                     assert!(!ranges.is_empty(), "waits for nothing");
                     for range in ranges {
-                        let (from, until) = (range.start as usize, range.end() as usize);
-                        buffer.push(range.start, Bytes::copy_from_slice(&file[from..until]));
+                        buffer.push(range.start, part(file, range));
                     }
                 }
             }
@@ -494,7 +497,7 @@ mod tests {
             buffer.push(from as u64, Bytes::copy_from_slice(&file[from..until]));
         }
         let got = buffer.lock().get(ByteRange::new(at, len)).unwrap();
-        assert_eq!(&got[..], &file[at as usize..(at + len) as usize]);
+        assert_eq!(got, part(&file, ByteRange::new(at, len)));
     }
 
     #[rstest]

@@ -254,7 +254,7 @@ mod tests {
     #[case::sparse(&[1, 5, 7])]
     #[case::dense_then_sparse(&[0, 1, 5])]
     #[case::unsorted(&[7, 0, 3])]
-    #[case::wide_lengths(&[0, 1, u32::MAX as u64 + 7])]
+    #[case::wide_lengths(&[0, 1, u64::from(u32::MAX) + 7])]
     fn a_chunk_is_found_where_it_was_put(#[case] numbers: &[u64]) {
         let (manifest, duplicates) = ChunkManifest::from_rows(SourceId(3), rows(numbers));
         assert!(!duplicates);
