@@ -7,7 +7,7 @@
 //! | 1 event | [`event`] | host payloads become typed events |
 //! | 2 read | [`read`] | drives the decoder with ranged GETs |
 //! | 3 validate | [`validate`] | findings and the verdict |
-//! | 4 reference | [`reference`] | publishes one file's reference |
+//! | 4 reference | [`mod@reference`] | publishes one file's reference |
 //! | 5 combine | [`group`], [`combine`] | when a series is complete; joins, verifies and publishes it |
 //! | 6 catalog | [`catalog`] | builds the STAC item and caches it on the Release |
 //!
