@@ -1,5 +1,6 @@
 //! `landfall combine INPUT… -o OUTPUT`: joins the files of a series, or their references, into one.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
@@ -88,11 +89,11 @@ fn failure(error: &JoinError) -> Failure {
     match error {
         JoinError::Combine(CombineError::Refused(disagreements)) => {
             let code = disagreements.first().map_or("refused", |first| first.code);
-            let lines: Vec<&str> = disagreements.iter().map(|d| d.message.as_str()).collect();
-            let mut failure = Failure::rejected(
-                code,
-                format!("the files cannot be joined:\n  {}", lines.join("\n  ")),
-            );
+            let mut lines: Vec<String> = disagreements.iter().map(|d| d.message.clone()).collect();
+            let cures: BTreeSet<&str> = disagreements.iter().map(|d| d.cure.as_str()).collect();
+            lines.extend(cures.into_iter().map(|cure| format!("to cure it: {cure}")));
+            let message = format!("the files cannot be joined:\n  {}", lines.join("\n  "));
+            let mut failure = Failure::rejected(code, message);
             failure.details = Some(json!({"disagreements": disagreements}));
             failure
         }
