@@ -89,7 +89,7 @@ async fn end_of_stdin() {
         if let Err(error) = copied {
             tracing::warn!(%error, "Cannot watch the standard input");
         }
-        drop(ended.send(()));
+        ended.send(()).ok();
     });
     drop(end.await);
 }
