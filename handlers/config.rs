@@ -58,6 +58,9 @@ pub struct HttpConfig {
     pub public_url: String,
     /// Whether everything may be read without a token, from `LANDFALL_OPEN_ACCESS` (default `false`; `dev` sets it).
     pub open_access: bool,
+    /// Whether to stop when the standard input ends, from `LANDFALL_STOP_WITH_STDIN` (default `false`; `dev` sets
+    /// it, so that no handler outlives it).
+    pub stop_with_stdin: bool,
     /// `Access-Control-Allow-Origin` of the served Zarr, from `LANDFALL_CORS_ORIGIN` (default none).
     pub cors_origin: Option<String>,
 }
@@ -125,6 +128,7 @@ impl HttpConfig {
             port,
             public_url: public_url.trim_end_matches('/').to_owned(),
             open_access: flag("LANDFALL_OPEN_ACCESS")?,
+            stop_with_stdin: flag("LANDFALL_STOP_WITH_STDIN")?,
             cors_origin: optional("LANDFALL_CORS_ORIGIN"),
         })
     }

@@ -21,11 +21,15 @@ use local_host::{
 use tokio::sync::mpsc;
 
 use super::failure::Failure;
-use crate::stores::blobs::LocalBlobs;
+use crate::stores::blobs::{BlobPath, LocalBlobs};
+use crate::stores::ledger::{FileLedger as _, FileState, SourceFile, SqliteLedger};
 use crate::stores::queue::EmbeddedQueue;
 
 use queue::HostQueue;
 use terminal::Terminal;
+
+/// Endings of the names that the event subscription lets through.
+const SUFFIXES: [&str; 6] = [".nc", ".nc4", ".cdf", ".h5", ".hdf5", "landfall.json"];
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
@@ -61,14 +65,12 @@ async fn dev(arguments: Arguments) -> anyhow::Result<()> {
     let settings = layout.settings(&arguments);
     let config = HostConfig::load(&layout.app, settings).context("reading the function app")?;
     let database = EmbeddedQueue::open(&layout.database).context("opening the catalogue")?;
-    let watch = FolderWatchOptions::new(&layout.bronze, LocalBlobs::etag).with_suffixes([
-        ".nc",
-        ".nc4",
-        ".cdf",
-        ".h5",
-        ".hdf5",
-        "landfall.json",
-    ]);
+    let watch = FolderWatchOptions {
+        known: known(&layout.database)
+            .await
+            .context("reading the catalogue")?,
+        ..FolderWatchOptions::new(&layout.bronze, LocalBlobs::etag).with_suffixes(SUFFIXES)
+    };
     let options = HostOptions {
         handler: Handler::Spawn(SpawnOptions {
             executable: Some(std::env::current_exe()?),
@@ -99,6 +101,18 @@ async fn dev(arguments: Arguments) -> anyhow::Result<()> {
             "the handler cannot be kept running: {reason}"
         ))
     })
+}
+
+/// The files of earlier runs with the version that came to an end, so that a start announces only what changed
+/// since, and what went. One that was left halfway has a version that no file has: it is announced again.
+async fn known(database: &Path) -> anyhow::Result<BTreeMap<String, String>> {
+    let bronze = BlobPath::new("local", "bronze", "");
+    let files = SqliteLedger::open(database)?.files_below(&bronze).await?;
+    let version = |file: SourceFile| match file.state {
+        FileState::Referenced | FileState::Rejected => (file.path.blob, file.etag),
+        _ => (file.path.blob, String::new()),
+    };
+    Ok(files.into_iter().map(version).collect())
 }
 
 /// Renders what happens until somebody ends it; the reason if the handler is given up.
@@ -179,6 +193,7 @@ impl Layout {
                 format!("http://127.0.0.1:{}", arguments.port),
             ),
             ("LANDFALL_OPEN_ACCESS", String::from("true")),
+            ("LANDFALL_STOP_WITH_STDIN", String::from("true")),
             ("LANDFALL_AUTO_GROUP", String::from("true")),
             ("LANDFALL_QUIET_PERIOD", arguments.quiet_period.clone()),
             ("LANDFALL_SETTLE_PERIOD", String::from("PT30S")),

@@ -29,6 +29,7 @@ pub(super) async fn run(_: Arguments) -> Result<(), Failure> {
 async fn serve() -> anyhow::Result<()> {
     let config = Config::from_env().context("configuration")?;
     let port = config.http.port;
+    let watches_stdin = config.http.stop_with_stdin;
     let app = Arc::new(app(config)?);
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let listener = tokio::net::TcpListener::bind(address)
@@ -37,7 +38,12 @@ async fn serve() -> anyhow::Result<()> {
     tracing::info!(landfall.version = env!("CARGO_PKG_VERSION"), port, "Ready");
     warp::serve(http::routes(app))
         .incoming(listener)
-        .graceful(told_to_stop())
+        .graceful(async move {
+            tokio::select! {
+                () = told_to_stop() => {}
+                () = end_of_stdin(), if watches_stdin => {}
+            }
+        })
         .run()
         .await;
     Ok(())
@@ -72,4 +78,18 @@ async fn told_to_stop() {
         _ = terminate.recv() => {}
         _ = tokio::signal::ctrl_c() => {}
     }
+}
+
+/// Completes when whoever started the handler is gone and its end of the pipe with it. A thread of its own waits:
+/// one of the runtime's would hold up the exit.
+async fn end_of_stdin() {
+    let (ended, end) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let copied = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        if let Err(error) = copied {
+            tracing::warn!(%error, "Cannot watch the standard input");
+        }
+        ended.send(()).ok();
+    });
+    drop(end.await);
 }

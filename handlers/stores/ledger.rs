@@ -186,7 +186,7 @@ pub trait GroupLedger: Send + Sync {
     async fn members(&self, group: &GroupId) -> Result<Vec<SourceFile>, LedgerError>;
 
     /// Groups that Sweep has to look at: *due*, *collecting* with a quiet period that ran out by `now`,
-    /// *combining* with a lease that ran out, *failed*.
+    /// *combining* with a lease that ran out, *failed*, and those with members that were never settled on.
     async fn overdue_groups(&self, now: Timestamp) -> Result<Vec<SourceGroup>, LedgerError>;
 }
 

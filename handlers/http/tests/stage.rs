@@ -142,6 +142,7 @@ fn config(folder: &tempfile::TempDir, open_access: bool) -> Config {
             port: 0,
             public_url: String::from("http://127.0.0.1:7071"),
             open_access,
+            stop_with_stdin: false,
             cors_origin: None,
         },
     }

@@ -390,6 +390,8 @@ mod tests {
             a_rejected_member_blocks_and_a_good_copy_unblocks,
             a_quiet_period_runs_from_landing_to_landing,
             groups_that_wait_for_a_sweep_are_overdue,
+            a_rejected_newcomer_blocks_a_combined_group,
+            groups_that_nobody_settled_are_overdue,
             declared_groups_are_found_by_folder_and_named_file,
             a_file_leaves_the_auto_group_that_was_never_combined,
             an_unknown_group_is_said_to_be_unknown,

@@ -58,7 +58,8 @@ pub(super) fn free_port() -> Result<u16, StartError> {
 }
 
 /// Starts the handler in a process group of its own, so that Ctrl-C in the terminal reaches the host alone and the host
-/// ends the handler in good order.
+/// ends the handler in good order. Its standard input says nothing and ends with the host, however that ends: a handler
+/// that watches it does not outlive a host that was killed.
 pub(super) fn spawn(
     config: &HostConfig,
     executable: Option<&Path>,
@@ -72,7 +73,7 @@ pub(super) fn spawn(
         .current_dir(&config.handler.working_directory)
         .envs(&config.settings)
         .envs(environment(&config.root, port))
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0)
@@ -85,8 +86,14 @@ pub(super) fn spawn(
     let pid = child
         .id()
         .ok_or_else(|| failed(io::Error::other("it ended at once")))?;
+    // Waiting for the child would close its input at once, so that is kept elsewhere.
+    let input = child.stdin.take();
     if let Some(out) = child.stdout.take() {
-        tokio::spawn(pass_lines(out, events.clone()));
+        let events = events.clone();
+        tokio::spawn(async move {
+            pass_lines(out, events).await;
+            drop(input);
+        });
     }
     if let Some(err) = child.stderr.take() {
         tokio::spawn(pass_lines(err, events.clone()));

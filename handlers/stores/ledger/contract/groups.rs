@@ -193,6 +193,55 @@ pub(crate) async fn groups_that_wait_for_a_sweep_are_overdue(subject: &dyn Subje
     assert_eq!(overdue(30).await, [GroupState::Failed]);
 }
 
+pub(crate) async fn a_rejected_newcomer_blocks_a_combined_group(subject: &dyn Subject) {
+    let ledger = subject.ledger();
+    let combined = combined_group(ledger).await;
+    let group = &combined.group.id;
+    let bad = land(ledger, "era5/c.nc", "v1").await;
+    ledger.add_member(group, bad.id, true).await.unwrap();
+    let rejected = FileOutcome::Rejected {
+        fault: fault("not_netcdf"),
+        findings: Vec::new(),
+    };
+    ledger
+        .record_outcome(bad.id, "v1", &rejected)
+        .await
+        .unwrap();
+    let settled = settle(ledger, group).await;
+    assert_eq!(settled.group.state, GroupState::Blocked);
+    assert_eq!(settled.group.fault, Some(fault("c.nc")));
+    let release = ledger.release(&combined.release.release_id).await.unwrap();
+    let blob_path = release.unwrap().blob_path;
+    assert_eq!(blob_path, Some(result(combined.revision).blob_path));
+}
+
+pub(crate) async fn groups_that_nobody_settled_are_overdue(subject: &dyn Subject) {
+    let ledger = subject.ledger();
+    let is_overdue = || async { !ledger.overdue_groups(at(30)).await.unwrap().is_empty() };
+    let declared = declare(ledger, 3).await;
+    let group = &declared.group.id;
+    let file = land_and_reference(ledger, "era5/a.nc", "v1").await;
+    ledger.add_member(group, file.id, true).await.unwrap();
+    assert!(is_overdue().await, "a member that was never counted");
+    ledger.settle(group, JUDGE, at(20)).await.unwrap();
+    assert!(!is_overdue().await, "all members are counted");
+
+    let bad = land(ledger, "era5/b.nc", "v1").await;
+    ledger.add_member(group, bad.id, true).await.unwrap();
+    assert!(!is_overdue().await, "a member that is not read yet");
+    let rejected = FileOutcome::Rejected {
+        fault: fault("not_netcdf"),
+        findings: Vec::new(),
+    };
+    ledger
+        .record_outcome(bad.id, "v1", &rejected)
+        .await
+        .unwrap();
+    assert!(is_overdue().await, "a member that has to block the group");
+    ledger.settle(group, JUDGE, at(20)).await.unwrap();
+    assert!(!is_overdue().await, "the group is blocked");
+}
+
 pub(crate) async fn declared_groups_are_found_by_folder_and_named_file(subject: &dyn Subject) {
     let ledger = subject.ledger();
     let places = [

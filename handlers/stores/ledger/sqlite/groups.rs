@@ -86,10 +86,16 @@ pub(super) fn overdue(
     tx: &Transaction<'_>,
     now: Timestamp,
 ) -> Result<Vec<SourceGroup>, LedgerError> {
+    // The last line: members whose outcome was recorded by a process that ended before it settled their groups.
     let condition = "state IN ('due', 'failed') OR (state = 'collecting' AND quiet_until <= ?1)
                      OR (state = 'combining' AND NOT EXISTS (
                          SELECT 1 FROM landfall_combine_run c
-                         WHERE c.group_id = landfall_source_group.id AND c.state = 'running' AND c.lease_until > ?1))";
+                         WHERE c.group_id = landfall_source_group.id AND c.state = 'running' AND c.lease_until > ?1))
+                     OR EXISTS (
+                         SELECT 1 FROM landfall_group_member m JOIN landfall_source_file f ON f.id = m.file_id
+                         WHERE m.group_id = landfall_source_group.id
+                             AND (m.etag IS NOT CASE WHEN f.state = 'referenced' THEN f.etag END
+                                  OR (f.state = 'rejected' AND landfall_source_group.state <> 'blocked')))";
     Ok(groups(select(tx, condition, [time_text(now)])?))
 }
 

@@ -57,7 +57,7 @@ pub(super) fn settle(
     members.retain(|file| file.state != FileState::Gone);
     if count_members(tx, &row.group, &members, now)? {
         row = load(tx, id)?;
-    } else if is_at_rest(tx, &row, now)? {
+    } else if is_at_rest(tx, &row, &members, now)? {
         return Ok(Settled {
             group: row.group,
             is_due: false,
@@ -110,8 +110,17 @@ fn count_members(
     Ok(true)
 }
 
-/// Whether a group with an unchanged member set is to be left alone: combined, being combined, or refused.
-fn is_at_rest(tx: &Transaction<'_>, row: &GroupRow, now: Timestamp) -> Result<bool, LedgerError> {
+/// Whether a group with an unchanged member set is to be left alone: combined, being combined, or refused. A
+/// newcomer that is rejected counts for nothing, yet disturbs.
+fn is_at_rest(
+    tx: &Transaction<'_>,
+    row: &GroupRow,
+    members: &[SourceFile],
+    now: Timestamp,
+) -> Result<bool, LedgerError> {
+    if members.iter().any(|file| file.state == FileState::Rejected) {
+        return Ok(false);
+    }
     match row.group.state {
         GroupState::Combined => Ok(true),
         GroupState::Blocked => Ok(row.is_refused),
