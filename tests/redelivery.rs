@@ -56,6 +56,34 @@ fn a_replay_of_old_events_changes_nothing() {
     assert_eq!(dev.steps("combined").len(), 1);
 }
 
+/// Over HTTP only allowed accounts and containers are taken; whoever can reach the webhook could name any.
+#[test]
+fn an_event_for_a_foreign_account_or_container_is_ignored() {
+    let dev = Dev::start();
+    let mut foreign = event(&dev, "x.nc", "01");
+    foreign["topic"] = json!(
+        "/subscriptions/s/resourceGroups/r/providers/Microsoft.Storage/storageAccounts/foreign"
+    );
+    let mut elsewhere = event(&dev, "x.nc", "01");
+    elsewhere["subject"] = json!("/blobServices/default/containers/silver/blobs/refs/x.nc");
+    let events = json!([foreign, elsewhere]);
+    let (status, _) = dev.post(
+        "/runtime/webhooks/eventgrid?functionName=BlobEvent",
+        &events,
+    );
+    assert!(
+        (200..300).contains(&status),
+        "the webhook answered {status}"
+    );
+    let ignored = dev.wait_for("two warnings", || {
+        let lines = dev.messages("Ignored an event");
+        (lines.len() == 2).then_some(lines)
+    });
+    assert!(ignored.iter().all(|line| line["level"] == "WARN"));
+    assert!(dev.silver_files().is_empty());
+    assert_eq!(dev.json("/api/releases")["count"], 0);
+}
+
 #[test]
 fn a_replaced_file_makes_the_next_revision_and_the_old_one_says_so() {
     let dev = Dev::start();

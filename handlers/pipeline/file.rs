@@ -53,8 +53,7 @@ impl Pipeline {
     }
 
     async fn on_created(&self, event: &BlobEvent, path: &BlobPath) -> Result<(), PipelineError> {
-        if path.container != "bronze" || !(group::is_data_file(path) || group::is_declaration(path))
-        {
+        if !self.is_source(path) {
             warn!(blob.url = %path, event.id = %event.event_id, "Ignored an event for a blob that is no source");
             return Ok(());
         }
@@ -75,6 +74,11 @@ impl Pipeline {
             }
             Err(_) => self.hand_over(path, Duration::ZERO).await,
         }
+    }
+
+    /// Whether a blob lies where sources are taken from, and is a data file or a declaration by its name.
+    fn is_source(&self, path: &BlobPath) -> bool {
+        self.blobs.is_source(path) && (group::is_data_file(path) || group::is_declaration(path))
     }
 
     async fn hand_over(&self, path: &BlobPath, delay: Duration) -> Result<(), PipelineError> {
@@ -144,6 +148,10 @@ impl Pipeline {
     ///
     /// [`PipelineError`] when a store fails; the message comes again.
     pub async fn on_reference_due(&self, path: &BlobPath) -> Result<(), PipelineError> {
+        if !self.is_source(path) {
+            warn!(blob.url = %path, "Ignored a message for a blob that is no source");
+            return Ok(());
+        }
         let Some(info) = self.head(path).await? else {
             return self.forget(path, None).await;
         };
@@ -188,7 +196,7 @@ impl Pipeline {
 
     async fn on_gone(&self, event: &BlobEvent) -> Result<(), PipelineError> {
         // The blob may have been written again since; then its own event tells, and the file is not gone.
-        if event.path.container != "bronze" || self.head(&event.path).await?.is_some() {
+        if !self.is_source(&event.path) || self.head(&event.path).await?.is_some() {
             return Ok(());
         }
         self.forget(&event.path, event.sequencer.as_deref()).await

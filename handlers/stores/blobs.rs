@@ -114,6 +114,9 @@ pub trait Blobs: Send + Sync + std::fmt::Debug {
         condition: PutCondition,
     ) -> Result<String, BlobError>;
 
+    /// Whether a blob lies where sources are taken from: an allowed account and container.
+    fn is_source(&self, path: &BlobPath) -> bool;
+
     /// The address under which references name a blob of this store: `az://container/blob`, or `file:///…`.
     fn reference_url(&self, path: &BlobPath) -> String;
 

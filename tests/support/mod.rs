@@ -240,6 +240,17 @@ impl Dev {
             .collect()
     }
 
+    /// The log lines so far whose message starts so.
+    pub(crate) fn messages(&self, start: &str) -> Vec<Value> {
+        let lines = self.lines.lock().unwrap();
+        let starts = |line: &&Value| {
+            line["message"]
+                .as_str()
+                .is_some_and(|text| text.starts_with(start))
+        };
+        lines.iter().filter(starts).cloned().collect()
+    }
+
     /// Waits until `check` gives something; fails with the log when it takes too long.
     pub(crate) fn wait_for<T>(&self, what: &str, check: impl Fn() -> Option<T>) -> T {
         let start = Instant::now();

@@ -296,6 +296,11 @@ impl Blobs for LocalBlobs {
         .await
     }
 
+    fn is_source(&self, path: &BlobPath) -> bool {
+        self.container(path)
+            .is_ok_and(|container| !container.writable)
+    }
+
     fn reference_url(&self, path: &BlobPath) -> String {
         let file = self
             .file(path)
