@@ -5,6 +5,7 @@ mod dev;
 mod failure;
 mod input;
 mod serve;
+mod validate;
 mod virtualize;
 
 use std::process::ExitCode;
@@ -25,6 +26,8 @@ struct Arguments {
 enum Command {
     /// Write the kerchunk reference of each file.
     Virtualize(virtualize::Arguments),
+    /// Tell how well files read virtually.
+    Validate(validate::Arguments),
     /// Join the files of a series, or their references, into one.
     Combine(combine::Arguments),
     /// Watch a folder: references, combined datasets and served Zarr as files land.
@@ -48,6 +51,7 @@ impl Command {
         match self {
             Self::Virtualize(arguments) => arguments.json,
             Self::Combine(arguments) => arguments.json,
+            Self::Validate(arguments) => arguments.json,
             Self::Dev(_) | Self::Serve(_) => false,
         }
     }
@@ -55,6 +59,7 @@ impl Command {
     fn run(self) -> Result<(), Failure> {
         match self {
             Self::Virtualize(arguments) => block_on_one_thread(virtualize::run(arguments)),
+            Self::Validate(arguments) => block_on_one_thread(validate::run(arguments)),
             Self::Combine(arguments) => block_on_threads(combine::run(arguments)),
             Self::Dev(arguments) => block_on_threads(dev::run(arguments)),
             Self::Serve(arguments) => block_on_threads(serve::run(arguments)),

@@ -14,8 +14,7 @@ pub fn validate(
     dataset: &VirtualDataset,
     options: &ProcessingOptions,
 ) -> (Vec<Finding>, Option<Fault>) {
-    let mut findings = rules::judge(dataset).findings;
-    findings.extend(dataset.findings.iter().cloned());
+    let findings = rules::judge(dataset).findings;
     let fault = lost_variable(dataset, options).or_else(|| critical(&findings, options));
     (findings, fault)
 }

@@ -122,6 +122,37 @@ fn rejected_input_is_exit_code_3_and_a_missing_file_1() {
     );
 }
 
+/// lzf has no codec that a Zarr reader registers, so the variable is refused and the file with it.
+#[test]
+fn validate_judges_by_the_metadata_alone() {
+    let good = demo_series()[0].clone();
+    let output = landfall()
+        .arg("validate")
+        .arg(&good)
+        .arg("--json")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let line = line(&output);
+    assert_eq!(line["recommendation"], "suitable_for_virtualization");
+    let variables = line["variables"].as_array().unwrap();
+    let tas = variables
+        .iter()
+        .find(|variable| variable["name"] == "/tas")
+        .unwrap();
+    assert_eq!(
+        (&tas["compression"], &tas["dtype"]),
+        (&Value::from("gzip"), &Value::from("float32"))
+    );
+    let refused = landfall()
+        .arg("validate")
+        .arg(fixture("mismatch/codec.nc"))
+        .output()
+        .unwrap();
+    assert_eq!(refused.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&refused.stdout).contains("lzf"));
+}
+
 #[test]
 fn combine_takes_files_or_their_references() {
     let folder = tempfile::tempdir().unwrap();
