@@ -1,7 +1,7 @@
 //! An Event Grid for a folder: announces files that land, change, move or go as the events of a storage container.
 //!
-//! A file has landed when it was closed after writing or renamed into place; where no such notice comes (network mounts, hard
-//! links, a full table of watches), when it has not changed for a second. Files that are there at the start are announced as
+//! A file has landed when it was closed after writing or renamed into place; in a folder that has just come, when nobody has
+//! it open; where no notice comes (network mounts, hard links, a full table of watches), when it has not changed for a second. Files that are there at the start are announced as
 //! well, unless they are known. A rename is a deletion and a creation.
 
 use std::{
@@ -19,6 +19,7 @@ use crate::EventSource;
 
 mod blob_event;
 mod filter;
+mod open_files;
 mod tracker;
 mod watcher;
 

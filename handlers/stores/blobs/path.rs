@@ -59,9 +59,14 @@ impl BlobPath {
             text: bare.to_owned(),
             problem,
         };
-        let (scheme, rest) = bare
+        let (scheme, rest) = text
             .split_once("://")
             .ok_or_else(|| fail("it has no scheme"))?;
+        // Only an https address has a query; elsewhere a `?` belongs to the name.
+        let rest = match scheme {
+            "https" => rest.split_once('?').map_or(rest, |(before, _)| before),
+            _ => rest,
+        };
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         let parsed = match scheme {
             "abfs" | "abfss" | "az" => match authority.split_once('@') {
@@ -167,6 +172,16 @@ mod tests {
             BlobPath::parse(text, "home"),
             Ok(BlobPath::new(account, container, blob))
         );
+    }
+
+    #[rstest]
+    #[case("a b/c#d/50%/e%20f.nc")]
+    #[case("p+q?&/a.nc")]
+    #[case("dönées/x@y/a:b.nc")]
+    fn what_is_printed_reads_as_the_same(#[case] blob: &str) {
+        let path = BlobPath::new("acct", "bronze", blob);
+        assert_eq!(BlobPath::parse(&path.to_string(), "home"), Ok(path.clone()));
+        assert_eq!(BlobPath::parse(&path.short(), "acct"), Ok(path));
     }
 
     #[rstest]

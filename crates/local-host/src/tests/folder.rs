@@ -185,3 +185,37 @@ async fn a_restarted_watch_announces_what_happened_meanwhile() {
     assert_eq!(events, ["+changed.nc 3", "-gone.nc"]);
     assert!(is_quiet(&mut watch).await);
 }
+
+/// A watch at work that would wait a minute for a file to settle.
+async fn patient_watch(root: &Path) -> FolderWatch {
+    let old = fs::File::create(root.join("old.nc")).unwrap();
+    old.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    let mut watch = watch_with(root, true, Duration::from_secs(60));
+    assert_eq!(next(&mut watch).await, "+old.nc 0");
+    watch
+}
+
+#[tokio::test]
+async fn a_file_closed_in_a_new_folder_need_not_settle() {
+    let root = tempfile::tempdir().unwrap();
+    let mut watch = patient_watch(root.path()).await;
+    for round in 0..20 {
+        let folder = root.path().join(format!("{round}/below"));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("a.nc"), "333").unwrap();
+        assert_eq!(next(&mut watch).await, format!("+{round}/below/a.nc 3"));
+    }
+}
+
+#[tokio::test]
+async fn a_file_open_in_a_new_folder_has_not_landed() {
+    let root = tempfile::tempdir().unwrap();
+    let mut watch = patient_watch(root.path()).await;
+    fs::create_dir(root.path().join("new")).unwrap();
+    let mut open = fs::File::create(root.path().join("new/a.nc")).unwrap();
+    open.write_all(b"22").unwrap();
+    assert!(is_quiet(&mut watch).await);
+    open.write_all(b"44").unwrap();
+    drop(open);
+    assert_eq!(next(&mut watch).await, "+new/a.nc 4");
+}

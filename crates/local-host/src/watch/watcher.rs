@@ -1,7 +1,8 @@
 //! The thread behind a watch: turns the system's notices and listings of the folder into what the tracker needs.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
+    fs::Metadata,
     io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -18,6 +19,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::{
     FolderWatchOptions,
     filter::Filter,
+    open_files::OpenFiles,
     tracker::{Change, Print, Seen, Tracker},
 };
 
@@ -29,6 +31,10 @@ const LISTING_SHARE: u32 = 20;
 
 /// Longest sleep, after which the thread looks whether anybody still listens.
 const TICK: Duration = Duration::from_millis(500);
+
+/// A folder that has just come is walked again after this: files that came into it before notices of them were asked for
+/// would else wait for the listing.
+const SECOND_WALK: Duration = Duration::from_millis(100);
 
 /// What a notice asks for.
 enum Notice {
@@ -44,6 +50,8 @@ pub(super) struct Watcher {
     root: PathBuf,
     options: FolderWatchOptions,
     tracker: Tracker,
+    /// Folders that have just come, and when to walk them again.
+    new_folders: BTreeMap<PathBuf, Instant>,
     fresh: UnboundedSender<Change>,
     backlog: UnboundedSender<Change>,
 }
@@ -60,6 +68,7 @@ impl Watcher {
             root,
             tracker: Tracker::new(filter, options.settle, std::mem::take(&mut options.known)),
             options,
+            new_folders: BTreeMap::new(),
             fresh,
             backlog,
         }
@@ -88,6 +97,18 @@ impl Watcher {
             for path in self.tracker.to_look_at(Instant::now()) {
                 self.look(&path, false);
             }
+            self.walk_again(Instant::now());
+        }
+    }
+
+    fn walk_again(&mut self, now: Instant) {
+        let due: Vec<PathBuf> = self
+            .new_folders
+            .extract_if(.., |_, at| *at <= now)
+            .map(|(folder, _)| folder)
+            .collect();
+        for folder in due {
+            self.walk_new(&folder);
         }
     }
 
@@ -118,6 +139,9 @@ impl Watcher {
         let mut wait = until.saturating_duration_since(Instant::now()).min(TICK);
         if self.tracker.has_pending() {
             wait = wait.min(self.options.settle / 4);
+        }
+        if !self.new_folders.is_empty() {
+            wait = wait.min(SECOND_WALK / 4);
         }
         let first = match notices.recv_timeout(wait) {
             Ok(notice) => notice,
@@ -163,8 +187,10 @@ impl Watcher {
             }
         };
         if metadata.is_dir() {
-            // A folder that was moved here brings files of which no notice tells.
-            self.walk(relative, &mut HashSet::new(), false);
+            // A folder that was moved or made here brings files of which no notice tells.
+            self.walk_new(relative);
+            self.new_folders
+                .insert(relative.to_path_buf(), Instant::now() + SECOND_WALK);
         } else if metadata.is_file() {
             let seen = self.seen(&metadata, landed);
             if let Some(change) = self.tracker.see(relative, seen, Instant::now()) {
@@ -176,7 +202,13 @@ impl Watcher {
     /// Lists the whole folder; what is not there any more is gone.
     fn list(&mut self) {
         let mut found = HashSet::new();
-        self.walk(Path::new(""), &mut found, true);
+        self.walk(Path::new(""), |watcher, relative, metadata| {
+            let seen = watcher.seen(&metadata, false);
+            if let Some(change) = watcher.tracker.see(&relative, seen, Instant::now()) {
+                drop(watcher.backlog.send(change));
+            }
+            found.insert(relative);
+        });
         if std::fs::read_dir(&self.root).is_err() {
             return;
         }
@@ -192,8 +224,28 @@ impl Watcher {
         }
     }
 
-    /// Walks a folder and takes note of its files.
-    fn walk(&mut self, folder: &Path, found: &mut HashSet<PathBuf>, is_listing: bool) {
+    /// Takes note of the files of a folder that has just come. Which of them are closed is asked after they were seen, so
+    /// that the notice of a later closing finds another version.
+    fn walk_new(&mut self, folder: &Path) {
+        let mut found = Vec::new();
+        self.walk(folder, |_, relative, metadata| {
+            found.push((relative, metadata))
+        });
+        if found.is_empty() {
+            return;
+        }
+        let open = OpenFiles::now();
+        for (relative, metadata) in found {
+            let is_closed = open.as_ref().is_some_and(|open| open.is_closed(&metadata));
+            let seen = self.seen(&metadata, is_closed);
+            if let Some(change) = self.tracker.see(&relative, seen, Instant::now()) {
+                drop(self.fresh.send(change));
+            }
+        }
+    }
+
+    /// Walks a folder and hands over its files.
+    fn walk(&mut self, folder: &Path, mut found: impl FnMut(&mut Self, PathBuf, Metadata)) {
         let mut folders = vec![folder.to_path_buf()];
         while let Some(folder) = folders.pop() {
             let entries = match std::fs::read_dir(self.root.join(&folder)) {
@@ -211,32 +263,14 @@ impl Watcher {
                         folders.push(relative)
                     }
                     Ok(kind) if kind.is_file() || kind.is_symlink() => {
-                        self.find(relative, found, is_listing)
+                        match std::fs::metadata(self.root.join(&relative)) {
+                            Ok(metadata) if metadata.is_file() => found(self, relative, metadata),
+                            _ => {}
+                        }
                     }
                     _ => {}
                 }
             }
-        }
-    }
-
-    fn find(&mut self, relative: PathBuf, found: &mut HashSet<PathBuf>, is_listing: bool) {
-        let Ok(metadata) = std::fs::metadata(self.root.join(&relative)) else {
-            return;
-        };
-        if !metadata.is_file() {
-            return;
-        }
-        let seen = self.seen(&metadata, false);
-        if let Some(change) = self.tracker.see(&relative, seen, Instant::now()) {
-            let channel = if is_listing {
-                &self.backlog
-            } else {
-                &self.fresh
-            };
-            drop(channel.send(change));
-        }
-        if is_listing {
-            found.insert(relative);
         }
     }
 
