@@ -72,3 +72,9 @@ stage:
 package: stage
     rm -f dist/landfall.zip
     cd dist/app && python3 -m zipfile -c ../landfall.zip *
+
+# Landfall beside kerchunk and VirtualiZarr, in one run: processor seconds and memory of whole processes.
+bench-peers FILES="200":
+    @tests/support/setup.sh peers
+    cargo build --release --bin landfall
+    .venv/bench/bin/python benches/peers.py {{ target }}/release/landfall --files {{ FILES }}

@@ -4,6 +4,7 @@
 #   setup.sh python-tools   .venv/tools   the binaries of tools.txt, from PyPI
 #   setup.sh cargo-tools    .venv/cargo   the programs of cargo-tools.txt, compiled unoptimised: a minute and a half
 #   setup.sh readers        .venv/py      the Python readers of requirements.txt
+#   setup.sh peers          .venv/bench   those and the peers of benches/requirements.txt
 #   setup.sh all
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -79,6 +80,7 @@ case "${1:-all}" in
   python-tools) environment .venv/tools "$support/tools.txt" ;;
   cargo-tools) need_compiler; cargo_tools ;;
   readers) environment .venv/py "$support/requirements.txt" ;;
+  peers) environment .venv/bench benches/requirements.txt ;;
   all) need_compiler; environment .venv/tools "$support/tools.txt"; environment .venv/py "$support/requirements.txt"; cargo_tools ;;
   *) die "no part called $1" ;;
 esac
