@@ -109,7 +109,7 @@ impl<'a> Tree<'a> {
         for link in &group.links {
             let path = format!("{path}/{}", link.name);
             match &link.target {
-                _ if !is_key(&link.name) => self.skip(path, "its name cannot stand in a Zarr key"),
+                target if !is_key(&link.name) => self.unnameable(path, target),
                 Node::Group(child) => {
                     self.group.push(link.name.clone());
                     let child = self.group(&path, child);
@@ -189,6 +189,16 @@ impl<'a> Tree<'a> {
         }
     }
 
+    /// Names an object, and every dataset below it, that no Zarr key can lead to.
+    fn unnameable(&mut self, path: String, node: &Node) {
+        if let Node::Group(group) = node {
+            for link in &group.links {
+                self.unnameable(format!("{path}/{}", link.name), &link.target);
+            }
+        }
+        self.skip(path, "its name cannot stand in a Zarr key");
+    }
+
     fn skip(&mut self, variable: String, reason: &str) {
         self.skipped.push(Skipped {
             variable,
@@ -198,9 +208,9 @@ impl<'a> Tree<'a> {
     }
 }
 
-/// Whether a name can be a part of a Zarr key.
+/// Whether a name can be a part of a Zarr key; zarr-python takes a backslash for a slash.
 fn is_key(name: &str) -> bool {
-    !name.is_empty() && name != "." && name != ".." && !name.contains('/')
+    !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\\'])
 }
 
 #[cfg(test)]
@@ -293,6 +303,18 @@ mod tests {
         assert!(dataset.root.arrays.contains_key("good"));
     }
 
+    /// zarr-python reads `a\b` as `a/b` and found no array there; datasets below `..` were lost unnamed.
+    #[test]
+    fn names_that_no_key_can_hold_are_told_with_all_below_them() {
+        let dataset = run(vec![
+            link("a\\b", stored(8, &[2])),
+            group_link("..", group(9, vec![link("v", stored(16, &[2]))])),
+        ]);
+        let names = skipped(&dataset);
+        assert_eq!(names, [("/..", false), ("/../v", false), ("/a\\b", false)]);
+        assert!(dataset.root.arrays.is_empty());
+    }
+
     #[test]
     fn links_are_told_and_not_followed() {
         let path = String::from("/v");
@@ -325,8 +347,9 @@ mod tests {
         assert_eq!(dataset.root.arrays.len(), 1);
     }
 
+    /// Whole files were rejected because one variable lags behind the others along `time`.
     #[test]
-    fn a_variable_shorter_than_its_unlimited_dimension_is_refused() {
+    fn a_variable_behind_its_unlimited_dimension_has_a_dimension_of_its_own() {
         let unlimited = |address, length: u64, attribute| {
             let mut variable = stored(address, &[length]);
             variable.dataspace = Dataspace::Simple {
@@ -346,8 +369,21 @@ mod tests {
                 unlimited(64, 5, text("CLASS", &["DIMENSION_SCALE"])),
             ),
         ]);
-        assert_eq!(skipped(&dataset), [("/none", false), ("/some", true)]);
+        let arrays = dataset.root.arrays.iter();
+        let named: Vec<(&str, &str)> = arrays
+            .map(|(name, array)| (name.as_str(), array.dimension_names[0].as_str()))
+            .collect();
+        let expected = [
+            ("all", "time"),
+            ("none", "time_first_0"),
+            ("some", "time_first_2"),
+            ("time", "time"),
+        ];
+        assert_eq!(named, expected);
         assert_eq!(dataset.root.dimensions["time"].length, 5);
+        let findings = dataset.findings.iter();
+        let told: Vec<&str> = findings.map(|finding| finding.code.as_str()).collect();
+        assert_eq!(told, ["shorter-than-dimension"; 2]);
     }
 
     #[test]

@@ -27,6 +27,17 @@ pub(crate) enum ValuesError {
     TooLarge,
 }
 
+impl ValuesError {
+    /// Whether the values may well be fine, and only this program has no decoder for them.
+    pub(crate) const fn is_no_decoder(&self) -> bool {
+        let error = match self {
+            Self::Chunk { error, .. } => error,
+            Self::Read(_) | Self::TooLarge => return false,
+        };
+        matches!(error, CodecError::NoDecoder(_))
+    }
+}
+
 /// All values in C order, as stored; chunks that are nowhere give the fill value or zeros. Every chunk is asked for at
 /// once.
 pub(crate) async fn read_values(

@@ -117,10 +117,10 @@ fn place(
     Ok(())
 }
 
-/// Whether a name can be one segment of a Zarr key.
+/// Whether a name can be one segment of a Zarr key; zarr-python takes a backslash for a slash.
 fn is_addressable(name: &str) -> bool {
     let document = [".zgroup", ".zarray", ".zattrs", ".zmetadata", ".", ".."].contains(&name);
-    !document && !name.contains('/')
+    !document && !name.contains(['/', '\\'])
 }
 
 /// A variable and how much room it takes.

@@ -107,17 +107,19 @@ pub(super) fn write_out_missing(array: &mut VirtualArray, dataset: &Dataset) -> 
         }
         // Without a fill value every reader shows zeros.
         Err(_) if array.fill_value.is_none() && element.iter().all(|byte| *byte == 0) => Ok(()),
+        Err(_) if dataset.fill == FillValue::Undefined => Ok(()),
         Err(why) => Err(why),
     }
 }
 
-/// What the source shows for data that is not allocated; `None` where that is undefined.
+/// What the source shows for data that is not allocated; `None` where that cannot be said.
+///
+/// Where no value is defined the HDF5 library leaves the reader's buffer as it is, which readers clear before.
 fn source_fill(dataset: &Dataset, data_type: &DataType) -> Option<Vec<u8>> {
     let size = usize::try_from(data_type.size()).ok()?;
     match &dataset.fill {
-        FillValue::Undefined => None,
-        FillValue::Default if size <= 1 << 20 => Some(vec![0; size]),
-        FillValue::Default => None,
+        FillValue::Undefined | FillValue::Default if size <= 1 << 20 => Some(vec![0; size]),
+        FillValue::Undefined | FillValue::Default => None,
         // The fill value of an array type is a whole array; the first element stands for it where all are equal.
         FillValue::User(bytes) if bytes.len() >= size && size > 0 => {
             let first = bytes.get(..size)?;
@@ -221,7 +223,8 @@ mod tests {
     #[case::value_without_fill_value(user(5.0), None, Some(5.0))]
     #[case::the_same(user(5.0), Some(5.0), None)]
     #[case::equal_but_other_bits(user(-0.0), Some(0.0), Some(-0.0))]
-    #[case::undefined(FillValue::Undefined, None, None)]
+    // h5py shows zeros where the file defines nothing, so the CF value must not stand in.
+    #[case::undefined(FillValue::Undefined, Some(1e20), Some(0.0))]
     fn missing_chunks_are_written_out_where_readers_would_differ(
         #[case] fill: FillValue,
         #[case] cf: Option<f32>,
@@ -246,6 +249,7 @@ mod tests {
     #[rstest]
     #[case::zeros_are_the_default(FillValue::Default, None, true)]
     #[case::zeros_beside_a_fill_value(FillValue::Default, Some(1.0), false)]
+    #[case::undefined_is_not_fatal(FillValue::Undefined, Some(1.0), true)]
     #[case::a_value(user(5.0), None, false)]
     fn too_many_missing_chunks_are_a_reason_to_refuse(
         #[case] fill: FillValue,

@@ -7,7 +7,7 @@ use crate::dataset::product;
 use crate::decode::{ByteRange, SourceBuffer};
 use crate::hdf5::{Chunk, Dataset, Storage};
 use crate::manifest::{ChunkManifest, SourceId};
-use crate::zarr::{Codec, codecs_of, decode_chunk, encode_chunk, is_masked};
+use crate::zarr::{Codec, codecs_of, decode_chunk, encode_chunk, is_masked, own_codecs_of};
 
 /// Largest chunk that contiguous data is cut into.
 const CUT: u64 = 16 << 20;
@@ -15,7 +15,8 @@ const CUT: u64 = 16 << 20;
 /// Smallest chunk that is worth a reference.
 const CRUMB: u64 = 64 << 10;
 
-/// The most bytes that chunks with another filter mask than the rest may have together to be encoded anew.
+/// The most bytes that chunks with another filter mask than the rest, or with filters in an order that no reader
+/// follows, may have together to be encoded anew.
 const MAX_REEXPRESSED: u64 = 8 << 20;
 
 /// Chunks, their shape and their codecs.
@@ -191,10 +192,14 @@ async fn chunked(
         chunk_bytes,
     };
     let mask = pipeline.usual_mask(chunks);
-    let codecs = pipeline.codecs(mask)?;
+    let (codecs, same_mask) = match pipeline.codecs(mask) {
+        Ok(codecs) => (codecs, true),
+        // All are encoded anew, where the filters themselves are known.
+        Err(why) => (pipeline.plain_codecs(mask).ok_or(why)?, false),
+    };
     let (usual, odd): (Vec<&Chunk>, Vec<&Chunk>) = chunks
         .iter()
-        .partition(|chunk| pipeline.effective(chunk.filter_mask) == mask);
+        .partition(|chunk| same_mask && pipeline.effective(chunk.filter_mask) == mask);
     plain_chunks_have_their_size(&usual, &codecs, chunk_bytes)?;
     let rows = usual.iter().map(|chunk| (chunk.number, chunk.range));
     let (mut manifest, _) = ChunkManifest::from_rows(SourceId(0), rows.collect());
@@ -254,6 +259,24 @@ impl Pipeline<'_> {
         codecs_of(filters, mask, size, self.chunk_bytes)
     }
 
+    fn own_codecs(&self, mask: u32) -> Result<Vec<Codec>, String> {
+        own_codecs_of(&self.dataset.filters, mask, self.dataset.datatype.size)
+    }
+
+    /// Codecs to encode anew with; none if the chunks cannot be decoded here.
+    fn plain_codecs(&self, mask: u32) -> Option<Vec<Codec>> {
+        self.own_codecs(mask).ok()?;
+        let element_size = self.dataset.datatype.size;
+        let whole = self.chunk_bytes.checked_rem(u64::from(element_size)) == Some(0);
+        let shuffle = (whole && element_size > 1).then_some(Codec::Shuffle { element_size });
+        Some(
+            shuffle
+                .into_iter()
+                .chain([Codec::Zlib { level: 4 }])
+                .collect(),
+        )
+    }
+
     /// The bits of a mask that belong to a filter.
     fn effective(&self, mask: u32) -> u32 {
         (0..self.dataset.filters.len())
@@ -284,13 +307,13 @@ impl Pipeline<'_> {
         let count = u64::try_from(odd.len()).unwrap_or(u64::MAX);
         if count.saturating_mul(self.chunk_bytes) > MAX_REEXPRESSED {
             return Err(format!(
-                "{count} of its chunks have left out other filters than the rest"
+                "{count} of its chunks have filters, or an order of them, that no Zarr v2 codec expresses"
             ));
         }
         let encoded = odd.iter().map(|chunk| async move {
             let bytes = buffer.read("chunk", chunk.range.start, chunk.range.len);
             let bytes = bytes.await.map_err(|error| error.to_string())?;
-            let own = self.codecs(self.effective(chunk.filter_mask))?;
+            let own = self.own_codecs(self.effective(chunk.filter_mask))?;
             let values = decode_chunk(&bytes, &own, self.chunk_bytes);
             let again = values.and_then(|values| encode_chunk(&values, codecs));
             match again {
@@ -385,6 +408,33 @@ mod tests {
         };
         let values = decode_chunk(&bytes, &stored.codecs, 8).unwrap();
         assert_eq!(values, [1, 2, 3, 4, 5, 6, 7, 8]);
+    }
+
+    /// netCDF-C puts the checksum before shuffle and deflate, which leaves doubles a rest that numcodecs refuses.
+    #[test]
+    fn small_chunks_in_an_order_that_no_reader_follows_are_encoded_anew() {
+        let plain = Codec::Zlib { level: 1 };
+        let values: Vec<u8> = (0..16).collect();
+        let with_checksum = encode_chunk(&values, &[Codec::Fletcher32]).unwrap();
+        let shuffle = Codec::Shuffle { element_size: 8 };
+        let bytes = encode_chunk(&with_checksum, &[shuffle.clone(), plain]).unwrap();
+        let len = u64::try_from(bytes.len()).unwrap();
+        let mut dataset = masked(&[(0, 0, len, 0)], &[3, 2, 1]);
+        dataset.filters[1].values = vec![8];
+        dataset.datatype = sample::int(8);
+        let buffer = SourceBuffer::new(len, 100);
+        buffer.push(0, Bytes::from(bytes));
+        let extent = Extent {
+            shape: &[2],
+            element_size: 8,
+        };
+        let stored = stored(&dataset, extent, &buffer).now_or_never().unwrap();
+        let stored = stored.unwrap();
+        assert_eq!(stored.codecs, [shuffle, Codec::Zlib { level: 4 }]);
+        let ChunkEntry::Inline(bytes) = stored.chunks.get(0) else {
+            panic!("the chunk is not inlined");
+        };
+        assert_eq!(decode_chunk(&bytes, &stored.codecs, 16).unwrap(), values);
     }
 
     #[rstest]

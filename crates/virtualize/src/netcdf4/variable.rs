@@ -13,7 +13,7 @@ use crate::netcdf4::dimension::{Used, attribute, full_shape};
 use crate::netcdf4::fill::{cf_fill_value, write_out_missing};
 use crate::netcdf4::storage::{Extent, stored};
 use crate::netcdf4::text;
-use crate::rules::Finding;
+use crate::rules::{Finding, Grade};
 use crate::zarr::DataType;
 
 /// A dataset on its way to become an array.
@@ -78,7 +78,7 @@ impl Variable<'_> {
         }
         let data_type = element_type(&dataset.datatype)?;
         let shape = full_shape(dataset);
-        self.fills_its_dimensions(&shape)?;
+        let dimension_names = self.dimension_names(&shape, findings)?;
         let stored = match data_type {
             DataType::VlenString => {
                 let read =
@@ -106,7 +106,7 @@ impl Variable<'_> {
             data_type,
             fill_value: None,
             codecs: stored.codecs,
-            dimension_names: self.dimensions.iter().map(|d| d.name.clone()).collect(),
+            dimension_names,
             attributes: to_json(
                 &self.path,
                 &dataset.attributes,
@@ -123,19 +123,36 @@ impl Variable<'_> {
         Ok(array)
     }
 
-    /// netCDF shows the dimension's full length and fills up; Zarr would show other lengths along one dimension.
-    fn fills_its_dimensions(&self, shape: &[u64]) -> Result<(), String> {
+    /// The names of its dimensions. netCDF shows an unlimited dimension's full length and fills up; Zarr holds what is
+    /// stored, and since readers refuse two lengths of one dimension the shorter one has a name of its own.
+    fn dimension_names(
+        &self,
+        shape: &[u64],
+        findings: &mut Vec<Finding>,
+    ) -> Result<Vec<String>, String> {
         if shape.len() != self.dimensions.len() {
             return Err(String::from("its dimensions cannot be told"));
         }
-        let short = |(length, dim): &(&u64, &Used)| **length < dim.length;
-        match shape.iter().zip(self.dimensions).find(short) {
-            None => Ok(()),
-            Some((length, dim)) => Err(format!(
-                "it has {length} of the {} steps of the unlimited dimension {}",
-                dim.length, dim.name
-            )),
-        }
+        let pairs = shape.iter().zip(self.dimensions);
+        let names = pairs.map(|(length, dim)| match *length < dim.length {
+            false => dim.name.clone(),
+            true => {
+                let (name, all) = (&dim.name, dim.length);
+                let own = format!("{name}_first_{length}");
+                let message = format!(
+                    "it has {length} of the {all} steps of the unlimited dimension {name}, shown as dimension {own}"
+                );
+                let code = "shorter-than-dimension";
+                findings.push(Finding::graded(
+                    Grade::Warning,
+                    code,
+                    Some(&self.path),
+                    message,
+                ));
+                own
+            }
+        });
+        Ok(names.collect())
     }
 
     /// Whether the type in the file takes as many bytes as its elements do in Zarr.

@@ -18,22 +18,37 @@ pub(crate) fn codecs_of(
     element_size: u32,
     chunk_bytes: u64,
 ) -> Result<Vec<Codec>, String> {
-    let mut codecs = Vec::with_capacity(filters.len());
+    let codecs = own_codecs_of(filters, mask, element_size)?;
     let mut length = Some(chunk_bytes);
-    for (position, filter) in filters.iter().enumerate() {
-        if is_masked(mask, position) {
-            continue;
-        }
-        let Some(codec) = codec_of(filter, element_size)? else {
-            continue;
-        };
-        length = match &codec {
-            Codec::Shuffle { element_size: 1 } => continue,
+    for codec in &codecs {
+        length = match codec {
             Codec::Shuffle { element_size } => Some(whole_elements(length, *element_size)?),
             Codec::Fletcher32 => length.and_then(|length| length.checked_add(4)),
             _ => None,
         };
-        codecs.push(codec);
+    }
+    Ok(codecs)
+}
+
+/// As [`codecs_of`], for decoding here, where a rest of bytes behind shuffled elements is no obstacle.
+///
+/// # Errors
+///
+/// The reason why there is no codec for a filter.
+pub(crate) fn own_codecs_of(
+    filters: &[Filter],
+    mask: u32,
+    element_size: u32,
+) -> Result<Vec<Codec>, String> {
+    let mut codecs = Vec::with_capacity(filters.len());
+    for (position, filter) in filters.iter().enumerate() {
+        if is_masked(mask, position) {
+            continue;
+        }
+        match codec_of(filter, element_size)? {
+            None | Some(Codec::Shuffle { element_size: 1 }) => {}
+            Some(codec) => codecs.push(codec),
+        }
     }
     Ok(codecs)
 }

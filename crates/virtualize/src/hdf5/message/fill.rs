@@ -4,25 +4,32 @@ use crate::decode::DecodeError;
 use crate::hdf5::cursor::Cursor;
 use crate::hdf5::model::FillValue;
 
+/// The time of writing that means none.
+const NEVER: u8 = 1;
+
 /// Parses versions 1 to 3.
 ///
 /// | version | fields |
 /// | --- | --- |
 /// | 1, 2 | version, allocation, writing, defined, size u32, value; version 2 has the last two only where defined |
-/// | 3 | version, flags (4 undefined, 5 defined), size u32, value |
+/// | 3 | version, flags (2-3 writing, 4 undefined, 5 defined), size u32, value |
+///
+/// A value that is never written (writing is 1) is no value: the library leaves a reader's buffer as it is.
 pub(in crate::hdf5) fn parse(cursor: &mut Cursor<'_>) -> Result<FillValue, DecodeError> {
     let version = cursor.u8()?;
     let defined = match version {
         1 | 2 => {
-            cursor.skip(2)?;
-            cursor.u8()? != 0
+            cursor.skip(1)?;
+            let writing = cursor.u8()?;
+            cursor.u8()? != 0 && writing != NEVER
         }
         3 => {
             let flags = cursor.u8()?;
-            if flags & 0x30 == 0 {
+            let written = (flags >> 2) & 3 != NEVER;
+            if flags & 0x30 == 0 && written {
                 return Ok(FillValue::Default);
             }
-            flags & 0x10 == 0
+            flags & 0x10 == 0 && written
         }
         _ => return Err(cursor.malformed(format!("fill value version {version} is unknown"))),
     };
@@ -63,6 +70,10 @@ mod tests {
     #[case::version_2_without_size(&[2, 2, 0, 0], FillValue::Undefined)]
     #[case::version_2(&[2, 2, 0, 1, 1, 0, 0, 0, 9], FillValue::User(Bytes::from_static(&[9])))]
     #[case::size_of_minus_one(&[2, 2, 0, 1, 255, 255, 255, 255], FillValue::Undefined)]
+    // libhdf5 shows zeros, not the value 7, where a dataset with this time of writing has no chunk.
+    #[case::version_3_never_written(&[3, 0x26, 1, 0, 0, 0, 7], FillValue::Undefined)]
+    #[case::version_3_default_never_written(&[3, 0x06], FillValue::Undefined)]
+    #[case::version_2_never_written(&[2, 2, 1, 1, 1, 0, 0, 0, 9], FillValue::Undefined)]
     #[case::version_3_default(&[3, 0x0a], FillValue::Default)]
     #[case::version_3_undefined(&[3, 0x1a], FillValue::Undefined)]
     #[case::version_3(&[3, 0x2a, 1, 0, 0, 0, 7], FillValue::User(Bytes::from_static(&[7])))]

@@ -14,9 +14,20 @@ use crate::hdf5::object_header::{Message, ObjectHeader};
 /// A heap of shared messages, for some types of message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::hdf5) struct SharedIndex {
-    /// Bit `n` set: messages of type `n` (dataspace 0, datatype 1, fill value 2, pipeline 3, attribute 4).
+    /// Bit `n` set: messages of type number `n`, as the library writes it; the specification numbers five bits anew.
     kinds: u16,
     heap: Option<u64>,
+}
+
+impl SharedIndex {
+    /// Whether messages of type `kind` are in it; old fill values count as new ones.
+    fn holds(&self, kind: u16) -> bool {
+        let kind = match kind {
+            super::FILL_OLD => super::FILL,
+            kind => kind,
+        };
+        (self.kinds.checked_shr(u32::from(kind))).is_some_and(|rest| rest & 1 == 1)
+    }
 }
 
 /// A message's body, wherever it stands.
@@ -154,17 +165,8 @@ async fn committed(
 }
 
 async fn heap(context: &Context<'_>, kind: u16) -> Result<Arc<FractalHeap>, DecodeError> {
-    let bit = match kind {
-        super::DATASPACE => 0,
-        super::DATATYPE => 1,
-        super::FILL | super::FILL_OLD => 2,
-        super::FILTERS => 3,
-        _ => 4,
-    };
-    let index = context
-        .shared_indexes
-        .iter()
-        .find(|index| index.kinds & (1 << bit) != 0);
+    let index = context.shared_indexes.iter();
+    let index = index.copied().find(|index| index.holds(kind));
     let Some(address) = index.and_then(|index| index.heap) else {
         return Err(DecodeError::Malformed {
             what: "shared message table",
@@ -202,6 +204,20 @@ mod tests {
         let bytes = Bytes::from_static(bytes);
         let mut cursor = Cursor::new("shared message", 0, &bytes, GEOMETRY);
         assert_eq!(Location::parse(&mut cursor).unwrap(), expected);
+    }
+
+    /// Bits 0 to 4, as the specification has them, found no heap in any file that libhdf5 wrote.
+    #[rstest]
+    #[case::dataspace(0x0002, super::super::DATASPACE)]
+    #[case::datatype(0x0008, super::super::DATATYPE)]
+    #[case::fill(0x0020, super::super::FILL)]
+    #[case::old_fill(0x0020, super::super::FILL_OLD)]
+    #[case::filters(0x0800, super::super::FILTERS)]
+    #[case::attribute(0x1000, super::super::ATTRIBUTE)]
+    fn the_bit_of_a_type_is_its_number(#[case] kinds: u16, #[case] kind: u16) {
+        let only = |kinds| SharedIndex { kinds, heap: None };
+        assert!(only(kinds).holds(kind));
+        assert!(!only(!kinds).holds(kind));
     }
 
     #[test]
