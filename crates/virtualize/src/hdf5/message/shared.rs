@@ -187,6 +187,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+    use crate::hdf5::message;
     use crate::hdf5::model::Geometry;
 
     const GEOMETRY: Geometry = Geometry {
@@ -208,12 +209,12 @@ mod tests {
 
     /// Bits 0 to 4, as the specification has them, found no heap in any file that libhdf5 wrote.
     #[rstest]
-    #[case::dataspace(0x0002, super::super::DATASPACE)]
-    #[case::datatype(0x0008, super::super::DATATYPE)]
-    #[case::fill(0x0020, super::super::FILL)]
-    #[case::old_fill(0x0020, super::super::FILL_OLD)]
-    #[case::filters(0x0800, super::super::FILTERS)]
-    #[case::attribute(0x1000, super::super::ATTRIBUTE)]
+    #[case::dataspace(0x0002, message::DATASPACE)]
+    #[case::datatype(0x0008, message::DATATYPE)]
+    #[case::fill(0x0020, message::FILL)]
+    #[case::old_fill(0x0020, message::FILL_OLD)]
+    #[case::filters(0x0800, message::FILTERS)]
+    #[case::attribute(0x1000, message::ATTRIBUTE)]
     fn the_bit_of_a_type_is_its_number(#[case] kinds: u16, #[case] kind: u16) {
         let only = |kinds| SharedIndex { kinds, heap: None };
         assert!(only(kinds).holds(kind));
