@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use local_host::{
-    FolderWatch, FolderWatchOptions, Handler, Host, HostConfig, HostEvent, HostOptions,
-    SpawnOptions,
+    EventGridOptions, FolderWatch, FolderWatchOptions, Handler, Host, HostConfig, HostEvent,
+    HostOptions, SpawnOptions,
 };
 use tokio::sync::mpsc;
 
@@ -79,6 +79,11 @@ async fn dev(arguments: Arguments) -> anyhow::Result<()> {
         http: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, arguments.port))),
         queues: Some(Arc::new(HostQueue::new(database))),
         queue_retry_delay: Some(Duration::from_secs(2)),
+        // Nobody at a terminal waits ten seconds for the first retry.
+        event_grid: EventGridOptions {
+            time_scale: 0.1,
+            ..EventGridOptions::default()
+        },
         event_sources: vec![Box::new(FolderWatch::start(watch)?)],
         events: Some(events),
         ..HostOptions::default()
