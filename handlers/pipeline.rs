@@ -49,14 +49,6 @@ pub enum PipelineError {
     /// A submission is refused.
     #[error(transparent)]
     Submission(#[from] SubmissionError),
-    /// Another instance is at work on it.
-    #[error("group {group} is being combined until {until}")]
-    Busy {
-        /// The group.
-        group: GroupId,
-        /// When its lease runs out.
-        until: Timestamp,
-    },
 }
 
 /// The stages with what they need of the world.

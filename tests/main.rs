@@ -14,4 +14,5 @@ mod function_definitions;
 mod http_api;
 mod redelivery;
 mod rejection;
+mod storm;
 mod support;

@@ -79,6 +79,11 @@ async fn dev(arguments: Arguments) -> anyhow::Result<()> {
         http: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, arguments.port))),
         queues: Some(Arc::new(HostQueue::new(database))),
         queue_retry_delay: Some(Duration::from_secs(2)),
+        // Nobody at a terminal waits ten seconds for the first retry.
+        event_grid: EventGridOptions {
+            time_scale: 0.1,
+            ..EventGridOptions::default()
+        },
         event_sources: vec![Box::new(FolderWatch::start(watch)?)],
         // Event Grid's ten seconds to the first retry are half a second here.
         event_grid: EventGridOptions {

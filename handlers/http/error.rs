@@ -187,7 +187,6 @@ impl From<PipelineError> for ApiError {
             PipelineError::Ledger(error) => error.into(),
             PipelineError::Blob(error) => error.into(),
             PipelineError::Submission(error) => error.into(),
-            PipelineError::Busy { .. } => Self::unavailable(error),
             error => Self::internal(error),
         }
     }

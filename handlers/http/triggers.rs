@@ -172,13 +172,12 @@ async fn poison(pipeline: Arc<Pipeline>, body: Bytes) -> Result<(), TriggerError
         Message::ReferenceDue { blob_url } => Ok(pipeline
             .on_reference_poison(&BlobPath::parse(&blob_url, "local")?)
             .await?),
-        Message::CombineDue { group_id, .. } => {
-            error!(
-                group.id = group_id,
-                "A combine failed too often; its group is marked failed until Sweep retries"
-            );
-            Ok(())
-        }
+        Message::CombineDue {
+            group_id,
+            generation,
+        } => Ok(pipeline
+            .on_combine_poison(&GroupId(group_id), generation)
+            .await?),
     }
 }
 

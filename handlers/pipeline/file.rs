@@ -1,5 +1,6 @@
 //! One file: from the event to its reference and to the groups that hold it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -529,7 +530,8 @@ impl Pipeline {
             group.id = %declared.group.id, dataset.id = declaration.dataset_id, step = "declared",
             release.id = declared.group.release_id, "Declared {}/{}", declaration.dataset_id, declaration.resource_id
         );
-        self.take_in(&declared.group.id, &found).await?;
+        self.take_in(&declared.group.id, &declaration, &found)
+            .await?;
         declared.group = self.settle(&declared.group.id).await?.group;
         Ok(declared)
     }
@@ -547,14 +549,23 @@ impl Pipeline {
         Ok(listed.into_iter().filter(takes).collect())
     }
 
-    /// Members that are known join at once; files that no event announced are sent to `reference-due`.
-    async fn take_in(&self, group: &GroupId, found: &[BlobInfo]) -> Result<(), PipelineError> {
+    /// Files that are known join at once, those among them that landed after the scan and were through before there
+    /// was a group to join; files that no event announced are sent to `reference-due`.
+    async fn take_in(
+        &self,
+        group: &GroupId,
+        declaration: &Declaration,
+        found: &[BlobInfo],
+    ) -> Result<(), PipelineError> {
+        let mut known = self.ledger.files_below(&declaration.prefix).await?;
+        known.retain(|file| group::takes(declaration, &file.path));
+        for file in &known {
+            self.ledger.add_member(group, file.id, true).await?;
+        }
+        let versions: BTreeMap<_, _> = known.iter().map(|file| (&file.path, &file.etag)).collect();
         for info in found {
-            match self.ledger.file(&info.path).await? {
-                Some(file) if file.etag == info.etag && file.state != FileState::Gone => {
-                    self.ledger.add_member(group, file.id, true).await?;
-                }
-                _ => self.hand_over(&info.path, Duration::ZERO).await?,
+            if versions.get(&info.path) != Some(&&info.etag) {
+                self.hand_over(&info.path, Duration::ZERO).await?;
             }
         }
         Ok(())

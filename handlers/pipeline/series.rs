@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt as _;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::file::{chain, millis};
 use super::{Pipeline, PipelineError};
@@ -15,21 +15,25 @@ use crate::combine::{self, JoinError, Joined};
 use crate::reference;
 use crate::stores::blobs::BlobSources;
 use crate::stores::ledger::{Claim, Claimed, CombineEnd, Fault, GroupId, Lease, PublishedCombine};
+use crate::stores::queue::Message;
 
 impl Pipeline {
     /// What `CombineDue` does: combines one generation of a group, unless it is done, outdated or not due.
     ///
     /// # Errors
     ///
-    /// [`PipelineError::Busy`] while another instance holds the claim, others when a store fails; the message
-    /// comes again.
+    /// [`PipelineError`] when a store fails; the message comes again.
     pub async fn on_combine_due(
         &self,
         group: &GroupId,
         generation: i64,
     ) -> Result<(), PipelineError> {
-        if self.ledger.group(group).await?.is_none() {
+        let Some(found) = self.ledger.group(group).await? else {
             warn!(group.id = %group, "Ignored a message for an unknown group");
+            return Ok(());
+        };
+        if found.generation != generation && found.quiet_until.is_some() {
+            // Whoever settled the next generation has sent its message.
             return Ok(());
         }
         let settled = self.settle_quietly(group).await?;
@@ -41,12 +45,51 @@ impl Pipeline {
         let _one_at_a_time = self.combining.acquire().await;
         match self.ledger.claim(group, generation, &self.lease()).await? {
             Claimed::Ours(claim) => self.run_claim(*claim).boxed().await,
-            Claimed::Held(until) => Err(PipelineError::Busy {
-                group: group.clone(),
-                until,
-            }),
+            Claimed::Held(until) => self.look_again(group, generation, until).await,
             Claimed::Nothing => self.settle_if_waiting(group).await,
         }
+    }
+
+    /// A message that finds its group in other hands is sent again for the end of their lease: to fail it would
+    /// make poison of a combine that only takes long.
+    async fn look_again(
+        &self,
+        group: &GroupId,
+        generation: i64,
+        at: Timestamp,
+    ) -> Result<(), PipelineError> {
+        let message = Message::CombineDue {
+            group_id: group.0.clone(),
+            generation,
+        };
+        let delay = Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default();
+        Ok(self.queue.send(&message, delay).await?)
+    }
+
+    /// What CombinePoison does: records that a combine came to no end however often it was begun. A fault that
+    /// is recorded already says more.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError`] when the ledger fails.
+    pub async fn on_combine_poison(
+        &self,
+        group: &GroupId,
+        generation: i64,
+    ) -> Result<(), PipelineError> {
+        let fault = Fault {
+            remediation: Some(String::from(
+                "look for its warnings in the log, then submit the series again",
+            )),
+            ..fault_of(
+                "retries_exhausted",
+                "the series could not be combined, however often it was tried",
+            )
+        };
+        let now = Timestamp::now();
+        self.ledger.give_up(group, generation, &fault, now).await?;
+        error!(group.id = %group, step = "failed", "A combine failed too often; Sweep tries it again");
+        Ok(())
     }
 
     /// Settles without sending: the message at hand is the one that a due group needs. Returns the generation.

@@ -176,6 +176,16 @@ pub trait GroupLedger: Send + Sync {
     /// [`publish`](Self::publish).
     async fn abandon(&self, claim: &Claim, end: &CombineEnd) -> Result<bool, LedgerError>;
 
+    /// Records that a generation could not be combined however often it was tried: a group that is still *due*, or
+    /// *combining* in the hands of nobody, becomes *failed*. `false` if it is neither, or has moved on.
+    async fn give_up(
+        &self,
+        group: &GroupId,
+        generation: i64,
+        fault: &Fault,
+        now: Timestamp,
+    ) -> Result<bool, LedgerError>;
+
     /// The group with an id.
     async fn group(&self, group: &GroupId) -> Result<Option<SourceGroup>, LedgerError>;
 

@@ -121,6 +121,15 @@ impl Dev {
         dev
     }
 
+    /// Ends it without a warning, lets something happen, and starts it on the same folder again.
+    pub(crate) fn kill_and_start(mut self, meanwhile: impl FnOnce()) -> Self {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        meanwhile();
+        let root = std::mem::replace(&mut self.root, tempfile::tempdir().unwrap());
+        Self::start_in(root, &[])
+    }
+
     /// The folder that is watched.
     pub(crate) fn bronze(&self) -> PathBuf {
         self.root.path().join("bronze")

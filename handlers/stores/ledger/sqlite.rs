@@ -22,8 +22,8 @@ pub(crate) use database::Database;
 pub(crate) use values::{time, time_text};
 
 use super::{
-    Claim, Claimed, CombineEnd, Declaration, Declared, FileId, FileLedger, FileOutcome, GroupId,
-    GroupLedger, Judge, Landing, Lease, LedgerError, PublishedCombine, Recorded, Release,
+    Claim, Claimed, CombineEnd, Declaration, Declared, Fault, FileId, FileLedger, FileOutcome,
+    GroupId, GroupLedger, Judge, Landing, Lease, LedgerError, PublishedCombine, Recorded, Release,
     ReleaseCatalog, Revision, Settled, SourceFile, SourceGroup, Task,
 };
 use crate::stores::blobs::BlobPath;
@@ -186,6 +186,19 @@ impl GroupLedger for SqliteLedger {
         let (claim, end) = (claim.clone(), end.clone());
         self.database
             .write(move |tx| combine::abandon(tx, &claim, &end))
+            .await
+    }
+
+    async fn give_up(
+        &self,
+        group: &GroupId,
+        generation: i64,
+        fault: &Fault,
+        now: Timestamp,
+    ) -> Result<bool, LedgerError> {
+        let (group, fault) = (group.clone(), fault.clone());
+        self.database
+            .write(move |tx| combine::give_up(tx, &group, generation, &fault, now))
             .await
     }
 
@@ -414,6 +427,7 @@ mod tests {
             a_claim_holds_the_members_by_name_and_starts_the_job,
             only_a_due_group_of_this_generation_is_claimed,
             a_claim_is_held_until_its_lease_runs_out,
+            a_combine_that_comes_to_no_end_is_given_up,
             a_group_whose_claim_ran_out_is_due_again,
             publishing_completes_release_job_tasks_and_group_at_once,
             a_run_of_an_older_generation_is_thrown_away,

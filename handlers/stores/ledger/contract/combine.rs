@@ -73,6 +73,30 @@ pub(crate) async fn only_a_due_group_of_this_generation_is_claimed(subject: &dyn
     );
 }
 
+pub(crate) async fn a_combine_that_comes_to_no_end_is_given_up(subject: &dyn Subject) {
+    let ledger = subject.ledger();
+    let settled = due_group(ledger).await;
+    let (group, generation) = (&settled.group.id, settled.group.generation);
+    let give_up = |generation: i64, seconds: i64| async move {
+        let fault = fault("retries_exhausted");
+        ledger
+            .give_up(group, generation, &fault, at(seconds))
+            .await
+            .unwrap()
+    };
+    assert!(!give_up(generation - 1, 20).await, "another generation");
+    let lost = claim(ledger, &settled, "one").await;
+    assert!(!give_up(generation, 79).await, "somebody is at it");
+    assert!(give_up(generation, 80).await, "its runner is no more");
+    let failed = ledger.group(group).await.unwrap().unwrap();
+    assert_eq!(failed.state, GroupState::Failed);
+    assert_eq!(failed.fault, Some(fault("retries_exhausted")));
+    assert_eq!(subject.job_status(&settled.group.job_id).await, "failed");
+    assert!(!give_up(generation, 80).await, "it has failed already");
+    assert!(!ledger.publish(&lost, &result(1)).await.unwrap());
+    assert!(settle(ledger, group).await.is_due, "it can be tried again");
+}
+
 pub(crate) async fn a_claim_is_held_until_its_lease_runs_out(subject: &dyn Subject) {
     let ledger = subject.ledger();
     let settled = due_group(ledger).await;

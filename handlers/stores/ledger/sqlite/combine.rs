@@ -260,6 +260,32 @@ pub(super) fn abandon(
     Ok(true)
 }
 
+pub(super) fn give_up(
+    tx: &Transaction<'_>,
+    id: &GroupId,
+    generation: i64,
+    fault: &Fault,
+    now: Timestamp,
+) -> Result<bool, LedgerError> {
+    let Some(row) = groups::find(tx, id)? else {
+        return Ok(false);
+    };
+    let group = &row.group;
+    let is_waiting = match group.state {
+        GroupState::Due => true,
+        GroupState::Combining => groups::lease(tx, id)?.is_none_or(|until| until <= now),
+        _ => false,
+    };
+    if group.generation != generation || !is_waiting {
+        return Ok(false);
+    }
+    groups::lose_run(tx, id, now)?;
+    groups::set_state(tx, id, GroupState::Failed, None, Some(fault), now)?;
+    tasks::fail(tx, &group.job_id, &fault.message, now)?;
+    fail_release(tx, &group.release_id, &group.job_id, fault, now)?;
+    Ok(true)
+}
+
 fn fail_release(
     tx: &Transaction<'_>,
     release_id: &str,
