@@ -68,7 +68,7 @@ fn disturb(dev: &Dev, chance: &mut Chance, source: &Path, target: &Path) {
     fs::create_dir_all(target.parent().unwrap()).unwrap();
     let elsewhere = dev.root.path().join("elsewhere.nc");
     match chance.below(9) {
-        0 | 1 | 2 => drop(fs::copy(source, target).unwrap()),
+        0..=2 => drop(fs::copy(source, target).unwrap()),
         3 => fs::write(target, b"not a NetCDF file").unwrap(),
         4 => drop(fs::remove_file(target)),
         5 => {

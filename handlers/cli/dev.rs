@@ -85,11 +85,6 @@ async fn dev(arguments: Arguments) -> anyhow::Result<()> {
             ..EventGridOptions::default()
         },
         event_sources: vec![Box::new(FolderWatch::start(watch)?)],
-        // Event Grid's ten seconds to the first retry are half a second here.
-        event_grid: EventGridOptions {
-            time_scale: 0.05,
-            ..EventGridOptions::default()
-        },
         events: Some(events),
         ..HostOptions::default()
     };
