@@ -105,8 +105,22 @@ fn encode(codec: &Codec, bytes: &[u8]) -> Result<Vec<u8>, CodecError> {
             Ok(out)
         }
         Codec::VlenUtf8 => Ok(bytes.to_vec()),
-        Codec::Blosc { .. } => Err(CodecError::NoDecoder(codec.name())),
+        Codec::Blosc { .. } => blosc_frame(bytes),
     }
+}
+
+/// A Blosc frame that holds the bytes as they are: version 2 with lz4 of version 1, flags (0x10 not split, 0x02 copied),
+/// type size, then the sizes of the data, of its one block and of the frame.
+fn blosc_frame(bytes: &[u8]) -> Result<Vec<u8>, CodecError> {
+    let no_room = |_| CodecError::NoDecoder("blosc");
+    let size = i32::try_from(bytes.len()).map_err(no_room)?;
+    let frame = i32::try_from(bytes.len().saturating_add(16)).map_err(no_room)?;
+    let mut out = vec![2, 1, 0x32, 1];
+    for field in [size, size, frame] {
+        out.extend_from_slice(&field.to_le_bytes());
+    }
+    out.extend_from_slice(bytes);
+    Ok(out)
 }
 
 fn damaged(codec: &Codec, error: impl std::fmt::Display) -> CodecError {
@@ -270,6 +284,19 @@ mod tests {
     fn repeated_bytes_make_a_short_zstd_frame() {
         let expected = unhex("28b52ffde005000000000000002b000007");
         assert_eq!(zstd_frame(&[7; 5]), expected);
+    }
+
+    /// `blosc.compress` of numcodecs 0.17.1 with level 0. A variable with blosc was refused as soon as one chunk was
+    /// not allocated, or had not been compressible and left the filter out.
+    #[test]
+    fn blosc_frames_hold_bytes_as_they_are() {
+        let codec = Codec::Blosc {
+            cname: String::from("lz4"),
+            clevel: 5,
+            shuffle: 1,
+        };
+        let expected = unhex("02013201030000000300000013000000070707");
+        assert_eq!(encode_chunk(&[7; 3], &[codec]).unwrap(), expected);
     }
 
     #[rstest]
