@@ -66,7 +66,7 @@ impl Pipeline {
         Ok(self.queue.send(&message, delay).await?)
     }
 
-    /// What CombinePoison does: records that a combine came to no end however often it was begun. A fault that
+    /// What `CombinePoison` does: records that a combine came to no end however often it was begun. A fault that
     /// is recorded already says more.
     ///
     /// # Errors
