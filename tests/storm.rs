@@ -235,6 +235,35 @@ fn a_truncated_file_is_rejected_in_time_whatever_its_folder_is_called() {
     assert_files_are(&dev, &[("what?/100%#1/half.nc", "rejected")]);
 }
 
+#[test]
+fn the_status_shows_a_file_that_could_not_be_read_however_often_it_was_tried() {
+    let dev = Dev::start();
+    // What is in the way of a reference is no fault of the file.
+    let in_the_way = dev.silver().join("refs/files/local/bronze/d/a.json");
+    fs::create_dir_all(in_the_way.join("x")).unwrap();
+    let submission = serde_json::json!({
+        "dataset_id": "d", "resource_id": "r", "source_url": "abfs://bronze/d/",
+        "processing_options": {"expected": {"count": 1}},
+    });
+    assert_eq!(dev.post("/api/platform/submit", &submission).0, 202);
+    let file = dev.land(&fixture("mismatch/base.nc"), "d/a.nc");
+    dev.wait_for("a file that failed", || dev.steps("failed").pop());
+    let status = dev.wait_for("a status that shows it", || {
+        let status = dev.json("/api/platform/status?dataset_id=d&resource_id=r");
+        (status["progress"]["files"]["failed"] == 1).then_some(status)
+    });
+    assert_eq!(
+        status["files"][0]["reason"]["code"], "retries_exhausted",
+        "{status}"
+    );
+
+    fs::remove_dir_all(in_the_way).unwrap();
+    fs::File::open(file)
+        .and_then(|file| file.set_modified(std::time::SystemTime::now()))
+        .unwrap();
+    dev.wait_combined(1);
+}
+
 fn assert_files_are(dev: &Dev, expected: &[(&str, &str)]) {
     let expected: Vec<_> = expected
         .iter()

@@ -189,6 +189,8 @@ impl Pipeline {
             )),
         };
         warn!(blob.url = %path, step = "failed", "{} failed too often", path.short());
+        // The status of a series shows its members only.
+        self.join_groups(&file, None).await?;
         self.ledger
             .record_outcome(file.id, &file.etag, &FileOutcome::Failed(fault))
             .await?;
