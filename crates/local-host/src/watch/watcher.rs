@@ -224,18 +224,19 @@ impl Watcher {
         }
     }
 
-    /// Takes note of the files of a folder that has just come. Which of them are closed is asked after they were seen, so
-    /// that the notice of a later closing finds another version.
+    /// Takes note of the files of a folder that has just come. Each is looked at after it was asked which are open: what
+    /// was closed by then shows its whole version, and whoever opens it later gives a notice of its own.
     fn walk_new(&mut self, folder: &Path) {
         let mut found = Vec::new();
-        self.walk(folder, |_, relative, metadata| {
-            found.push((relative, metadata))
-        });
+        self.walk(folder, |_, relative, _| found.push(relative));
         if found.is_empty() {
             return;
         }
         let open = OpenFiles::now();
-        for (relative, metadata) in found {
+        for relative in found {
+            let Ok(metadata) = std::fs::metadata(self.root.join(&relative)) else {
+                continue;
+            };
             let is_closed = open.as_ref().is_some_and(|open| open.is_closed(&metadata));
             let seen = self.seen(&metadata, is_closed);
             if let Some(change) = self.tracker.see(&relative, seen, Instant::now()) {
