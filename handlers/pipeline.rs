@@ -1,9 +1,12 @@
 //! Runs the stages in order; the one place where they meet.
 //!
 //! The rules of SPEC §2 hold here: persist first, message second, acknowledge last; everything is idempotent; a
-//! bad file is an answer and not an error. Files are `file.rs`'s matter, series `series.rs`'s.
+//! bad file is an answer and not an error. Files are `file`'s matter,
+//! `membership` and `declaration` say which series they belong to, `series` combines one.
 
+mod declaration;
 mod file;
+mod membership;
 mod pause;
 mod series;
 

@@ -1,6 +1,5 @@
-//! One file: from the event to its reference and to the groups that hold it.
+//! One file: from the event to its reference.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,14 +9,12 @@ use virtualize::{DecodeError, DecodeOptions, VirtualDataset};
 
 use super::{Pipeline, PipelineError};
 use crate::event::{BlobEvent, BlobEventKind};
-use crate::group::{self, Submission};
+use crate::group;
 use crate::read::{self, IoCount, ReadError, ReadPolicy};
 use crate::reference::{self, Published};
 use crate::stores::blobs::{BlobError, BlobInfo, BlobPath, PinnedBlob};
-use crate::stores::ledger::ids;
 use crate::stores::ledger::{
-    Declaration, Declared, Expected, Fault, FileOutcome, FileState, GroupId, Landing, LedgerError,
-    Origin, ProcessingOptions, Recorded, Settled, SourceFile,
+    Fault, FileOutcome, FileState, Landing, ProcessingOptions, Recorded, SourceFile,
 };
 use crate::stores::queue::Message;
 use crate::validate;
@@ -82,7 +79,11 @@ impl Pipeline {
         self.blobs.is_source(path) && (group::is_data_file(path) || group::is_declaration(path))
     }
 
-    async fn hand_over(&self, path: &BlobPath, delay: Duration) -> Result<(), PipelineError> {
+    pub(super) async fn hand_over(
+        &self,
+        path: &BlobPath,
+        delay: Duration,
+    ) -> Result<(), PipelineError> {
         let message = Message::ReferenceDue {
             blob_url: path.to_string(),
         };
@@ -377,237 +378,6 @@ impl Pipeline {
         self.step("after-enqueue").await;
         Ok(())
     }
-
-    /// Makes the file a member of the groups that take it.
-    async fn join_groups(
-        &self,
-        file: &SourceFile,
-        dataset: Option<&VirtualDataset>,
-    ) -> Result<(), PipelineError> {
-        let declared = self.ledger.declared_groups_for(&file.path).await?;
-        let taking: Vec<_> = declared
-            .iter()
-            .filter(|group| group::takes(&group.declaration, &file.path))
-            .collect();
-        for group in &taking {
-            self.ledger.add_member(&group.id, file.id, true).await?;
-        }
-        match dataset {
-            _ if !taking.is_empty() || !self.config.pipeline.auto_group => Ok(()),
-            Some(dataset) => self.join_by_name(file, dataset).await,
-            None => self.block_by_name(file).await,
-        }
-    }
-
-    /// Joins the series of the file's name, and has the rejected files of that name block it: a series that
-    /// silently lacks a file would be wrong.
-    async fn join_by_name(
-        &self,
-        file: &SourceFile,
-        dataset: &VirtualDataset,
-    ) -> Result<(), PipelineError> {
-        let quiet = self.config.pipeline.quiet_period;
-        let declaration = group::auto_declaration(&file.path, dataset, quiet, Timestamp::now());
-        let declared = match self.ledger.declare_group(&declaration).await {
-            Err(LedgerError::Conflict(conflict)) => {
-                warn!(blob.url = %file.path, "{} is in no series: {conflict}", file.path.short());
-                return Ok(());
-            }
-            other => other?,
-        };
-        let group = &declared.group.id;
-        self.ledger.add_member(group, file.id, false).await?;
-        if declared.is_new {
-            let same = group::series_of(&file.path);
-            let below = self.ledger.files_below(&declaration.prefix).await?;
-            for other in below
-                .iter()
-                .filter(|other| other.state == FileState::Rejected)
-            {
-                if group::series_of(&other.path) == same && group::is_data_file(&other.path) {
-                    self.ledger.add_member(group, other.id, false).await?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// A rejected file shows no variables; it joins, and so blocks, the undeclared series of its name.
-    async fn block_by_name(&self, file: &SourceFile) -> Result<(), PipelineError> {
-        let name = group::series_of(&file.path);
-        let asset = ids::asset_id(group::AUTO_PLATFORM, &name.dataset_id, &name.resource_id);
-        let group = ids::group_id(&asset);
-        match self.ledger.group(&group).await? {
-            Some(found) if found.declaration.origin == Origin::Auto => {
-                Ok(self.ledger.add_member(&group, file.id, false).await?)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// `arrived/expected` of the first group, for the person at the terminal.
-    async fn progress(&self, settled: &[Settled]) -> Result<String, PipelineError> {
-        let Some(first) = settled.first() else {
-            return Ok(String::new());
-        };
-        let members = self.ledger.members(&first.group.id).await?;
-        let arrived = members
-            .iter()
-            .filter(|file| file.state == FileState::Referenced)
-            .count();
-        let declaration = &first.group.declaration;
-        let expected = match &declaration.options.expected {
-            Some(Expected::Files(names)) => names.len().to_string(),
-            Some(Expected::Count(count)) => count.to_string(),
-            _ => String::from("?"),
-        };
-        Ok(format!("{} {arrived}/{expected}", declaration.dataset_id))
-    }
-
-    /// A `landfall.json`: declares the series of its folder.
-    async fn declare_from(&self, file: &SourceFile) -> Result<(), PipelineError> {
-        let (bytes, info) = match self.blobs.get(&file.path).await {
-            Err(BlobError::NotFound(_) | BlobError::Changed(_)) => return Ok(()),
-            other => other?,
-        };
-        if info.etag != file.etag {
-            return Ok(());
-        }
-        let home = file.path.sibling(file.path.folder());
-        let declaration =
-            serde_json::from_slice::<Submission>(&bytes).map_err(|error| error.to_string());
-        let declaration = declaration.and_then(|submission| {
-            let declared = submission.into_declaration(Origin::File, &home, Timestamp::now());
-            declared.map_err(|error| error.to_string())
-        });
-        let declaration = declaration.and_then(|declaration| stays_at_home(declaration, &home));
-        let outcome = match declaration {
-            Ok(declaration) => self.declare_and_record(file, declaration).await?,
-            Err(message) => refused_declaration(&message),
-        };
-        if let FileOutcome::Rejected { fault, .. } = &outcome {
-            warn!(blob.url = %file.path, step = "rejected", "{} is rejected: {}", file.path.short(), fault.message);
-        }
-        self.ledger
-            .record_outcome(file.id, &file.etag, &outcome)
-            .await?;
-        Ok(())
-    }
-
-    async fn declare_and_record(
-        &self,
-        file: &SourceFile,
-        declaration: Declaration,
-    ) -> Result<FileOutcome, PipelineError> {
-        let reference_path = file.path.blob.clone();
-        match self.submit(declaration).await {
-            Ok(_) => Ok(FileOutcome::Referenced {
-                reference_path,
-                findings: Vec::new(),
-                span: None,
-            }),
-            Err(PipelineError::Ledger(LedgerError::Conflict(conflict))) => {
-                Ok(refused_declaration(&conflict.to_string()))
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Declares a group, and takes in the files that are there already. A declaration that says nothing about
-    /// completeness expects what a scan finds now, or else waits for a quiet period from the first file.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError`]; a contradiction is a [`LedgerError::Conflict`].
-    pub async fn submit(&self, mut declaration: Declaration) -> Result<Declared, PipelineError> {
-        let found = self.scan(&declaration).await?;
-        if declaration.options.expected.is_none() {
-            declaration.options.expected = Some(match found.is_empty() {
-                true => Expected::QuietPeriod(String::from("PT10M")),
-                false => Expected::Files(found.iter().map(|info| info.path.to_string()).collect()),
-            });
-        }
-        let mut declared = self.ledger.declare_group(&declaration).await?;
-        info!(
-            group.id = %declared.group.id, dataset.id = declaration.dataset_id, step = "declared",
-            release.id = declared.group.release_id, "Declared {}/{}", declaration.dataset_id, declaration.resource_id
-        );
-        self.take_in(&declared.group.id, &declaration, &found)
-            .await?;
-        declared.group = self.settle(&declared.group.id).await?.group;
-        Ok(declared)
-    }
-
-    /// The blobs below a declaration's prefix that it takes.
-    async fn scan(&self, declaration: &Declaration) -> Result<Vec<BlobInfo>, PipelineError> {
-        let listed = self.blobs.list(&declaration.prefix).await?;
-        let folder = declaration.prefix.blob.trim_end_matches('/');
-        let below = |blob: &str| {
-            let rest = blob.strip_prefix(folder);
-            folder.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        let takes =
-            |info: &BlobInfo| below(&info.path.blob) && group::takes(declaration, &info.path);
-        Ok(listed.into_iter().filter(takes).collect())
-    }
-
-    /// Files that are known join at once, those among them that landed after the scan and were through before there
-    /// was a group to join; files that no event announced are sent to `reference-due`.
-    async fn take_in(
-        &self,
-        group: &GroupId,
-        declaration: &Declaration,
-        found: &[BlobInfo],
-    ) -> Result<(), PipelineError> {
-        let mut known = self.ledger.files_below(&declaration.prefix).await?;
-        known.retain(|file| group::takes(declaration, &file.path));
-        for file in &known {
-            self.ledger.add_member(group, file.id, true).await?;
-        }
-        let versions: BTreeMap<_, _> = known.iter().map(|file| (&file.path, &file.etag)).collect();
-        for info in found {
-            if versions.get(&info.path) != Some(&&info.etag) {
-                self.hand_over(&info.path, Duration::ZERO).await?;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn refused_declaration(message: &str) -> FileOutcome {
-    let fault = Fault {
-        code: String::from("declaration_invalid"),
-        message: message.to_owned(),
-        remediation: Some(String::from("correct landfall.json and upload it again")),
-    };
-    FileOutcome::Rejected {
-        fault,
-        findings: Vec::new(),
-    }
-}
-
-/// A `landfall.json` speaks for its own prefix only, and never overwrites.
-fn stays_at_home(declaration: Declaration, home: &BlobPath) -> Result<Declaration, String> {
-    let prefix = &declaration.prefix;
-    let folder = home.blob.trim_end_matches('/');
-    let inside = prefix.blob.trim_end_matches('/') == folder
-        || prefix.blob.starts_with(&format!("{folder}/"));
-    if prefix.account != home.account
-        || prefix.container != home.container
-        || !(folder.is_empty() || inside)
-    {
-        return Err(format!(
-            "source_url: {} is outside {}",
-            prefix.short(),
-            home.short()
-        ));
-    }
-    if declaration.options.overwrite {
-        return Err(String::from(
-            "processing_options.overwrite: landfall.json never overwrites; submit does",
-        ));
-    }
-    Ok(declaration)
 }
 
 fn decode_options(options: &ProcessingOptions) -> DecodeOptions {
