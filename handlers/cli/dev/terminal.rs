@@ -148,7 +148,8 @@ impl Terminal {
         self.line("");
     }
 
-    /// Shows how far a series has filled; `progress` is `dataset arrived/expected`.
+    /// Shows how far a series has filled; `progress` is `dataset arrived/expected`, and `?` where nobody knows how
+    /// many are to come.
     fn fill(&mut self, progress: &str) {
         let Some((dataset, counts)) = progress.rsplit_once(' ') else {
             return;
@@ -161,9 +162,9 @@ impl Terminal {
             .series
             .entry(dataset.to_owned())
             .or_insert_with(|| bars.add(new_bar(dataset)));
-        match expected.parse() {
-            Ok(expected) => bar.set_length(expected),
-            Err(_) => bar.unset_length(),
+        if let Ok(expected) = expected.parse() {
+            bar.set_length(expected);
+            bar.set_style(style("{spinner} [{bar:24}] {pos}/{len} files  {msg}"));
         }
         bar.set_position(arrived.parse().unwrap_or_default());
     }
@@ -177,10 +178,14 @@ impl Terminal {
 
 fn new_bar(dataset: &str) -> ProgressBar {
     let bar = ProgressBar::no_length();
-    let style =
-        ProgressStyle::with_template("          {spinner} {msg} {wide_bar} {pos}/{len} files");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_style(style("{spinner} {pos} files, waiting for more  {msg}"));
     bar.set_message(dataset.to_owned());
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
+}
+
+/// A style that stands below the steps; a template of ours is always well formed.
+fn style(template: &str) -> ProgressStyle {
+    let indented = format!("          {template}");
+    ProgressStyle::with_template(&indented).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
