@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
-use virtualize::DecodeOptions;
 use virtualize::combine::{CombineError, CombineOptions, Missing};
 
 use super::failure::Failure;
@@ -22,9 +21,8 @@ pub(super) struct Arguments {
     /// The combined reference to write.
     #[arg(short, long)]
     output: PathBuf,
-    /// Dimension to join along.
-    #[arg(long, default_value = "time")]
-    concat_dim: String,
+    #[command(flatten)]
+    read: input::ReadArguments,
     /// Variables to leave out.
     #[arg(long, value_delimiter = ',')]
     drop_variables: Vec<String>,
@@ -34,9 +32,6 @@ pub(super) struct Arguments {
     /// What to do when a variable is absent in some files.
     #[arg(long, default_value = "refuse", value_parser = ["refuse", "fill"])]
     missing: String,
-    /// Largest variable that is inlined, in bytes.
-    #[arg(long, default_value_t = 1 << 20)]
-    inline_max_bytes: u64,
     /// Do not prove the result against the sources.
     #[arg(long)]
     no_verify: bool,
@@ -49,11 +44,7 @@ pub(super) struct Arguments {
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     crate::telemetry::init_terminal();
     let files = input::expand(&arguments.inputs)?;
-    let decode = DecodeOptions {
-        concat_dim: arguments.concat_dim.clone(),
-        inline_max_bytes: arguments.inline_max_bytes,
-        ..DecodeOptions::default()
-    };
+    let decode = arguments.read.decode_options();
     let reads = files
         .iter()
         .map(|file| input::read_file_or_reference(file, decode.clone()).boxed());
@@ -63,7 +54,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         .try_collect()
         .await?;
     let options = CombineOptions {
-        concat_dim: arguments.concat_dim.clone(),
+        concat_dim: arguments.read.concat_dim.clone(),
         coord_tolerance: arguments.coord_tolerance,
         drop_variables: arguments.drop_variables.clone(),
         missing: if arguments.missing == "fill" {
@@ -72,7 +63,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
             Missing::Refuse
         },
         merge_variables: false,
-        inline_max_bytes: arguments.inline_max_bytes,
+        inline_max_bytes: arguments.read.inline_max_bytes,
     };
     let joined = crate::combine::join(inputs, &LocalSources, options, !arguments.no_verify).await;
     let joined = joined.map_err(|error| failure(&error))?;

@@ -9,6 +9,28 @@ use crate::read::{self, IoCount, ReadError, ReadPolicy};
 use crate::stores::blobs::{BlobError, LocalFile};
 use crate::validate;
 
+/// How files are read, the same for every command that reads them.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct ReadArguments {
+    /// Dimension along which files are, or will be, joined; its coordinate is inlined.
+    #[arg(long, default_value = "time")]
+    pub(super) concat_dim: String,
+    /// Largest variable that is inlined, in bytes.
+    #[arg(long, default_value_t = 1 << 20)]
+    pub(super) inline_max_bytes: u64,
+}
+
+impl ReadArguments {
+    /// The decoder's options.
+    pub(super) fn decode_options(&self) -> DecodeOptions {
+        DecodeOptions {
+            concat_dim: self.concat_dim.clone(),
+            inline_max_bytes: self.inline_max_bytes,
+            ..DecodeOptions::default()
+        }
+    }
+}
+
 /// The virtual dataset of a NetCDF or HDF5 file, with what reading it cost.
 pub(super) async fn read_file(
     file: &Path,

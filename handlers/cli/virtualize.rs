@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use virtualize::{DecodeOptions, VirtualDataset};
+use virtualize::VirtualDataset;
 
 use super::failure::Failure;
 use super::input;
@@ -19,12 +19,8 @@ pub(super) struct Arguments {
     /// The reference to write; a folder when there are several inputs.
     #[arg(short, long)]
     output: PathBuf,
-    /// Dimension along which files will be joined; its coordinate is inlined.
-    #[arg(long, default_value = "time")]
-    concat_dim: String,
-    /// Largest variable that is inlined, in bytes.
-    #[arg(long, default_value_t = 1 << 20)]
-    inline_max_bytes: u64,
+    #[command(flatten)]
+    read: input::ReadArguments,
     /// One JSON line per file on stdout.
     #[arg(long)]
     pub(super) json: bool,
@@ -65,12 +61,7 @@ fn name_of(file: &Path) -> PathBuf {
 }
 
 async fn one(file: &Path, output: &Path, arguments: &Arguments) -> Result<(), Failure> {
-    let options = DecodeOptions {
-        concat_dim: arguments.concat_dim.clone(),
-        inline_max_bytes: arguments.inline_max_bytes,
-        ..DecodeOptions::default()
-    };
-    let (dataset, io) = input::read_file(file, options).await?;
+    let (dataset, io) = input::read_file(file, arguments.read.decode_options()).await?;
     let document =
         reference::render(&dataset).map_err(|error| Failure::failed("write_failed", &error))?;
     write(output, &document)?;

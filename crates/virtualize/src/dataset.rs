@@ -12,6 +12,20 @@ use crate::zarr::{Codec, DataType};
 /// Attributes in the JSON form that xarray writes to Zarr; sorted by name.
 pub type Attributes = serde_json::Map<String, serde_json::Value>;
 
+/// Attributes that readers compute with: a value that is not finite means nothing in them, and a string in its
+/// place would be taken for one.
+pub(crate) const COMPUTED_WITH: [&str; 9] = [
+    "missing_value",
+    "valid_min",
+    "valid_max",
+    "valid_range",
+    "scale_factor",
+    "add_offset",
+    "flag_values",
+    "flag_masks",
+    "actual_range",
+];
+
 /// The format of a source file, by its magic number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Format {

@@ -3,23 +3,11 @@
 use serde_json::Value;
 
 use super::header::{Attribute, NcType};
-use crate::dataset::Attributes;
+use crate::dataset::{Attributes, COMPUTED_WITH};
 use crate::rules::Finding;
 use crate::zarr::DataType;
 
 const FILL_VALUE: &str = "_FillValue";
-
-/// Attributes whose values are numbers to compute with, where a string would be taken for one.
-const NUMERIC: [&str; 8] = [
-    "missing_value",
-    "valid_min",
-    "valid_max",
-    "valid_range",
-    "scale_factor",
-    "add_offset",
-    "flag_values",
-    "actual_range",
-];
 
 /// Attributes in their JSON form; what JSON cannot carry is dropped with a finding. `owner` is the path of the variable
 /// they belong to, whose `_FillValue` is [`fill_value`]'s matter.
@@ -34,7 +22,7 @@ pub(super) fn attributes(
             continue;
         }
         let name = &attribute.name;
-        if NUMERIC.contains(&name.as_str()) && !is_finite(attribute) {
+        if COMPUTED_WITH.contains(&name.as_str()) && !is_finite(attribute) {
             let message = format!("attribute {name} was dropped: it is not finite");
             findings.push(Finding::info("attribute-dropped", owner, message));
             continue;

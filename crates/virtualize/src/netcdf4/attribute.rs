@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::dataset::Attributes;
+use crate::dataset::{Attributes, COMPUTED_WITH};
 use crate::hdf5::{Attribute, AttributeValue, Datatype, DatatypeClass};
 use crate::rules::Finding;
 use crate::zarr::float_to_json;
@@ -19,19 +19,6 @@ const HIDDEN: [&str; 9] = [
     "_Netcdf4Coordinates",
     "_nc3_strict",
     "_NCProperties",
-];
-
-/// Attributes that readers compute with; a value that is not finite means nothing in them.
-const NUMERIC: [&str; 9] = [
-    "missing_value",
-    "valid_min",
-    "valid_max",
-    "valid_range",
-    "scale_factor",
-    "add_offset",
-    "flag_values",
-    "flag_masks",
-    "actual_range",
 ];
 
 /// The attributes of an object; what JSON cannot carry is left out with a finding.
@@ -88,7 +75,7 @@ fn value_of(attribute: &Attribute) -> Result<Value, &'static str> {
         AttributeValue::Unsigned(values) => values.iter().map(|value| json!(value)).collect(),
         AttributeValue::Floats(values) => {
             let finite = values.iter().all(|value| value.is_finite());
-            if !finite && NUMERIC.contains(&attribute.name.as_str()) {
+            if !finite && COMPUTED_WITH.contains(&attribute.name.as_str()) {
                 return Err("its value is not a finite number");
             }
             values.iter().map(|value| float_to_json(*value)).collect()
