@@ -85,11 +85,14 @@ impl Watcher {
             self.options.poll_interval
         };
         let mut next_listing = Instant::now();
+        // The first listing is soon repeated: what came while the watch was set up has been seen to slip through both.
+        let mut pause = self.options.settle.min(interval);
         while !self.fresh.is_closed() {
             if Instant::now() >= next_listing {
                 let started = Instant::now();
                 self.list();
-                next_listing = Instant::now() + interval.max(started.elapsed() * LISTING_SHARE);
+                next_listing = Instant::now() + pause.max(started.elapsed() * LISTING_SHARE);
+                pause = interval;
             }
             if self.take_notices(&notices, next_listing) {
                 next_listing = Instant::now();
