@@ -11,7 +11,7 @@ use virtualize::{ByteRange, DecodeOptions, Source, SourceId, VirtualDataset};
 
 use crate::read::{self, IoCount, ReadError, ReadPolicy};
 use crate::reference::{self, ReferenceError};
-use crate::stores::blobs::{BlobError, Blobs, PutCondition, RangeSource, Sources};
+use crate::stores::blobs::{BlobError, Blobs, RangeSource, Sources};
 use crate::stores::ledger::{Fault, ProcessingOptions, SourceFile};
 
 /// Files that are read at the same time by one combine.
@@ -185,7 +185,7 @@ pub async fn join(
     verify: bool,
 ) -> Result<Joined, JoinError> {
     let mut io = IoCount::default();
-    let decode = decode_options(&options);
+    let decode = DecodeOptions::along(&options.concat_dim, options.inline_max_bytes);
     let verified = VerifyOptions {
         concat_dim: options.concat_dim.clone(),
         drop_variables: options.drop_variables.clone(),
@@ -203,14 +203,6 @@ pub async fn join(
         report,
         io,
     })
-}
-
-fn decode_options(options: &CombineOptions) -> DecodeOptions {
-    DecodeOptions {
-        concat_dim: options.concat_dim.clone(),
-        inline_max_bytes: options.inline_max_bytes,
-        ..DecodeOptions::default()
-    }
 }
 
 async fn run(
@@ -358,32 +350,4 @@ async fn decode_again(
 /// Path of a combined document inside silver. SPEC §7.
 pub fn combined_name(dataset_id: &str, resource_id: &str, ordinal: i64, revision: i64) -> String {
     format!("refs/combined/{dataset_id}/{resource_id}/ord{ordinal}/r{revision}/combined.json")
-}
-
-/// Writes a document to its path. A revision that was published is never there; what an interrupted run left
-/// behind is replaced, while `is_ours` still holds between looking and replacing.
-///
-/// # Errors
-///
-/// [`JoinError::Reference`]; a lost race is [`BlobError::Changed`] or [`BlobError::Exists`] inside it.
-pub async fn write_document<E: From<ReferenceError>>(
-    blobs: &Arc<dyn Blobs>,
-    at: &crate::stores::blobs::BlobPath,
-    document: &Bytes,
-    is_ours: impl Future<Output = Result<bool, E>> + Send,
-) -> Result<bool, E> {
-    let condition = match blobs.get(at).await {
-        Ok((present, _)) if present == *document => return is_ours.await,
-        Ok((_, info)) => PutCondition::IfMatch(info.etag),
-        Err(BlobError::NotFound(_)) => PutCondition::IfAbsent,
-        Err(error) => return Err(ReferenceError::from(error).into()),
-    };
-    if !is_ours.await? {
-        return Ok(false);
-    }
-    blobs
-        .put(at, document.clone(), condition)
-        .await
-        .map_err(ReferenceError::from)?;
-    Ok(true)
 }

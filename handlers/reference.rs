@@ -56,45 +56,35 @@ pub fn render(dataset: &VirtualDataset) -> Result<Bytes, ReferenceError> {
     Ok(document.into())
 }
 
-/// What publishing a reference came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Published {
-    /// It is there; its size in bytes.
-    Written(u64),
-    /// The file has a newer version; nothing was written.
-    Superseded,
-}
-
-/// Writes a file's reference. The bytes follow from the source and its version, so a repetition changes nothing.
+/// Writes a document to its path, unless it stands there already; `false` if the writer is not entitled any more.
 ///
-/// `is_current` is asked between looking at what is there and replacing exactly that: a late older writer
-/// either learns that it is late, or loses the conditional write to the newer one.
+/// `is_entitled` is asked between looking at what is there and replacing exactly that: a late writer either learns
+/// that it is late, or loses the conditional write to whoever took over (decision 0007).
 ///
 /// # Errors
 ///
-/// [`ReferenceError`], or what `is_current` fails with.
-pub async fn publish<E: From<ReferenceError>>(
-    silver: &Arc<dyn Blobs>,
+/// [`ReferenceError`], or what `is_entitled` fails with; a lost race is [`BlobError::Changed`] or
+/// [`BlobError::Exists`] inside it.
+pub async fn write<E: From<ReferenceError>>(
+    blobs: &Arc<dyn Blobs>,
     at: &BlobPath,
-    dataset: &VirtualDataset,
-    is_current: impl Future<Output = Result<bool, E>> + Send,
-) -> Result<Published, E> {
-    let document = render(dataset)?;
-    let size = u64::try_from(document.len()).unwrap_or(u64::MAX);
-    let condition = match silver.get(at).await {
-        Ok((present, _)) if present == document => return Ok(Published::Written(size)),
+    document: &Bytes,
+    is_entitled: impl Future<Output = Result<bool, E>> + Send,
+) -> Result<bool, E> {
+    let condition = match blobs.get(at).await {
+        Ok((present, _)) if present == *document => return is_entitled.await,
         Ok((_, info)) => PutCondition::IfMatch(info.etag),
         Err(BlobError::NotFound(_)) => PutCondition::IfAbsent,
         Err(error) => return Err(ReferenceError::from(error).into()),
     };
-    if !is_current.await? {
-        return Ok(Published::Superseded);
+    if !is_entitled.await? {
+        return Ok(false);
     }
-    silver
-        .put(at, document, condition)
+    blobs
+        .put(at, document.clone(), condition)
         .await
         .map_err(ReferenceError::from)?;
-    Ok(Published::Written(size))
+    Ok(true)
 }
 
 /// Reads a reference back.

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
-use virtualize::combine::{CombineError, CombineOptions, Missing};
+use virtualize::combine::CombineError;
 
 use super::failure::Failure;
 use super::{input, virtualize as files};
-use crate::combine::{JoinError, Joined};
+use crate::combine::{JoinError, Joined, combine_options};
 use crate::stores::blobs::LocalSources;
+use crate::stores::ledger::ProcessingOptions;
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
@@ -53,18 +54,14 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         .map_ok(|(dataset, _)| dataset)
         .try_collect()
         .await?;
-    let options = CombineOptions {
+    let options = combine_options(&ProcessingOptions {
         concat_dim: arguments.read.concat_dim.clone(),
         coord_tolerance: arguments.coord_tolerance,
         drop_variables: arguments.drop_variables.clone(),
-        missing: if arguments.missing == "fill" {
-            Missing::Fill
-        } else {
-            Missing::Refuse
-        },
-        merge_variables: false,
+        missing: arguments.missing.clone(),
         inline_max_bytes: arguments.read.inline_max_bytes,
-    };
+        ..ProcessingOptions::default()
+    });
     let joined = crate::combine::join(inputs, &LocalSources, options, !arguments.no_verify).await;
     let joined = joined.map_err(|error| failure(&error))?;
     files::write(&arguments.output, &joined.document)?;

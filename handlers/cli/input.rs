@@ -6,7 +6,7 @@ use virtualize::{DecodeOptions, VirtualDataset, kerchunk};
 
 use super::failure::Failure;
 use crate::read::{self, IoCount, ReadError, ReadPolicy};
-use crate::stores::blobs::{BlobError, LocalFile};
+use crate::stores::blobs::{BlobError, PinnedBlob};
 use crate::validate;
 
 /// How files are read, the same for every command that reads them.
@@ -23,11 +23,7 @@ pub(super) struct ReadArguments {
 impl ReadArguments {
     /// The decoder's options.
     pub(super) fn decode_options(&self) -> DecodeOptions {
-        DecodeOptions {
-            concat_dim: self.concat_dim.clone(),
-            inline_max_bytes: self.inline_max_bytes,
-            ..DecodeOptions::default()
-        }
+        DecodeOptions::along(&self.concat_dim, self.inline_max_bytes)
     }
 }
 
@@ -37,7 +33,7 @@ pub(super) async fn read_file(
     options: DecodeOptions,
 ) -> Result<(VirtualDataset, IoCount), Failure> {
     let fail = |error: ReadError| failure(file, &error);
-    let source = LocalFile::open(file)
+    let source = PinnedBlob::open_file(file)
         .await
         .map_err(|error| fail(error.into()))?;
     read::read_metadata(&source, options, ReadPolicy::local())

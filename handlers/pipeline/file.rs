@@ -11,7 +11,7 @@ use super::{Pipeline, PipelineError};
 use crate::event::{BlobEvent, BlobEventKind};
 use crate::group;
 use crate::read::{self, IoCount, ReadError, ReadPolicy};
-use crate::reference::{self, Published};
+use crate::reference;
 use crate::stores::blobs::{BlobError, BlobInfo, BlobPath, PinnedBlob};
 use crate::stores::ledger::{
     Fault, FileOutcome, FileState, Landing, ProcessingOptions, Recorded, SourceFile,
@@ -231,8 +231,12 @@ impl Pipeline {
         let last_modified = info.last_modified;
         let options = self.options_for(&file.path).await?;
         let source = PinnedBlob::new(std::sync::Arc::clone(&self.blobs), info);
-        let read =
-            read::read_metadata(&source, decode_options(&options), ReadPolicy::default()).await;
+        let read = read::read_metadata(
+            &source,
+            DecodeOptions::along(&options.concat_dim, options.inline_max_bytes),
+            ReadPolicy::default(),
+        )
+        .await;
         let (dataset, io) = match read {
             Ok(read) => read,
             Err(ReadError::Fetch(
@@ -340,11 +344,17 @@ impl Pipeline {
                 now.is_some_and(|now| now.etag == file.etag && now.state != FileState::Gone),
             )
         };
-        let published =
-            reference::publish(&self.blobs, &reference::silver(&name), dataset, is_current).await?;
-        let Published::Written(size) = published else {
+        let document = reference::render(dataset)?;
+        if !reference::write(
+            &self.blobs,
+            &reference::silver(&name),
+            &document,
+            is_current,
+        )
+        .await?
+        {
             return Ok(());
-        };
+        }
         self.step("after-reference").await;
         let span = reference::time_span(dataset, &options.concat_dim);
         // Membership first: once the outcome is recorded, a redelivery only settles the file's groups.
@@ -370,21 +380,13 @@ impl Pipeline {
             .sum();
         let progress = self.progress(&settled).await?;
         info!(
-            blob.url = %file.path, step = "referenced", chunks.count = chunks, reference.bytes = size,
+            blob.url = %file.path, step = "referenced", chunks.count = chunks, reference.bytes = document.len(),
             bytes.read = io.bytes, requests.count = io.requests, rounds.count = io.rounds,
             elapsed_ms = millis(started), group.progress = progress,
             "Referenced {}", file.path.short()
         );
         self.step("after-enqueue").await;
         Ok(())
-    }
-}
-
-fn decode_options(options: &ProcessingOptions) -> DecodeOptions {
-    DecodeOptions {
-        concat_dim: options.concat_dim.clone(),
-        inline_max_bytes: options.inline_max_bytes,
-        ..DecodeOptions::default()
     }
 }
 

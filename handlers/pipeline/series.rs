@@ -172,7 +172,7 @@ impl Pipeline {
         let name = self.blob_path(claim);
         let is_ours =
             async { Ok::<_, PipelineError>(self.ledger.renew(claim, self.lease().until).await?) };
-        if !combine::write_document(
+        if !reference::write(
             &self.blobs,
             &reference::silver(&name),
             &joined.document,

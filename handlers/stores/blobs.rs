@@ -6,7 +6,7 @@ mod pinned;
 
 pub use local::LocalBlobs;
 pub use path::{BlobPath, ParseBlobPathError};
-pub use pinned::{BlobSources, LocalFile, LocalSources, PinnedBlob, RangeSource, Sources};
+pub use pinned::{BlobSources, LocalSources, PinnedBlob, RangeSource, Sources};
 
 use async_trait::async_trait;
 use bytes::Bytes;

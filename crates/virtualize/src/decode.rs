@@ -110,6 +110,17 @@ pub struct DecodeOptions {
     pub max_chunks: u64,
 }
 
+impl DecodeOptions {
+    /// The usual budgets, for files that are joined along `concat_dim`.
+    pub fn along(concat_dim: &str, inline_max_bytes: u64) -> Self {
+        Self {
+            concat_dim: concat_dim.to_owned(),
+            inline_max_bytes,
+            ..Self::default()
+        }
+    }
+}
+
 impl Default for DecodeOptions {
     fn default() -> Self {
         Self {

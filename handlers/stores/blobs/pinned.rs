@@ -1,6 +1,6 @@
 //! One version of one file, read by ranges: a blob of a store, or a file that the command line names.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -32,45 +32,12 @@ impl PinnedBlob {
         Self { blobs, info }
     }
 
-    /// What is known of the blob.
-    pub const fn info(&self) -> &BlobInfo {
-        &self.info
-    }
-}
-
-#[async_trait]
-impl RangeSource for PinnedBlob {
-    fn describe(&self) -> Source {
-        Source {
-            url: self.blobs.reference_url(&self.info.path),
-            etag: Some(self.info.etag.clone()),
-            length: self.info.length,
-            last_modified: Some(self.info.last_modified.to_string()),
-        }
-    }
-
-    async fn ranges(&self, ranges: &[ByteRange]) -> Result<Vec<Bytes>, BlobError> {
-        self.blobs
-            .get_ranges(&self.info.path, &self.info.etag, ranges)
-            .await
-    }
-}
-
-/// A local file anywhere, for the command line.
-#[derive(Debug, Clone)]
-pub struct LocalFile {
-    blobs: Arc<LocalBlobs>,
-    info: BlobInfo,
-    file: PathBuf,
-}
-
-impl LocalFile {
-    /// The file as it is now.
+    /// A local file anywhere, as it is now, for the command line: its folder stands for the container.
     ///
     /// # Errors
     ///
     /// [`BlobError`] when it is not there or not a file.
-    pub async fn open(file: &Path) -> Result<Self, BlobError> {
+    pub async fn open_file(file: &Path) -> Result<Self, BlobError> {
         let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
         let folder = absolute.parent().unwrap_or(Path::new("/")).to_owned();
         let name = absolute
@@ -79,24 +46,15 @@ impl LocalFile {
             .unwrap_or_default();
         let blobs = Arc::new(LocalBlobs::new(folder.clone(), folder));
         let info = blobs.head(&BlobPath::new("local", "bronze", name)).await?;
-        Ok(Self {
-            blobs,
-            info,
-            file: absolute,
-        })
-    }
-
-    /// Its length in bytes.
-    pub const fn length(&self) -> u64 {
-        self.info.length
+        Ok(Self::new(blobs, info))
     }
 }
 
 #[async_trait]
-impl RangeSource for LocalFile {
+impl RangeSource for PinnedBlob {
     fn describe(&self) -> Source {
         Source {
-            url: format!("file://{}", self.file.display()),
+            url: self.blobs.reference_url(&self.info.path),
             etag: Some(self.info.etag.clone()),
             length: self.info.length,
             last_modified: Some(self.info.last_modified.to_string()),
@@ -150,7 +108,7 @@ pub struct LocalSources;
 impl Sources for LocalSources {
     async fn open(&self, source: &Source) -> Result<Arc<dyn RangeSource>, BlobError> {
         let name = source.url.strip_prefix("file://").unwrap_or(&source.url);
-        let file = LocalFile::open(Path::new(name)).await?;
+        let file = PinnedBlob::open_file(Path::new(name)).await?;
         let recorded = source.etag.as_deref();
         if recorded.is_some_and(|etag| etag != file.info.etag) {
             return Err(BlobError::Changed(file.info.path));
