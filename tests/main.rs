@@ -11,6 +11,7 @@ mod combine;
 mod corpus;
 mod event_to_item;
 mod function_definitions;
+mod hostile;
 mod http_api;
 mod redelivery;
 mod rejection;

@@ -3,11 +3,15 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use sha2::{Digest, Sha256};
 use virtualize::VirtualDataset;
 use virtualize::cmip6::{Cmip6Name, slug, stem_without_dates};
 
 use crate::stores::blobs::BlobPath;
 use crate::stores::ledger::{Declaration, Expected, Origin, ProcessingOptions};
+
+/// The longest id: those that people declare are no longer, and a folder of object stores is named by it.
+const MAX_ID: usize = 255;
 
 /// Platform of Assets that nobody declares.
 pub const AUTO_PLATFORM: &str = "ddh";
@@ -30,18 +34,29 @@ pub fn series_of(path: &BlobPath) -> NameOfSeries {
     let stem = stem_without_dates(stem).0;
     let dataset_id =
         Cmip6Name::parse(name).map_or_else(|| slug(stem), |parsed| parsed.dataset_id());
-    let or = |id: String, otherwise: &str| {
-        if id.is_empty() {
-            otherwise.to_owned()
-        } else {
-            id
-        }
+    let or = |id: String, otherwise: &str| match id.is_empty() {
+        true => otherwise.to_owned(),
+        false => shortened(id),
     };
     NameOfSeries {
         dataset_id: or(dataset_id, "unnamed"),
         resource_id: or(slug(path.folder()), "root"),
         stem: stem.to_owned(),
     }
+}
+
+/// An id of at most [`MAX_ID`] letters, all of them ASCII: the end of a longer one is replaced by a hash of it.
+fn shortened(id: String) -> String {
+    if id.len() <= MAX_ID {
+        return id;
+    }
+    let hash: String = Sha256::digest(&id)
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let kept: String = id.chars().take(MAX_ID - hash.len() - 1).collect();
+    format!("{kept}-{hash}")
 }
 
 /// The group that a file belongs to by its name and variables, when nobody declares one.
@@ -76,5 +91,22 @@ pub fn auto_declaration(
             ..ProcessingOptions::default()
         },
         at,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Fuzzing: a deep folder gave a resource id that no file system takes as the name of a folder.
+    #[test]
+    fn long_folders_have_ids_of_their_own_that_fit() {
+        let folder = "a-folder/".repeat(60);
+        let ids = ["x", "y"].map(|last| {
+            let path = BlobPath::new("acct", "bronze", format!("{folder}{last}/f_2000.nc"));
+            series_of(&path).resource_id
+        });
+        assert_eq!(ids.each_ref().map(String::len), [255, 255]);
+        assert_ne!(ids[0], ids[1]);
     }
 }

@@ -147,7 +147,12 @@ impl Submission {
             (Some(url), None) => BlobPath::parse(url, &home.account)
                 .map_err(|error| refuse("source_url", error.to_string())),
             (None, Some(container)) => {
-                Ok(BlobPath::new(home.account.clone(), container.clone(), ""))
+                let prefix = BlobPath::new(home.account.clone(), container.clone(), "");
+                let problem = || format!("`{container}` is not the name of a container");
+                prefix
+                    .is_address()
+                    .then_some(prefix)
+                    .ok_or_else(|| refuse("container_name", problem()))
             }
             (None, None) if home.container.is_empty() => Err(refuse(
                 "source_url",

@@ -3,6 +3,7 @@
 #
 #   setup.sh python-tools   .venv/tools   the binaries of tools.txt, from PyPI
 #   setup.sh cargo-tools    .venv/cargo   the programs of cargo-tools.txt, compiled unoptimised: a minute and a half
+#   setup.sh fuzz-tools     .venv/cargo   the programs of fuzz-tools.txt, which only `just fuzz` needs
 #   setup.sh readers        .venv/py      the Python readers of requirements.txt
 #   setup.sh peers          .venv/bench   those and the peers of benches/requirements.txt
 #   setup.sh all
@@ -64,6 +65,7 @@ environment() {
   printf '%s' "$stamp" >"$folder/stamp"
 }
 
+# cargo_tools LIST: the programs of a list, each as name@version.
 cargo_tools() {
   local tool
   while read -r tool; do
@@ -71,16 +73,17 @@ cargo_tools() {
     say "compiling $tool"
     env -u CARGO_TARGET_DIR cargo install --quiet --locked --debug --force --root .venv/cargo "$tool"
     touch ".venv/cargo/$tool"
-  done <"$support/cargo-tools.txt"
+  done <"$1"
 }
 
 need_compiler() { command -v cc >/dev/null 2>&1 || apt_install gcc libc6-dev; }
 
 case "${1:-all}" in
   python-tools) environment .venv/tools "$support/tools.txt" ;;
-  cargo-tools) need_compiler; cargo_tools ;;
+  cargo-tools) need_compiler; cargo_tools "$support/cargo-tools.txt" ;;
+  fuzz-tools) need_compiler; cargo_tools "$support/fuzz-tools.txt" ;;
   readers) environment .venv/py "$support/requirements.txt" ;;
   peers) environment .venv/bench benches/requirements.txt ;;
-  all) need_compiler; environment .venv/tools "$support/tools.txt"; environment .venv/py "$support/requirements.txt"; cargo_tools ;;
+  all) need_compiler; environment .venv/tools "$support/tools.txt"; environment .venv/py "$support/requirements.txt"; cargo_tools "$support/cargo-tools.txt" ;;
   *) die "no part called $1" ;;
 esac

@@ -86,6 +86,18 @@ pub enum DecodeError {
     },
 }
 
+/// A text that may hold names of a file, fit for a line of a log or a terminal: control characters are escaped.
+pub(crate) fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter.is_control() {
+            true => line.extend(letter.escape_default()),
+            false => line.push(letter),
+        }
+    }
+    line
+}
+
 /// What [`MetadataDecoder::decode`] answers.
 #[derive(Debug)]
 pub enum Decoded<T> {
@@ -108,6 +120,9 @@ pub struct DecodeOptions {
     pub max_objects: u64,
     /// Budget for the chunks of a file.
     pub max_chunks: u64,
+    /// Whether a structure whose checksum does not match is refused. Off for a search of the parsers for faults: who
+    /// means harm makes the checksums match, random damage never does.
+    pub verify_checksums: bool,
 }
 
 impl DecodeOptions {
@@ -129,6 +144,7 @@ impl Default for DecodeOptions {
             max_bytes: 4 << 30,
             max_objects: 1_000_000,
             max_chunks: 50_000_000,
+            verify_checksums: true,
         }
     }
 }
@@ -239,6 +255,17 @@ struct State {
     waiting: BTreeMap<ByteRange, Vec<Waker>>,
     asked: u64,
     max_bytes: u64,
+    worked: u64,
+    kept: u64,
+}
+
+/// What the values of a file cost beside the reading of its structure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cost {
+    /// Bytes that are inflated, encoded or searched through.
+    Work,
+    /// Bytes that stay in memory and go into the reference.
+    Memory,
 }
 
 impl std::fmt::Debug for SourceBuffer {
@@ -315,6 +342,34 @@ impl SourceBuffer {
         }
     }
 
+    /// Counts what is about to be spent on values. A few kilobytes can inflate to gigabytes, many times over, so the sum
+    /// over the whole file is held in proportion to the file.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError::Budget`]; nothing is spent then.
+    pub(crate) fn spend(&self, cost: Cost, amount: u64) -> Result<(), DecodeError> {
+        let mut state = self.lock();
+        let (spent, what, limit) = match cost {
+            Cost::Work => (
+                &mut state.worked,
+                "decoding of values",
+                (64 << 20) + self.file_len.saturating_mul(16),
+            ),
+            Cost::Memory => (
+                &mut state.kept,
+                "size of inlined values",
+                (8 << 20) + self.file_len,
+            ),
+        };
+        let sum = spent.saturating_add(amount);
+        if sum > limit {
+            return Err(DecodeError::Budget { what, limit });
+        }
+        *spent = sum;
+        Ok(())
+    }
+
     pub(crate) fn push(&self, start: u64, bytes: Bytes) {
         self.lock().insert(start, bytes);
     }
@@ -356,11 +411,23 @@ impl SourceBuffer {
 impl State {
     /// Stores bytes; a page that another one covers whole is not kept twice.
     fn insert(&mut self, start: u64, bytes: Bytes) {
-        if !self.covers(ByteRange::new(start, len_of(&bytes))) {
-            match self.pages.get(&start) {
-                Some(old) if old.len() >= bytes.len() => {}
-                _ => drop(self.pages.insert(start, bytes)),
-            }
+        let range = ByteRange::new(start, len_of(&bytes));
+        if self.covers(range) {
+            return;
+        }
+        // No page lies inside another, so the nearest one before a byte is the one that reaches it, if any does.
+        let inside: Vec<u64> = self
+            .pages
+            .range(start..range.end())
+            .filter(|(at, page)| at.saturating_add(len_of(page)) <= range.end())
+            .map(|(at, _)| *at)
+            .collect();
+        for at in inside {
+            self.pages.remove(&at);
+        }
+        match self.pages.get(&start) {
+            Some(old) if old.len() >= bytes.len() => {}
+            _ => drop(self.pages.insert(start, bytes)),
         }
     }
 
@@ -375,13 +442,11 @@ impl State {
         true
     }
 
-    /// The page that holds the byte at `at`; of overlapping ones the nearest that reaches it.
+    /// The page that holds the byte at `at`.
     fn page_at(&self, at: u64) -> Option<(u64, &Bytes)> {
-        self.pages
-            .range(..=at)
-            .rev()
-            .take(8)
-            .find(|(start, page)| start.saturating_add(len_of(page)) > at)
+        let nearest = self.pages.range(..=at).next_back();
+        nearest
+            .filter(|(start, page)| start.saturating_add(len_of(page)) > at)
             .map(|(start, page)| (*start, page))
     }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 
 use crate::dataset::{VirtualArray, VirtualDataset, VirtualGroup};
-use crate::decode::{ByteRange, DecodeError, DecodeOptions, SourceBuffer};
+use crate::decode::{ByteRange, Cost, DecodeError, DecodeOptions, SourceBuffer};
 use crate::manifest::{ChunkEntry, ChunkManifest};
 use crate::rules::Finding;
 use crate::zarr::{Codec, DataType};
@@ -33,6 +33,9 @@ const MAX_RANGES: usize = 16;
 /// Size of a concat coordinate, or of a chunk of it, beyond which a file is not taken seriously.
 const CONCAT_MAX_BYTES: u64 = 256 << 20;
 
+/// Size of a chunk that any file may have to be decoded; larger files may have larger ones.
+const CHUNK_MAX_BYTES: u64 = 16 << 20;
+
 /// Inlines the concat coordinate, and other coordinates, bounds, levels and scalars where they are small.
 ///
 /// # Errors
@@ -53,11 +56,8 @@ pub(crate) async fn inline_coordinates(
             Some((path, role, array.clone()))
         })
         .collect();
-    for (path, role, array) in &wanted {
-        if *role == Role::Concat && is_huge(array) {
-            return Err(unreadable(path, ValuesError::TooLarge));
-        }
-    }
+    let (wanted, left) = affordable(wanted, buffer)?;
+    dataset.findings.extend(left);
     let reads = wanted
         .iter()
         .map(|(_, _, array)| read_values(array, buffer));
@@ -71,14 +71,46 @@ pub(crate) async fn inline_coordinates(
             Err(error) if *role == Role::Concat && !error.is_no_decoder() => {
                 return Err(unreadable(path, error));
             }
-            Err(error) => dataset.findings.push(Finding::info(
-                "not-inlined",
-                Some(path),
-                format!("its values stay in the source file: {error}"),
-            )),
+            Err(error) => dataset.findings.push(not_inlined(path, &error)),
         }
     }
     Ok(())
+}
+
+type Wanted = Vec<(String, Role, VirtualArray)>;
+
+/// Those that can be read within the budget of the file, in their order, and findings about the others.
+fn affordable(
+    wanted: Wanted,
+    buffer: &SourceBuffer,
+) -> Result<(Wanted, Vec<Finding>), DecodeError> {
+    let (mut kept, mut left) = (Wanted::new(), Vec::new());
+    for (path, role, array) in wanted {
+        match (spend(&array, buffer), role) {
+            (Ok(()), _) => kept.push((path, role, array)),
+            (Err(error), Role::Concat) => return Err(unreadable(&path, error)),
+            (Err(error), Role::Coordinate) => left.push(not_inlined(&path, &error)),
+        }
+    }
+    Ok((kept, left))
+}
+
+fn spend(array: &VirtualArray, buffer: &SourceBuffer) -> Result<(), ValuesError> {
+    let (whole, chunk) = (array.nbytes(), array.chunk_nbytes());
+    let (Some(whole), Some(chunk)) = (whole, chunk) else {
+        return Err(ValuesError::TooLarge);
+    };
+    if chunk.max(whole) > CONCAT_MAX_BYTES || chunk > buffer.file_len().max(CHUNK_MAX_BYTES) {
+        return Err(ValuesError::TooLarge);
+    }
+    let count = u64::try_from(array.chunks.len()).unwrap_or(u64::MAX);
+    buffer.spend(Cost::Work, count.saturating_mul(chunk))?;
+    Ok(buffer.spend(Cost::Memory, whole)?)
+}
+
+fn not_inlined(path: &str, error: &ValuesError) -> Finding {
+    let message = format!("its values stay in the source file: {error}");
+    Finding::info("not-inlined", Some(path), message)
 }
 
 /// What a variable that is inlined is to the dataset.
@@ -109,12 +141,6 @@ fn role_of(
         .nbytes()
         .is_some_and(|bytes| bytes <= options.inline_max_bytes);
     (is_coordinate && small && is_compact(array)).then_some(Role::Coordinate)
-}
-
-fn is_huge(array: &VirtualArray) -> bool {
-    [array.nbytes(), array.chunk_nbytes()]
-        .iter()
-        .any(|bytes| bytes.is_none_or(|bytes| bytes > CONCAT_MAX_BYTES))
 }
 
 /// Whether the array is what inlining would make of it already.

@@ -106,6 +106,11 @@ impl BlobPath {
         Ok(())
     }
 
+    /// Whether what is printed reads as the same path, so that no part of it can pass for another.
+    pub fn is_address(&self) -> bool {
+        Self::parse(&self.to_string(), "").is_ok_and(|again| again == *self)
+    }
+
     /// The folder of the blob, without a trailing slash; empty at the top.
     pub fn folder(&self) -> &str {
         self.blob.rsplit_once('/').map_or("", |(folder, _)| folder)
@@ -193,6 +198,23 @@ mod tests {
     #[case("https://acct.blob.core.windows.net/bronze/%2e%2e/a.nc")]
     fn what_is_no_address_is_refused(#[case] text: &str) {
         assert!(BlobPath::parse(text, "home").is_err());
+    }
+
+    #[rstest]
+    #[case("acct", "bronze", "a/b@c.nc", true)]
+    #[case("acct", "a/b", "x.nc", false)]
+    #[case("acct", "a@b", "x.nc", false)]
+    #[case("acct.b", "bronze", "x.nc", false)]
+    #[case("acct", "..", "x.nc", false)]
+    #[case("acct", "bronze", "../x.nc", false)]
+    fn parts_of_an_address_stay_apart(
+        #[case] account: &str,
+        #[case] container: &str,
+        #[case] blob: &str,
+        #[case] is_address: bool,
+    ) {
+        let path = BlobPath::new(account, container, blob);
+        assert_eq!(path.is_address(), is_address);
     }
 
     #[test]

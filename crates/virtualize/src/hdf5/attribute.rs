@@ -17,6 +17,8 @@ use super::object_header::{Message, ObjectHeader};
 use crate::decode::DecodeError;
 
 const WHAT: &str = "attribute message";
+/// Bytes of memory that is taken by what is told of an attribute that cannot be read.
+const BROKEN_COST: usize = 512;
 
 /// The attributes of an object, and those that cannot be read with the reason.
 #[derive(Debug, Default)]
@@ -53,7 +55,9 @@ pub(super) async fn read(context: &Context<'_>, header: &ObjectHeader) -> Attrib
     for one in parsed {
         match one {
             Ok(attribute) => attributes.read.push(attribute),
-            Err(broken) => attributes.broken.push(broken),
+            // Beyond the budget the file is refused, so nothing more is to be told of it.
+            Err(broken) if context.spend(BROKEN_COST).is_ok() => attributes.broken.push(broken),
+            Err(_) => break,
         }
     }
     attributes
@@ -222,6 +226,7 @@ impl Parts {
     }
 
     async fn datatype(&self, context: &Context<'_>, at: u64) -> Result<Datatype, DecodeError> {
+        context.spend_each(self.datatype.len(), datatype::PARSED_COST)?;
         if !self.datatype_is_shared {
             return datatype::parse(&mut context.cursor("attribute datatype", at, &self.datatype));
         }

@@ -1,7 +1,7 @@
 //! What all readers of one file share: its bytes, its sizes, the budgets, and what was read before.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -52,6 +52,7 @@ pub(super) struct Context<'a> {
     pub(super) heaps: Cache<u64, Arc<FractalHeap>>,
     /// Collections of the global heap.
     pub(super) collections: Cache<u64, Arc<Collection>>,
+    verify_checksums: bool,
     work: Budget,
     chunks: Budget,
 }
@@ -65,9 +66,9 @@ impl<'a> Context<'a> {
     ) -> Self {
         let file_len = buffer.file_len();
         // A structure is read about once; what lies about this was made to be read over and over.
-        let work = (64 << 20) + file_len.saturating_mul(16);
-        // Even a chunk of one byte has an entry of several bytes in its index.
-        let chunks = options.max_chunks.min((1 << 16) + file_len / 4);
+        let work = (16 << 20) + file_len.saturating_mul(16);
+        // A chunk has an entry in its index, or at least an element of data.
+        let chunks = options.max_chunks.min((1 << 14) + file_len / 8);
         Self {
             buffer,
             geometry,
@@ -76,6 +77,7 @@ impl<'a> Context<'a> {
             committed: Cache::default(),
             heaps: Cache::default(),
             collections: Cache::default(),
+            verify_checksums: options.verify_checksums,
             work: Budget::new("metadata read", work),
             chunks: Budget::new("number of chunks", chunks),
         }
@@ -159,12 +161,30 @@ impl<'a> Context<'a> {
         at: u64,
         bytes: &'b Bytes,
     ) -> Result<Cursor<'b>, DecodeError> {
+        if !self.verify_checksums {
+            return Cursor::unchecked(what, at, bytes, self.geometry);
+        }
         Cursor::checked(what, at, bytes, self.geometry)
     }
 
-    /// Counts bytes of work that no read stands for.
+    /// Whether a checksum that does not match is an error.
+    pub(super) const fn verify_checksums(&self) -> bool {
+        self.verify_checksums
+    }
+
+    /// Counts bytes of work that no read stands for: what is parsed again, and what becomes larger in memory.
     pub(super) fn spend(&self, bytes: usize) -> Result<(), DecodeError> {
         self.work.spend(len_u64(bytes))
+    }
+
+    /// Counts `count` things of `bytes` each.
+    pub(super) fn spend_each(&self, count: usize, bytes: usize) -> Result<(), DecodeError> {
+        self.spend(count.saturating_mul(bytes))
+    }
+
+    /// The error of the budget of all work, once that is spent: each object tells of it only for itself.
+    pub(super) fn check_work(&self) -> Result<(), DecodeError> {
+        self.work.check()
     }
 
     /// Counts one more chunk.
@@ -185,6 +205,7 @@ struct Budget {
     what: &'static str,
     limit: u64,
     spent: AtomicU64,
+    exceeded: AtomicBool,
 }
 
 impl Budget {
@@ -193,19 +214,32 @@ impl Budget {
             what,
             limit,
             spent: AtomicU64::new(0),
+            exceeded: AtomicBool::new(false),
         }
     }
 
     fn spend(&self, amount: u64) -> Result<(), DecodeError> {
         let spent = self.spent.load(Ordering::Relaxed).saturating_add(amount);
         if spent > self.limit {
-            return Err(DecodeError::Budget {
-                what: self.what,
-                limit: self.limit,
-            });
+            self.exceeded.store(true, Ordering::Relaxed);
+            return Err(self.error());
         }
         self.spent.store(spent, Ordering::Relaxed);
         Ok(())
+    }
+
+    fn check(&self) -> Result<(), DecodeError> {
+        match self.exceeded.load(Ordering::Relaxed) {
+            true => Err(self.error()),
+            false => Ok(()),
+        }
+    }
+
+    const fn error(&self) -> DecodeError {
+        DecodeError::Budget {
+            what: self.what,
+            limit: self.limit,
+        }
     }
 }
 

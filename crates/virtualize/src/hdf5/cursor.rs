@@ -37,16 +37,27 @@ impl<'a> Cursor<'a> {
         bytes: &'a Bytes,
         geometry: Geometry,
     ) -> Result<Self, DecodeError> {
-        let mut cursor = Self::new(what, at, bytes, geometry);
-        let end = bytes.len().checked_sub(4);
-        let (body, stored) = end
-            .and_then(|end| bytes.split_at_checked(end))
-            .ok_or_else(|| cursor.malformed("is too short"))?;
+        let cursor = Self::unchecked(what, at, bytes, geometry)?;
+        let (body, stored) = bytes.split_at_checked(cursor.end).unwrap_or_default();
         let stored = u32::try_from(little_endian(stored)).unwrap_or_default();
         if !checksum::matches(body, stored) {
             return Err(cursor.malformed("the checksum does not match"));
         }
-        cursor.end = body.len();
+        Ok(cursor)
+    }
+
+    /// The same without a look at the checksum.
+    pub(super) fn unchecked(
+        what: &'static str,
+        at: u64,
+        bytes: &'a Bytes,
+        geometry: Geometry,
+    ) -> Result<Self, DecodeError> {
+        let mut cursor = Self::new(what, at, bytes, geometry);
+        cursor.end = bytes
+            .len()
+            .checked_sub(4)
+            .ok_or_else(|| cursor.malformed("is too short"))?;
         Ok(cursor)
     }
 

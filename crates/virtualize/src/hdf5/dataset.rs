@@ -8,10 +8,13 @@ use super::heap::local::LocalHeap;
 use super::message::layout::Layout;
 use super::message::shared::{Resolved, resolve};
 use super::message::{self, dataspace, datatype, fill, filter, layout};
-use super::model::{Dataset, Dataspace, Datatype, FillValue, Filter, Storage};
+use super::model::{Dataset, Dataspace, Datatype, DatatypeClass, FillValue, Filter, Storage};
 use super::object_header::ObjectHeader;
 use super::{chunk_index, speculate};
 use crate::decode::{ByteRange, DecodeError};
+
+/// Bytes of memory that a dimension takes here and in what becomes of it.
+const DIMENSION_COST: usize = 256;
 
 /// Whether an object header is that of a dataset.
 pub(super) fn is_dataset(header: &ObjectHeader) -> bool {
@@ -34,6 +37,7 @@ pub(super) async fn read(
         fill_of(context, header),
     )
     .await?;
+    context.spend_each(rank_of(&datatype, &dataspace), DIMENSION_COST)?;
     let storage = match layout {
         None => Storage::Unsupported(String::from("no data layout")),
         Some(_) if header.message(message::EXTERNAL_FILES).is_some() => {
@@ -135,6 +139,17 @@ fn compact(data: Bytes, at: u64) -> Storage {
         .ok()
         .map(|len| ByteRange::new(at, len));
     Storage::Compact { data, range }
+}
+
+/// Number of dimensions, those of array types included.
+fn rank_of(datatype: &Datatype, dataspace: &Dataspace) -> usize {
+    let mut rank = dataspace.shape().map_or(0, <[u64]>::len);
+    let mut datatype = datatype;
+    while let DatatypeClass::Array { dims, base } = &datatype.class {
+        rank = rank.saturating_add(dims.len());
+        datatype = base;
+    }
+    rank
 }
 
 fn needed_bytes(datatype: &Datatype, dataspace: &Dataspace) -> Option<u64> {

@@ -164,7 +164,12 @@ fn parse_symbols(
         if let Some((tree, names)) = symbol.group {
             prefetch(context, tree, names);
         }
-        links.push(symbol.link(heap)?);
+        let link = symbol.link(heap)?;
+        context.spend(link.name.len())?;
+        if let Target::Soft(path) = &link.target {
+            context.spend(path.len())?;
+        }
+        links.push(link);
     }
     Ok(())
 }

@@ -13,6 +13,8 @@ const WHAT: &str = "object header";
 /// Most headers are shorter; what is longer takes a second read.
 const FIRST_READ: u64 = 512;
 const MAX_BLOCKS: usize = 4096;
+/// Bytes of memory that a message takes beside its body, which is not copied.
+const MESSAGE_COST: usize = 96;
 
 /// A message of an object header.
 #[derive(Debug, Clone)]
@@ -64,17 +66,20 @@ impl ObjectHeader {
         let mut is_first = true;
         while !blocks.is_empty() {
             let mut next = Vec::new();
+            let known = messages.len();
             for (at, block) in &blocks {
                 let cursor = prefix.open(context, *at, block, is_first)?;
                 is_first = false;
+                let before = messages.len();
                 let found = prefix.messages(cursor, &mut messages)?;
+                context.spend_each(messages.len().saturating_sub(before), MESSAGE_COST)?;
                 next.extend(found.into_iter().filter(|(at, _)| seen.insert(*at)));
             }
             if seen.len() > MAX_BLOCKS {
                 return Err(too_many_blocks(at));
             }
             if !next.is_empty() {
-                speculate::prefetch(context, &messages);
+                speculate::prefetch(context, messages.get(known..).unwrap_or_default());
             }
             blocks = read_blocks(context, next).await?;
         }

@@ -22,6 +22,15 @@ use crate::decode::DecodeError;
 /// The deepest nesting of groups that is followed.
 const MAX_DEPTH: u32 = 128;
 
+/// The longest name of a link, and the longest path, in bytes: as long as a key of an object store may be, and four
+/// such names.
+const MAX_NAME: usize = 1024;
+const MAX_PATH: usize = 4 * MAX_NAME;
+
+/// Bytes of memory that an object and a link take here and in what becomes of them.
+const OBJECT_COST: usize = 2048;
+const LINK_COST: usize = 128;
+
 /// Reads the tree below the group whose header stands at `root`.
 pub(super) async fn read(
     context: &Context<'_>,
@@ -38,6 +47,7 @@ pub(super) async fn read(
     walk.enter(root, 0)?;
     while let Some((address, step)) = walk.steps.next().await {
         walk.take(address, step)?;
+        context.check_work()?;
     }
     let mut tree = Tree {
         context,
@@ -82,6 +92,7 @@ impl<'c> Walk<'c, '_> {
             return Ok(());
         }
         self.depths.insert(address, depth);
+        self.context.spend(OBJECT_COST)?;
         if super::cursor::len_u64(self.depths.len()) > self.max_objects {
             return Err(DecodeError::Budget {
                 what: "number of objects",
@@ -184,42 +195,66 @@ impl Tree<'_, '_> {
                 problem: String::from("the root object is no group"),
             });
         }
-        Ok(self.group(address, found, "", 0))
+        self.group(address, found, "", 0)
     }
 
-    fn group(&mut self, address: u64, found: Found, path: &str, depth: u32) -> Group {
-        let links = found
-            .links
-            .into_iter()
-            .map(|link| Link {
-                target: self.node(link.target, path, &link.name, depth + 1),
-                name: link.name,
-                creation_order: link.creation_order,
-            })
-            .collect();
-        Group {
+    fn group(
+        &mut self,
+        address: u64,
+        found: Found,
+        path: &str,
+        depth: u32,
+    ) -> Result<Group, DecodeError> {
+        let links = found.links.into_iter();
+        Ok(Group {
             address,
             attributes: found.attributes.read,
             broken_attributes: found.attributes.broken,
-            links,
-        }
+            links: links
+                .map(|link| self.link(link, path, depth + 1))
+                .collect::<Result<_, _>>()?,
+        })
     }
 
-    fn node(&mut self, target: Target, parent: &str, name: &str, depth: u32) -> Node {
+    fn link(&mut self, link: StoredLink, path: &str, depth: u32) -> Result<Link, DecodeError> {
+        let len = link.name.len();
+        let path_len = path.len().saturating_add(1).saturating_add(len);
+        self.context.spend(path_len.saturating_add(LINK_COST))?;
+        let mut name = link.name;
+        let target = if len > MAX_NAME {
+            name.truncate(name.floor_char_boundary(MAX_NAME));
+            Node::Broken(format!("its name has {len} bytes, more than {MAX_NAME}"))
+        } else if path_len > MAX_PATH {
+            Node::Broken(format!(
+                "its path has {path_len} bytes, more than {MAX_PATH}"
+            ))
+        } else {
+            self.node(link.target, path, &name, depth)?
+        };
+        Ok(Link {
+            target,
+            name,
+            creation_order: link.creation_order,
+        })
+    }
+
+    fn node(
+        &mut self,
+        target: Target,
+        parent: &str,
+        name: &str,
+        depth: u32,
+    ) -> Result<Node, DecodeError> {
         let address = match target {
             Target::Hard(address) => address,
-            Target::Soft(path) => return Node::Soft(path),
-            Target::External { file, path } => return Node::External { file, path },
-            Target::Broken(reason) => return Node::Broken(reason),
+            Target::Soft(path) => return Ok(Node::Soft(path)),
+            Target::External { file, path } => return Ok(Node::External { file, path }),
+            Target::Broken(reason) => return Ok(Node::Broken(reason)),
         };
         if let Some(path) = self.paths.get(&address) {
-            return match self.context.spend(path.len()) {
-                Ok(()) => Node::HardLink {
-                    address,
-                    path: path.clone(),
-                },
-                Err(error) => Node::Broken(error.to_string()),
-            };
+            self.context.spend(path.len())?;
+            let path = path.clone();
+            return Ok(Node::HardLink { address, path });
         }
         if depth > MAX_DEPTH {
             self.too_deep.insert(address);
@@ -227,28 +262,33 @@ impl Tree<'_, '_> {
         match self.found.remove(&address) {
             Some(found) if !self.too_deep.contains(&address) => {
                 let path = format!("{parent}/{name}");
-                if let Err(error) = self.context.spend(path.len()) {
-                    return Node::Broken(error.to_string());
-                }
                 self.paths.insert(address, path.clone());
                 self.object(address, found, &path, depth)
             }
-            _ => Node::Broken(format!("groups nested deeper than {MAX_DEPTH}")),
+            _ => Ok(Node::Broken(format!(
+                "groups nested deeper than {MAX_DEPTH}"
+            ))),
         }
     }
 
-    fn object(&mut self, address: u64, mut found: Found, path: &str, depth: u32) -> Node {
+    fn object(
+        &mut self,
+        address: u64,
+        mut found: Found,
+        path: &str,
+        depth: u32,
+    ) -> Result<Node, DecodeError> {
         if let Some(error) = found.error {
-            return Node::Broken(error.to_string());
+            return Ok(Node::Broken(error.to_string()));
         }
-        match found.leaf.take() {
+        Ok(match found.leaf.take() {
             Some(Node::Dataset(mut dataset)) => {
                 dataset.attributes = found.attributes.read;
                 dataset.broken_attributes = found.attributes.broken;
                 Node::Dataset(dataset)
             }
             Some(leaf) => leaf,
-            None => Node::Group(Box::new(self.group(address, found, path, depth))),
-        }
+            None => Node::Group(Box::new(self.group(address, found, path, depth)?)),
+        })
     }
 }

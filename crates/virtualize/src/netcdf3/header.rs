@@ -406,6 +406,6 @@ pub(super) fn malformed(what: &'static str, at: u64, problem: &str) -> DecodeErr
     DecodeError::Malformed {
         what,
         at,
-        problem: problem.to_owned(),
+        problem: crate::decode::one_line(problem),
     }
 }

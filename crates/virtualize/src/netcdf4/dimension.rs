@@ -92,6 +92,10 @@ enum Pass {
 struct Scan<'a> {
     groups: Vec<Level<'a>>,
     dims: Vec<Dim>,
+    /// The first dimension of each id, that of each scale, and those of a group by length and whether they can grow.
+    by_id: HashMap<i64, usize>,
+    by_scale: HashMap<u64, usize>,
+    by_length: HashMap<(usize, u64, bool), Vec<usize>>,
     next_id: i64,
     resolved: HashMap<u64, Vec<usize>>,
     pure: HashSet<u64>,
@@ -100,7 +104,6 @@ struct Scan<'a> {
 #[derive(Debug, Default)]
 struct Level<'a> {
     address: u64,
-    parent: Option<usize>,
     children: Vec<usize>,
     datasets: Vec<&'a Dataset>,
     dims: Vec<usize>,
@@ -121,7 +124,6 @@ impl<'a> Scan<'a> {
         let at = self.groups.len();
         self.groups.push(Level {
             address: group.address,
-            parent,
             ..Level::default()
         });
         if let Some(parent) = parent.and_then(|parent| self.groups.get_mut(parent)) {
@@ -170,6 +172,12 @@ impl<'a> Scan<'a> {
     fn add(&mut self, group: usize, dim: Dim) -> usize {
         self.next_id = self.next_id.max(dim.id.saturating_add(1));
         let at = self.dims.len();
+        self.by_id.entry(dim.id).or_insert(at);
+        if let Some(scale) = dim.scale {
+            self.by_scale.insert(scale, at);
+        }
+        let alike = (group, dim.length, dim.unlimited);
+        self.by_length.entry(alike).or_default().push(at);
         self.dims.push(dim);
         if let Some(level) = self.groups.get_mut(group) {
             level.dims.push(at);
@@ -199,13 +207,17 @@ impl<'a> Scan<'a> {
         let shape = full_shape(dataset);
         let ids = integers(&dataset.attributes, "_Netcdf4Coordinates");
         let own = is_scale(dataset)
-            .then(|| self.by_scale(group, dataset.address))
+            .then(|| self.by_scale.get(&dataset.address).copied())
             .flatten();
         let lists = attribute(&dataset.attributes, "DIMENSION_LIST").map(references);
         let mut dims: Vec<usize> = Vec::with_capacity(shape.len());
         for (axis, length) in shape.iter().enumerate() {
-            let hidden = || self.by_id(*ids.get(axis)?);
-            let listed = || self.by_scale(group, *lists.as_ref()?.get(axis)?.last()?);
+            let hidden = || self.by_id.get(ids.get(axis)?).copied();
+            let listed = || {
+                self.by_scale
+                    .get(lists.as_ref()?.get(axis)?.last()?)
+                    .copied()
+            };
             let own = own.filter(|_| axis == 0);
             let found = match ids.len() == shape.len() && (own.is_none() || shape.len() > 1) {
                 true => hidden(),
@@ -225,38 +237,12 @@ impl<'a> Scan<'a> {
         dim.is_some_and(|dim| dim.unlimited || dim.length == length)
     }
 
-    fn by_id(&self, id: i64) -> Option<usize> {
-        self.dims.iter().position(|dim| dim.id == id)
-    }
-
-    /// The dimension of a scale: in this group, in a parent, or else anywhere.
-    fn by_scale(&self, group: usize, scale: u64) -> Option<usize> {
-        let is_it = |at: &usize| self.dims.get(*at).is_some_and(|d| d.scale == Some(scale));
-        let mut level = self.groups.get(group);
-        while let Some(here) = level {
-            if let Some(found) = here.dims.iter().find(|at| is_it(at)) {
-                return Some(*found);
-            }
-            level = here.parent.and_then(|parent| self.groups.get(parent));
-        }
-        (0..self.dims.len()).find(is_it)
-    }
-
     /// A dimension of the group with this length that the variable has not used, or a new one.
     fn phony(&mut self, group: usize, length: u64, unlimited: bool, used: &[usize]) -> usize {
-        let here = self.groups.get(group).map_or(&[][..], |level| &level.dims);
-        let fits = |at: &&usize| {
-            self.dims
-                .get(**at)
-                .is_some_and(|dim| dim.length == length && dim.unlimited == unlimited)
-        };
-        if let Some(found) = here
-            .iter()
-            .filter(fits)
-            .find(|at| !used.contains(at))
-            .copied()
-        {
-            return found;
+        let alike = self.by_length.get(&(group, length, unlimited));
+        let free = alike.and_then(|alike| alike.iter().find(|at| !used.contains(at)));
+        if let Some(found) = free {
+            return *found;
         }
         let dim = Dim {
             name: format!("phony_dim_{}", self.next_id),

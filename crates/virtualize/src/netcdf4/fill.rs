@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::dataset::VirtualArray;
+use crate::decode::{Cost, SourceBuffer};
 use crate::hdf5::{Attribute, AttributeValue, Dataset, FillValue};
 use crate::manifest::ChunkEntry;
 use crate::zarr::{ByteOrder, Codec, DataType, encode_chunk};
@@ -13,8 +14,9 @@ const MAX_CHUNKS: u64 = 10_000;
 /// The most bytes that such chunks may take together.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// The largest decoded chunk that is made up for it.
+/// The largest decoded chunk that is made up for it, in a large file and in any.
 const MAX_CHUNK_BYTES: u64 = 64 << 20;
+const CHUNK_BYTES: u64 = 16 << 20;
 
 /// The attribute `_FillValue` as one element of `data_type`; `None` where the value does not fit it to the bit.
 pub(super) fn cf_fill_value(attribute: &Attribute, data_type: &DataType) -> Option<Vec<u8>> {
@@ -86,7 +88,11 @@ fn float(value: f64, data_type: &DataType) -> Option<Vec<u8>> {
 /// # Errors
 ///
 /// The reason why that cannot be done.
-pub(super) fn write_out_missing(array: &mut VirtualArray, dataset: &Dataset) -> Result<(), String> {
+pub(super) fn write_out_missing(
+    array: &mut VirtualArray,
+    dataset: &Dataset,
+    buffer: &SourceBuffer,
+) -> Result<(), String> {
     let Some(element) = source_fill(dataset, &array.data_type) else {
         return Ok(());
     };
@@ -96,7 +102,7 @@ pub(super) fn write_out_missing(array: &mut VirtualArray, dataset: &Dataset) -> 
     if missing == 0 || array.is_empty() || array.fill_value.as_ref() == Some(&element) {
         return Ok(());
     }
-    match constant_chunk(array, &element, missing) {
+    match constant_chunk(array, &element, missing, buffer) {
         Ok(chunk) => {
             for number in 0..grid {
                 if array.chunks.get(number) == ChunkEntry::Missing {
@@ -132,11 +138,18 @@ fn source_fill(dataset: &Dataset, data_type: &DataType) -> Option<Vec<u8>> {
     }
 }
 
-fn constant_chunk(array: &mut VirtualArray, element: &[u8], missing: u64) -> Result<Bytes, String> {
+fn constant_chunk(
+    array: &mut VirtualArray,
+    element: &[u8],
+    missing: u64,
+    buffer: &SourceBuffer,
+) -> Result<Bytes, String> {
     let too_many = || {
         format!("{missing} of its chunks are not allocated and hold a value that Zarr cannot state")
     };
-    let size = array.chunk_nbytes().filter(|size| *size <= MAX_CHUNK_BYTES);
+    let most = buffer.file_len().clamp(CHUNK_BYTES, MAX_CHUNK_BYTES);
+    let size = array.chunk_nbytes().filter(|size| *size <= most);
+    let size = size.filter(|size| missing <= MAX_CHUNKS && buffer.spend(Cost::Work, *size).is_ok());
     let size = size.and_then(|size| usize::try_from(size).ok());
     let count = size
         .filter(|_| missing <= MAX_CHUNKS)
@@ -154,7 +167,9 @@ fn constant_chunk(array: &mut VirtualArray, element: &[u8], missing: u64) -> Res
         .ok()
         .and_then(|len| len.checked_mul(missing));
     match total {
-        Some(total) if total <= MAX_BYTES => Ok(Bytes::from(encoded)),
+        Some(total) if total <= MAX_BYTES && buffer.spend(Cost::Memory, total).is_ok() => {
+            Ok(Bytes::from(encoded))
+        }
         _ => Err(too_many()),
     }
 }

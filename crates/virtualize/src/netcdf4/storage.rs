@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 
 use crate::dataset::product;
-use crate::decode::{ByteRange, SourceBuffer};
+use crate::decode::{ByteRange, Cost, SourceBuffer};
 use crate::hdf5::{Chunk, Dataset, Storage};
 use crate::manifest::{ChunkManifest, SourceId};
 use crate::zarr::{Codec, codecs_of, decode_chunk, encode_chunk, is_masked, own_codecs_of};
@@ -51,7 +51,7 @@ pub(super) async fn stored(
 ) -> Result<Stored, String> {
     match &dataset.storage {
         Storage::Compact { data, .. } => compact(data, extent),
-        Storage::Contiguous(range) => contiguous(*range, extent, buffer.file_len()),
+        Storage::Contiguous(range) => contiguous(*range, extent, buffer),
         Storage::Chunked {
             broken: Some(why), ..
         } => Err(format!("its chunk index cannot be read: {why}")),
@@ -103,9 +103,14 @@ fn compact(data: &Bytes, extent: Extent<'_>) -> Result<Stored, String> {
 fn contiguous(
     range: Option<ByteRange>,
     extent: Extent<'_>,
-    file_len: u64,
+    buffer: &SourceBuffer,
 ) -> Result<Stored, String> {
     let total = total_bytes(extent)?;
+    if total > CUT {
+        let longest = extent.shape.iter().max().copied().unwrap_or_default();
+        let search = buffer.spend(Cost::Work, root_of(longest));
+        search.map_err(|error| error.to_string())?;
+    }
     let chunk_shape = cut(extent);
     let mut stored = Stored {
         chunk_shape,
@@ -114,7 +119,7 @@ fn contiguous(
     let Some(range) = range.filter(|_| total > 0) else {
         return Ok(stored);
     };
-    if range.len < total || range.end() > file_len {
+    if range.len < total || range.end() > buffer.file_len() {
         return Err(format!(
             "its data of {total} bytes at byte {} is cut off",
             range.start
@@ -155,18 +160,35 @@ fn cut(extent: Extent<'_>) -> Vec<u64> {
 
 fn divisor(length: u64, inner: u64) -> u64 {
     let most = CUT.checked_div(inner).unwrap_or(1).max(1);
-    let divides = |step: &u64| length.checked_rem(*step) == Some(0);
-    let below = (1..=most.min(length)).rev().find(divides).unwrap_or(1);
+    let below = divisor_up_to(length, most);
     if below.saturating_mul(inner) >= CRUMB {
         return below;
     }
-    // The divisors above `most` are those that go with the small ones.
-    let partners = (1..=length.checked_div(most).unwrap_or(1).min(1 << 20)).rev();
-    let above = partners
-        .filter(divides)
-        .filter_map(|small| length.checked_div(small))
-        .find(|step| step.saturating_mul(inner) > CUT);
-    above.unwrap_or(length)
+    let above = small_divisors(length).filter_map(|small| length.checked_div(small));
+    above
+        .filter(|step| step.saturating_mul(inner) > CUT)
+        .min()
+        .unwrap_or(length)
+}
+
+/// The largest divisor that is not more than `most`.
+fn divisor_up_to(length: u64, most: u64) -> u64 {
+    if length <= most {
+        return length;
+    }
+    let both = small_divisors(length).flat_map(|small| [Some(small), length.checked_div(small)]);
+    let fitting = both.flatten().filter(|step| *step <= most);
+    fitting.max().unwrap_or(1)
+}
+
+fn root_of(length: u64) -> u64 {
+    length.isqrt().min(1 << 20)
+}
+
+/// The divisors up to the root, which stand for the others too. Lengths of more than 2^40 are not searched to the end:
+/// no file has them, and it takes long.
+fn small_divisors(length: u64) -> impl Iterator<Item = u64> {
+    (1..=root_of(length)).filter(move |step| length.checked_rem(*step) == Some(0))
 }
 
 async fn chunked(
@@ -316,6 +338,10 @@ impl Pipeline<'_> {
                 "{count} of its chunks have filters, or an order of them, that no Zarr v2 codec expresses"
             ));
         }
+        let bytes = count.saturating_mul(self.chunk_bytes);
+        let spent = buffer.spend(Cost::Work, bytes);
+        let spent = spent.and_then(|()| buffer.spend(Cost::Memory, bytes));
+        spent.map_err(|error| error.to_string())?;
         let encoded = odd.iter().map(|chunk| async move {
             let bytes = buffer.read("chunk", chunk.range.start, chunk.range.len);
             let bytes = bytes.await.map_err(|error| error.to_string())?;

@@ -118,7 +118,7 @@ impl Variable<'_> {
         };
         self.move_fill_value(&mut array, findings);
         if array.data_type != DataType::VlenString {
-            write_out_missing(&mut array, dataset)?;
+            write_out_missing(&mut array, dataset, scene.buffer)?;
         }
         Ok(array)
     }

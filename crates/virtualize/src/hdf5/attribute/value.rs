@@ -11,6 +11,9 @@ use crate::hdf5::model::{
     AttributeValue, Dataspace, Datatype, DatatypeClass, Geometry, Order, StringPadding,
 };
 
+/// Bytes of memory that an element takes as a number and as a value of JSON.
+const ELEMENT_COST: usize = 40;
+
 /// Decodes the elements of an attribute whose message stands at `at`.
 pub(super) async fn read(
     context: &Context<'_>,
@@ -38,6 +41,7 @@ pub(super) async fn read(
         data: &data,
         size: size.max(1),
     };
+    context.spend_each(data.len().checked_div(size).unwrap_or(0), ELEMENT_COST)?;
     if let Some(references) = elements.references(context, datatype, at)? {
         return variable_length(context, datatype, &references).await;
     }
@@ -50,6 +54,10 @@ async fn variable_length(
     references: &[Reference],
 ) -> Result<AttributeValue, DecodeError> {
     let values = global::values(context, references).await?;
+    for value in &values {
+        // One object of the heap may be the value of every element, and each becomes a text of its own.
+        context.spend(value.len())?;
+    }
     if let DatatypeClass::VlenSequence(base) = &datatype.class {
         let size = usize::try_from(base.size).unwrap_or(usize::MAX).max(1);
         let lists = values.iter().zip(references).map(|(value, reference)| {

@@ -14,6 +14,8 @@ use crate::hdf5::model::Geometry;
 const WHAT: &str = "global heap collection";
 /// The library makes no smaller collection.
 const SMALLEST: u64 = 4096;
+/// Bytes of memory that is taken by the place of an object.
+const OBJECT_COST: usize = 48;
 
 /// A collection: where each of its objects is in its bytes.
 #[derive(Debug)]
@@ -89,6 +91,7 @@ impl Collection {
             return Ok(known);
         }
         let collection = Arc::new(Self::parse(at, bytes, context.geometry())?);
+        context.spend_each(collection.objects.len(), OBJECT_COST)?;
         context.collections.put(at, Arc::clone(&collection));
         Ok(collection)
     }

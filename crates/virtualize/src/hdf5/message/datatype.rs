@@ -9,6 +9,9 @@ use crate::hdf5::model::{Datatype, DatatypeClass, Member, Order, StringPadding};
 
 const MAX_DEPTH: usize = 32;
 
+/// How many times as large a type is in memory as it is stored.
+pub(in crate::hdf5) const PARSED_COST: usize = 8;
+
 /// Parses a datatype with all that is nested in it.
 ///
 /// | bytes | field |
@@ -243,6 +246,16 @@ fn variable_length(
     }
 }
 
+/// Number of dimensions of arrays in arrays.
+fn rank_of(datatype: &Datatype) -> usize {
+    let (mut rank, mut datatype) = (0usize, datatype);
+    while let DatatypeClass::Array { dims, base } = &datatype.class {
+        rank = rank.saturating_add(dims.len());
+        datatype = base;
+    }
+    rank
+}
+
 fn array(cursor: &mut Cursor<'_>, head: &Head, depth: usize) -> Result<DatatypeClass, DecodeError> {
     let rank = usize::from(cursor.u8()?);
     if rank > MAX_RANK {
@@ -258,6 +271,15 @@ fn array(cursor: &mut Cursor<'_>, head: &Head, depth: usize) -> Result<DatatypeC
         cursor.skip(4 * rank)?;
     }
     let base = nested(cursor, depth)?;
+    if let DatatypeClass::Array { dims: inner, .. } = &base.class
+        && rank_of(&base).saturating_add(dims.len()) > MAX_RANK
+    {
+        let problem = format!(
+            "an array of {} dimensions of arrays",
+            dims.len() + inner.len()
+        );
+        return Err(cursor.malformed(problem));
+    }
     let size = dims
         .iter()
         .try_fold(u64::from(base.size), |size, dim| size.checked_mul(*dim));

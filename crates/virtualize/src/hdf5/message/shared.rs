@@ -93,17 +93,17 @@ pub(in crate::hdf5) async fn follow(
     at: u64,
 ) -> Result<Resolved, DecodeError> {
     let mut cursor = context.cursor("shared message", at, location);
-    match Location::parse(&mut cursor)? {
-        Location::Header(address) => committed(context, kind, address).await,
-        Location::Heap(id) => {
-            let heap = heap(context, kind).await?;
-            Ok(Resolved {
-                body: heap.object(context, &id).await?,
-                at,
-                committed: false,
-            })
-        }
-    }
+    let resolved = match Location::parse(&mut cursor)? {
+        Location::Header(address) => committed(context, kind, address).await?,
+        Location::Heap(id) => Resolved {
+            body: heap(context, kind).await?.object(context, &id).await?,
+            at,
+            committed: false,
+        },
+    };
+    // It is read once and parsed for everyone who shares it.
+    context.spend_each(resolved.body.len(), super::datatype::PARSED_COST)?;
+    Ok(resolved)
 }
 
 #[derive(Debug, PartialEq, Eq)]
