@@ -304,7 +304,7 @@ fn one_large_type() -> Vec<u8> {
 
 fn many_dimensions() -> Vec<u8> {
     let mut file = File::new();
-    let objects: Vec<u64> = (0..2400u64)
+    let objects: Vec<u64> = (0..2000u64)
         .map(|number| {
             let lengths: Vec<u64> = (0..32).map(|axis| 1 + number * 32 + axis).collect();
             file.object(&[

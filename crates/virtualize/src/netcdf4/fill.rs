@@ -205,6 +205,10 @@ mod tests {
         assert_eq!(cf_fill_value(&attribute, &data_type), bytes);
     }
 
+    fn buffer() -> SourceBuffer {
+        SourceBuffer::new(0, 0)
+    }
+
     fn array(length: u64, fill_value: Option<f32>, codecs: Vec<Codec>) -> VirtualArray {
         let mut chunks = ChunkManifest::new();
         chunks.insert_inline(1, Bytes::from_static(b"here"));
@@ -247,7 +251,7 @@ mod tests {
     ) {
         for codecs in [Vec::new(), vec![Codec::Zlib { level: 1 }]] {
             let mut array = array(6, cf, codecs);
-            write_out_missing(&mut array, &with_fill(fill.clone())).unwrap();
+            write_out_missing(&mut array, &with_fill(fill.clone()), &buffer()).unwrap();
             let expected = written.map(|value| value.to_le_bytes().repeat(2));
             let chunk = match array.chunks.get(2) {
                 ChunkEntry::Inline(bytes) => Some(decode_chunk(&bytes, &array.codecs, 8).unwrap()),
@@ -272,7 +276,7 @@ mod tests {
         #[case] fine: bool,
     ) {
         let mut array = array(u64::MAX / 8, cf, Vec::new());
-        let outcome = write_out_missing(&mut array, &with_fill(fill));
+        let outcome = write_out_missing(&mut array, &with_fill(fill), &buffer());
         assert_eq!(outcome.is_ok(), fine);
         assert_eq!(array.chunks.len(), 1);
     }
