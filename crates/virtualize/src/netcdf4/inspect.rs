@@ -228,6 +228,13 @@ fn fill(dataset: &Dataset) -> Fill {
     let bytes = match &dataset.fill {
         FillValue::Undefined => return Fill::Undefined,
         FillValue::Default => return Fill::Default,
+        // Of a type without a fixed size only "empty" can be told.
+        FillValue::User(bytes) if has_no_fixed_size(&dataset.datatype) => {
+            return match bytes.iter().all(|byte| *byte == 0) {
+                true => Fill::Default,
+                false => Fill::Value(format!("{} bytes", bytes.len()).into()),
+            };
+        }
         FillValue::User(bytes) => bytes,
     };
     let value = element_type(&dataset.datatype).ok().and_then(|data_type| {

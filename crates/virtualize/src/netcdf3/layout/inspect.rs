@@ -141,9 +141,11 @@ fn values(attribute: &Attribute<'_>) -> Values {
     let size = usize::try_from(attribute.nc_type.size()).unwrap_or(1);
     let elements = attribute.values.chunks_exact(size.max(1));
     match data_type {
-        DataType::Float(_, order) => {
-            Values::Floats(elements.map(|bytes| crate::zarr::float(bytes, order)).collect())
-        }
+        DataType::Float(_, order) => Values::Floats(
+            elements
+                .map(|bytes| crate::zarr::float(bytes, order))
+                .collect(),
+        ),
         DataType::Int(_, order) => Values::Integers(
             elements
                 .map(|bytes| i128::from(crate::zarr::signed(bytes, order)))
