@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::support::{fixture, landfall, repository};
 
 /// Fixtures whose text and document are kept.
-const SHOWN: [&str; 8] = [
+const SHOWN: [&str; 9] = [
     "classic/cdf1.nc",
     "classic/cdf5_types.nc",
     "cmip6/tas_Amon_DEMO-ESM_historical_r1i1p1f1_gn_200001-200012.nc",
@@ -19,6 +19,7 @@ const SHOWN: [&str; 8] = [
     "hdf5/filter_mask.h5",
     "hdf5/links.h5",
     "hdf5/lzf.h5",
+    "mismatch/codec.nc",
     "netcdf4/dimensions.nc",
 ];
 
@@ -88,7 +89,7 @@ fn text_fits_a_hundred_columns() {
 fn expected_facts(variable: &Value) -> Value {
     let layout = variable["layout"].as_str().unwrap();
     let elsewhere = ["virtual", "external"].contains(&layout);
-    let rows = variable["chunks"].as_array().unwrap();
+    let rows = variable["chunks"].as_array().cloned().unwrap_or_default();
     let filters = variable["filters"].as_array();
     let filters = filters.into_iter().flatten();
     let filters: Vec<Value> = filters
@@ -141,7 +142,8 @@ fn facts_are_those_that_other_tools_find() {
             let row = rows.iter().rfind(|row| row["path"] == shown);
             // A dimension without a variable is a dataset too, which nobody wants to see.
             let Some(row) = row else {
-                assert!(is_dimension(&told, path), "{name} {path} is missing");
+                let named = is_dimension(&told, path) || is_second_name(&told, path);
+                assert!(named, "{name} {path} is missing");
                 continue;
             };
             assert_eq!(row["shape"], variable["shape"], "{name} {path}");
@@ -151,6 +153,11 @@ fn facts_are_those_that_other_tools_find() {
         }
     }
     assert!(compared > 100, "{compared}");
+}
+
+fn is_second_name(told: &Value, path: &str) -> bool {
+    let mut findings = told["findings"].as_array().unwrap().iter();
+    findings.any(|finding| finding["code"] == "hard-link" && finding["variable"] == path)
 }
 
 fn is_dimension(told: &Value, path: &str) -> bool {
@@ -185,7 +192,7 @@ fn a_file_without_its_end_is_shown_with_its_error() {
     let variables = told["variables"].as_array().unwrap();
     let refused = variables.iter().find(|row| row["refused"].is_string());
     let reason = refused.unwrap()["refused"].as_str().unwrap();
-    assert!(reason.contains("cut off"), "{reason}");
+    assert!(reason.contains("past the end of the file"), "{reason}");
 }
 
 #[test]
