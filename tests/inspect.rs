@@ -147,8 +147,17 @@ fn facts_are_those_that_other_tools_find() {
                 continue;
             };
             assert_eq!(row["shape"], variable["shape"], "{name} {path}");
-            let facts = told_facts(&row["storage"]);
-            assert_eq!(facts, expected_facts(variable), "{name} {path}");
+            // h5py has no places for compact data, and nothing at all for a null dataspace.
+            match variable["layout"].as_str() {
+                None => assert_eq!(row["storage"]["stored_bytes"], 0, "{name} {path}"),
+                Some("compact") => {
+                    assert_eq!(row["storage"]["layout"], "compact", "{name} {path}");
+                }
+                Some(_) => {
+                    let facts = told_facts(&row["storage"]);
+                    assert_eq!(facts, expected_facts(variable), "{name} {path}");
+                }
+            }
             compared += 1;
         }
     }
