@@ -16,6 +16,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use bytes::{Bytes, BytesMut};
 
 use crate::dataset::VirtualDataset;
+use crate::inspect::Probe;
 
 /// A run of bytes of a file: `start` and how many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -123,6 +124,8 @@ pub struct DecodeOptions {
     /// Whether a structure whose checksum does not match is refused. Off for a search of the parsers for faults: who
     /// means harm makes the checksums match, random damage never does.
     pub verify_checksums: bool,
+    /// Takes notes for people, and goes on in a file that is shorter than it should be.
+    pub probe: Option<Probe>,
 }
 
 impl DecodeOptions {
@@ -145,6 +148,7 @@ impl Default for DecodeOptions {
             max_objects: 1_000_000,
             max_chunks: 50_000_000,
             verify_checksums: true,
+            probe: None,
         }
     }
 }
