@@ -37,7 +37,7 @@ pub(super) fn cases() -> Vec<Case> {
         ("symbol table entries of one node", one_symbol_node()),
         ("a classic header of 2^31 variables", classic_claims()),
         ("classic variables over the same bytes", classic_overlap()),
-        ("classic records of one byte", classic_records()),
+        ("classic records of one number", classic_records()),
     ]
 }
 
@@ -463,7 +463,7 @@ fn classic(records: u32, variables: &[(String, bool, u32)], length: usize) -> Ve
             bytes.extend(0u32.to_be_bytes());
         }
         bytes.extend([0; 8]);
-        bytes.extend(1u32.to_be_bytes());
+        bytes.extend(6u32.to_be_bytes());
         bytes.extend([0; 4]);
         bytes.extend(begin.to_be_bytes());
     }
@@ -472,7 +472,7 @@ fn classic(records: u32, variables: &[(String, bool, u32)], length: usize) -> Ve
 }
 
 fn classic_overlap() -> Vec<u8> {
-    let variables: Vec<(String, bool, u32)> = (0..20_000)
+    let variables: Vec<(String, bool, u32)> = (0..12_000)
         .map(|number| (format!("v{number}"), false, 900_000))
         .collect();
     classic(0, &variables, 1 << 20)
@@ -480,5 +480,5 @@ fn classic_overlap() -> Vec<u8> {
 
 fn classic_records() -> Vec<u8> {
     let variables = [("v".to_owned(), true, 200)];
-    classic((1 << 20) - 200, &variables, 1 << 20)
+    classic(((1 << 20) - 200) / 8, &variables, 1 << 20)
 }

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::{Bytes, BytesMut};
+use futures_util::future::{Either, JoinAll, Ready, join_all, ready};
 
 use crate::dataset::VirtualDataset;
 use crate::inspect::Probe;
@@ -244,6 +245,23 @@ impl Wake for Flag {
     fn wake(self: Arc<Self>) {
         self.0.store(true, Ordering::Relaxed);
     }
+}
+
+/// Waits for all of a set of futures. Unlike `join_all` it keeps only those that wait for bytes: of many thousands most
+/// end at once, and each takes kilobytes while it is there.
+pub(crate) fn settle<F: Future>(
+    futures: impl IntoIterator<Item = F>,
+) -> JoinAll<Either<Ready<F::Output>, Pin<Box<F>>>> {
+    // Who waits is polled again, and by then told apart.
+    let mut context = Context::from_waker(Waker::noop());
+    let begun = futures.into_iter().map(|future| {
+        let mut future = Box::pin(future);
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(output) => Either::Left(ready(output)),
+            Poll::Pending => Either::Right(future),
+        }
+    });
+    join_all(begun)
 }
 
 /// The bytes of one file that have been pushed, and the ranges that somebody waits for.
@@ -516,7 +534,6 @@ impl Future for Read<'_> {
 
 #[cfg(test)]
 mod tests {
-    use futures_util::future::join_all;
     use rstest::rstest;
 
     use super::*;

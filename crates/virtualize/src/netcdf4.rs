@@ -13,10 +13,8 @@ mod variable;
 
 use std::collections::BTreeSet;
 
-use futures_util::future::join_all;
-
 use crate::dataset::{Format, Skipped, VirtualArray, VirtualDataset, VirtualGroup};
-use crate::decode::{DecodeError, DecodeOptions, SourceBuffer};
+use crate::decode::{DecodeError, DecodeOptions, SourceBuffer, settle};
 use crate::hdf5::{AttributeValue, Group, Hdf5File, Link, Node};
 use crate::rules::Finding;
 
@@ -49,7 +47,7 @@ pub(crate) async fn interpret(
         buffer,
         options,
     };
-    let arrays = join_all(tree.variables.iter().map(|variable| variable.array(&scene))).await;
+    let arrays = settle(tree.variables.iter().map(|variable| variable.array(&scene))).await;
     let mut dataset = VirtualDataset::new(format, root, buffer.file_len());
     dataset.skipped = tree.skipped;
     dataset.findings = tree.findings;

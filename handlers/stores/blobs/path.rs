@@ -97,8 +97,11 @@ impl BlobPath {
         if self.container.is_empty() || self.account.is_empty() {
             return Err("it names no container");
         }
-        if self.container.contains(['/', '\\', '\0']) || bad(&self.container) {
+        if self.container.contains(['/', '\\', '\0', '@']) || bad(&self.container) {
             return Err("its container is not a name");
+        }
+        if self.account.contains(['/', '\\', '\0', '@', '.']) {
+            return Err("its account is not a name");
         }
         if self.blob.contains('\0') || self.blob.contains('\\') || self.blob.split('/').any(bad) {
             return Err("its name has a segment `.` or `..`, a backslash or a zero byte");
@@ -196,6 +199,9 @@ mod tests {
     #[case("abfs:///a.nc")]
     #[case("abfs://bronze/../silver/a.nc")]
     #[case("https://acct.blob.core.windows.net/bronze/%2e%2e/a.nc")]
+    // Fuzzing: they were printed as addresses of other blobs.
+    #[case("https://acct.blob.core.windows.net/b@c/a.nc")]
+    #[case("https://a.b.blob.core.windows.net/bronze/a.nc")]
     fn what_is_no_address_is_refused(#[case] text: &str) {
         assert!(BlobPath::parse(text, "home").is_err());
     }

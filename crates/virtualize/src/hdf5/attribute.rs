@@ -3,7 +3,7 @@
 mod value;
 
 use bytes::Bytes;
-use futures_util::future::{join_all, try_join};
+use futures_util::future::try_join;
 
 use super::btree_v2;
 use super::context::Context;
@@ -14,7 +14,7 @@ use super::message::shared::{Resolved, follow, resolve};
 use super::message::{self, dataspace, datatype};
 use super::model::{Attribute, Dataspace, Datatype};
 use super::object_header::{Message, ObjectHeader};
-use crate::decode::DecodeError;
+use crate::decode::{DecodeError, settle};
 
 const WHAT: &str = "attribute message";
 /// Bytes of memory that is taken by what is told of an attribute that cannot be read.
@@ -35,7 +35,7 @@ struct Stored {
 
 /// Reads all attributes of an object, in order of creation where tracked.
 pub(super) async fn read(context: &Context<'_>, header: &ObjectHeader) -> Attributes {
-    let compact = join_all(
+    let compact = settle(
         header
             .all(message::ATTRIBUTE)
             .map(|message| compact(context, message)),
@@ -51,7 +51,7 @@ pub(super) async fn read(context: &Context<'_>, header: &ObjectHeader) -> Attrib
     if stored.iter().all(|one| one.creation_order.is_some()) {
         stored.sort_by_key(|one| one.creation_order);
     }
-    let parsed = join_all(stored.into_iter().map(|one| attribute(context, one.body))).await;
+    let parsed = settle(stored.into_iter().map(|one| attribute(context, one.body))).await;
     for one in parsed {
         match one {
             Ok(attribute) => attributes.read.push(attribute),
@@ -104,7 +104,7 @@ async fn dense_messages(
     let reads = records
         .iter()
         .map(|record| record.read(context, &heap, storage.heap));
-    Ok(join_all(reads).await)
+    Ok(settle(reads).await)
 }
 
 /// A record of an index of attributes: heap id of 8 bytes, message flags, creation order u32.

@@ -13,8 +13,8 @@ const WHAT: &str = "object header";
 /// Most headers are shorter; what is longer takes a second read.
 const FIRST_READ: u64 = 512;
 const MAX_BLOCKS: usize = 4096;
-/// Bytes of memory that a message takes beside its body, which is not copied.
-const MESSAGE_COST: usize = 96;
+/// Bytes of memory that a message takes, and what is made of it, beside its body, which is not copied.
+const MESSAGE_COST: usize = 384;
 
 /// A message of an object header.
 #[derive(Debug, Clone)]

@@ -3,12 +3,13 @@
 //! Objects are read once, in whatever order their bytes come; only then are they put into a tree, depth first and by
 //! name, so that the name under which an object is listed does not depend on the order of reading.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
+use futures_util::future::poll_immediate;
 use futures_util::stream::FuturesUnordered;
 
 use super::attribute::{self, Attributes};
@@ -39,15 +40,25 @@ pub(super) async fn read(
 ) -> Result<Group, DecodeError> {
     let mut walk = Walk {
         context,
-        steps: FuturesUnordered::new(),
+        fresh: VecDeque::new(),
+        waiting: FuturesUnordered::new(),
         depths: HashMap::new(),
         found: BTreeMap::new(),
         max_objects,
     };
     walk.enter(root, 0)?;
-    while let Some((address, step)) = walk.steps.next().await {
+    loop {
+        while let Some(mut step) = walk.fresh.pop_front() {
+            match poll_immediate(&mut step).await {
+                Some((address, step)) => walk.take(address, step)?,
+                None => walk.waiting.push(step),
+            }
+            context.check_work()?;
+        }
+        let Some((address, step)) = walk.waiting.next().await else {
+            break;
+        };
         walk.take(address, step)?;
-        context.check_work()?;
     }
     let mut tree = Tree {
         context,
@@ -70,7 +81,10 @@ type Running<'c> = Pin<Box<dyn Future<Output = (u64, Step)> + Send + 'c>>;
 
 struct Walk<'c, 'a> {
     context: &'c Context<'a>,
-    steps: FuturesUnordered<Running<'c>>,
+    /// Steps that have not begun: parts of objects before further objects, since they take more memory.
+    fresh: VecDeque<Running<'c>>,
+    /// Steps that wait for bytes.
+    waiting: FuturesUnordered<Running<'c>>,
     depths: HashMap<u64, u32>,
     found: BTreeMap<u64, Found>,
     max_objects: u64,
@@ -101,15 +115,16 @@ impl<'c> Walk<'c, '_> {
         }
         self.found.insert(address, Found::default());
         let context = self.context;
-        self.start(address, async move {
-            Step::Header(ObjectHeader::read(context, address).await)
-        });
+        self.fresh.push_back(Box::pin(async move {
+            let header = ObjectHeader::read(context, address).await;
+            (address, Step::Header(header))
+        }));
         Ok(())
     }
 
-    fn start(&self, address: u64, step: impl Future<Output = Step> + Send + 'c) {
-        self.steps
-            .push(Box::pin(async move { (address, step.await) }));
+    fn start(&mut self, address: u64, step: impl Future<Output = Step> + Send + 'c) {
+        let step = Box::pin(async move { (address, step.await) });
+        self.fresh.push_front(step);
     }
 
     fn take(&mut self, address: u64, step: Step) -> Result<(), DecodeError> {
@@ -135,7 +150,7 @@ impl<'c> Walk<'c, '_> {
     }
 
     /// Starts to read what an object header leads to, each part on its own.
-    fn open(&self, address: u64, header: Arc<ObjectHeader>) {
+    fn open(&mut self, address: u64, header: Arc<ObjectHeader>) {
         let context = self.context;
         let for_attributes = Arc::clone(&header);
         if dataset::is_dataset(&header) {

@@ -14,6 +14,9 @@ const MAX_CHUNKS: u64 = 10_000;
 /// The most bytes that such chunks may take together.
 const MAX_BYTES: u64 = 16 << 20;
 
+/// Bytes that such a chunk takes beside its own, in memory and as a key.
+const ENTRY_COST: u64 = 64;
+
 /// The largest decoded chunk that is made up for it, in a large file and in any.
 const MAX_CHUNK_BYTES: u64 = 64 << 20;
 const CHUNK_BYTES: u64 = 16 << 20;
@@ -165,7 +168,7 @@ fn constant_chunk(
         .map_err(|error| format!("a chunk that is not allocated cannot be written out: {error}"))?;
     let total = u64::try_from(encoded.len())
         .ok()
-        .and_then(|len| len.checked_mul(missing));
+        .and_then(|len| len.checked_add(ENTRY_COST)?.checked_mul(missing));
     match total {
         Some(total) if total <= MAX_BYTES && buffer.spend(Cost::Memory, total).is_ok() => {
             Ok(Bytes::from(encoded))

@@ -10,7 +10,7 @@ use crate::hdf5::model::{Datatype, DatatypeClass, Member, Order, StringPadding};
 const MAX_DEPTH: usize = 32;
 
 /// How many times as large a type is in memory as it is stored.
-pub(in crate::hdf5) const PARSED_COST: usize = 8;
+pub(in crate::hdf5) const PARSED_COST: usize = 16;
 
 /// Parses a datatype with all that is nested in it.
 ///
