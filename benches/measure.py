@@ -25,7 +25,7 @@ def measure(argv: list[str]) -> tuple[float, float]:
     launcher = [sys.executable, "-I", "-S", "-c", LAUNCH, *argv]
     done = subprocess.run(launcher, capture_output=True, text=True, check=False)
     if done.returncode:
-        sys.exit(f"{argv[0]} failed: {done.stderr[-400:]}")
+        raise RuntimeError(f"{argv[0]} failed: {done.stderr[-400:]}")
     cpu, memory = done.stdout.split()
     return float(cpu), float(memory)
 
