@@ -9,6 +9,7 @@
 mod cli;
 mod combine;
 mod corpus;
+mod economy;
 mod event_to_item;
 mod function_definitions;
 mod http_api;

@@ -251,7 +251,7 @@ mod tests {
             codecs: Vec::new(),
             dimension_names: dims.iter().map(|dim| String::from(*dim)).collect(),
             attributes: Attributes::new(),
-            chunks: ChunkManifest::from_rows(SourceId(0), rows.collect()).0,
+            chunks: ChunkManifest::from_rows(SourceId(0), rows).0,
             layout: Layout::Chunked,
         }
     }
