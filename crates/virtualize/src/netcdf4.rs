@@ -3,7 +3,9 @@
 mod attribute;
 mod data_type;
 mod dimension;
+mod elements;
 mod fill;
+mod recast;
 #[cfg(test)]
 mod sample;
 mod storage;

@@ -13,6 +13,9 @@ const MAX_CHUNKS: u64 = 10_000;
 /// The most bytes that such chunks may take together.
 const MAX_BYTES: u64 = 16 << 20;
 
+/// The largest element that is made up for it.
+const MAX_ELEMENT: usize = 1 << 20;
+
 /// The largest decoded chunk that is made up for it.
 const MAX_CHUNK_BYTES: u64 = 64 << 20;
 
@@ -87,13 +90,14 @@ fn float(value: f64, data_type: &DataType) -> Option<Vec<u8>> {
 ///
 /// The reason why that cannot be done.
 pub(super) fn write_out_missing(array: &mut VirtualArray, dataset: &Dataset) -> Result<(), String> {
-    let Some(element) = source_fill(dataset, &array.data_type) else {
-        return Ok(());
-    };
     let grid = crate::dataset::product(&array.chunk_grid()).unwrap_or(u64::MAX);
     let stored = u64::try_from(array.chunks.len()).unwrap_or(u64::MAX);
     let missing = grid.saturating_sub(stored);
-    if missing == 0 || array.is_empty() || array.fill_value.as_ref() == Some(&element) {
+    if missing == 0 || array.is_empty() {
+        return Ok(());
+    }
+    let element = source_fill(dataset, array.data_type.size())?;
+    if array.fill_value.as_ref() == Some(&element) {
         return Ok(());
     }
     match constant_chunk(array, &element, missing) {
@@ -112,23 +116,27 @@ pub(super) fn write_out_missing(array: &mut VirtualArray, dataset: &Dataset) -> 
     }
 }
 
-/// What the source shows for data that is not allocated; `None` where that cannot be said.
+/// What the source shows for an element of `size` bytes that is not allocated.
 ///
 /// Where no value is defined the HDF5 library leaves the reader's buffer as it is, which readers clear before.
-fn source_fill(dataset: &Dataset, data_type: &DataType) -> Option<Vec<u8>> {
-    let size = usize::try_from(data_type.size()).ok()?;
+///
+/// # Errors
+///
+/// The reason why that cannot be said.
+pub(super) fn source_fill(dataset: &Dataset, size: u64) -> Result<Vec<u8>, String> {
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
     match &dataset.fill {
-        FillValue::Undefined | FillValue::Default if size <= 1 << 20 => Some(vec![0; size]),
-        FillValue::Undefined | FillValue::Default => None,
+        FillValue::Undefined | FillValue::Default if size <= MAX_ELEMENT => Ok(vec![0; size]),
+        FillValue::Undefined | FillValue::Default => Err(format!(
+            "its elements of {size} bytes are not all allocated"
+        )),
         // The fill value of an array type is a whole array; the first element stands for it where all are equal.
-        FillValue::User(bytes) if bytes.len() >= size && size > 0 => {
-            let first = bytes.get(..size)?;
-            bytes
-                .chunks(size)
-                .all(|element| element == first)
-                .then(|| first.to_vec())
-        }
-        FillValue::User(_) => None,
+        FillValue::User(bytes) => match bytes.get(..size).filter(|first| !first.is_empty()) {
+            Some(first) if bytes.chunks(size).all(|element| element == first) => Ok(first.to_vec()),
+            _ => Err(String::from(
+                "it is not all allocated, and its fill value is not that of one element",
+            )),
+        },
     }
 }
 
