@@ -3,8 +3,9 @@
 use bytes::Bytes;
 
 use crate::dataset::VirtualArray;
-use crate::hdf5::{Attribute, AttributeValue, Dataset, FillValue};
+use crate::hdf5::{Attribute, AttributeValue, Dataset, Datatype, FillValue};
 use crate::manifest::ChunkEntry;
+use crate::netcdf4::data_type::element_type;
 use crate::zarr::{ByteOrder, Codec, DataType, encode_chunk};
 
 /// The most chunks that are written out because they are not allocated in the source.
@@ -25,8 +26,47 @@ pub(super) fn cf_fill_value(attribute: &Attribute, data_type: &DataType) -> Opti
         AttributeValue::Integers(values) => integer(i128::from(one(values)?), data_type),
         AttributeValue::Unsigned(values) => integer(i128::from(one(values)?), data_type),
         AttributeValue::Floats(values) => float(one(values)?, data_type),
+        AttributeValue::Strings(values) => match values.as_slice() {
+            [value] => text(value, data_type),
+            _ => None,
+        },
+        AttributeValue::Raw(bytes) => complex(&attribute.datatype, bytes, data_type),
         _ => None,
     }
+}
+
+/// Text is masked where all of it is equal: a fixed string is filled up with zeros, as numpy compares it.
+fn text(value: &Bytes, data_type: &DataType) -> Option<Vec<u8>> {
+    match data_type {
+        DataType::FixedString(size) => {
+            let size = usize::try_from(*size)
+                .ok()
+                .filter(|size| value.len() <= *size)?;
+            let mut element = value.to_vec();
+            element.resize(size, 0);
+            Some(element)
+        }
+        DataType::VlenString => str::from_utf8(value).ok().map(|_| value.to_vec()),
+        _ => None,
+    }
+}
+
+fn complex(stored: &Datatype, bytes: &Bytes, data_type: &DataType) -> Option<Vec<u8>> {
+    let (DataType::Complex(size, order), DataType::Complex(stored_size, stored_order)) =
+        (data_type, element_type(stored).ok()?)
+    else {
+        return None;
+    };
+    let mut element = bytes.to_vec();
+    if stored_size != *size || element.len() != usize::from(*size) {
+        return None;
+    }
+    if stored_order != *order {
+        element
+            .chunks_exact_mut(usize::from(size / 2).max(1))
+            .for_each(<[u8]>::reverse);
+    }
+    Some(element)
 }
 
 fn one<T: Copy>(values: &[T]) -> Option<T> {
@@ -173,12 +213,27 @@ mod tests {
 
     use super::*;
     use crate::dataset::{Attributes, Layout};
+    use crate::hdf5::DatatypeClass;
     use crate::manifest::ChunkManifest;
     use crate::netcdf4::sample;
     use crate::zarr::decode_chunk;
 
     const F4: DataType = DataType::Float(4, ByteOrder::Little);
     const I2_BIG: DataType = DataType::Int(2, ByteOrder::Big);
+    const C8_BIG: DataType = DataType::Complex(8, ByteOrder::Big);
+
+    /// A pair of little-endian floats.
+    fn complex_fill(size: u32, bytes: &'static [u8]) -> Attribute {
+        Attribute {
+            datatype: Datatype {
+                size,
+                class: DatatypeClass::Complex(Box::new(sample::float32())),
+                committed: false,
+            },
+            value: AttributeValue::Raw(Bytes::from_static(bytes)),
+            ..sample::integers("_FillValue", &[0])
+        }
+    }
 
     #[rstest]
     #[case::float(sample::floats("_FillValue", &[f64::from(1e20f32)]), F4, Some(1e20f32.to_le_bytes().to_vec()))]
@@ -189,6 +244,13 @@ mod tests {
     #[case::whole_float(sample::floats("_FillValue", &[-999.0]), I2_BIG, Some((-999i16).to_be_bytes().to_vec()))]
     #[case::broken_float(sample::floats("_FillValue", &[0.5]), I2_BIG, None)]
     #[case::unsigned(sample::integers("_FillValue", &[255]), DataType::UInt(1, ByteOrder::Little), Some(vec![255]))]
+    #[case::text(sample::text("_FillValue", &["ab"]), DataType::FixedString(3), Some(b"ab\0".to_vec()))]
+    #[case::text_too_long(sample::text("_FillValue", &["ab"]), DataType::FixedString(1), None)]
+    #[case::text_of_any_length(sample::text("_FillValue", &["ab"]), DataType::VlenString, Some(b"ab".to_vec()))]
+    #[case::text_for_a_number(sample::text("_FillValue", &["7"]), I2_BIG, None)]
+    #[case::complex(complex_fill(8, b"\x01\x02\x03\x04\x05\x06\x07\x08"), C8_BIG, Some(vec![4, 3, 2, 1, 8, 7, 6, 5]))]
+    #[case::complex_of_another_size(complex_fill(8, &[0; 8]), DataType::Complex(16, ByteOrder::Little), None)]
+    #[case::compound(complex_fill(8, &[0; 8]), F4, None)]
     #[case::two_values(sample::integers("_FillValue", &[1, 2]), I2_BIG, None)]
     fn a_fill_value_is_taken_where_it_fits(
         #[case] attribute: Attribute,
