@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes NetCDF files for one topic, and compares references to them with what xarray shows for the files.
 
-    semantics.py make TOPIC DIR       writes DIR/*.nc, and prints their names with what is expected beside equality
+    semantics.py make TOPIC DIR       writes DIR/*.nc; prints of each its name, what is left out of it, and flags for the program
     semantics.py compare TOPIC DIR    opens DIR/NAME.json beside DIR/NAME.nc with xarray, and prints what differs
 
 TOPIC is `fill_values`, `data_types`, `conventions` or `storage`. Every variable is compared masked and as stored: name,
@@ -11,7 +11,8 @@ dimensions, type, attributes, and values to the bit. Prints one JSON line; the e
 import json
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import h5py
@@ -22,18 +23,29 @@ import xarray as xr
 CASES: dict[str, dict[str, "Case"]] = {}
 
 
+@dataclass(frozen=True)
 class Case:
-    """One file: how it is made, which engine of xarray is the judge, and what is left out by name."""
+    """One file."""
 
-    def __init__(self, make: Callable[[Path], None], engine: str, group: str | None, without: tuple[str, ...]) -> None:
-        self.make, self.engine, self.group, self.without = make, engine, group, without
+    # Writes it.
+    make: Callable[[Path], None]
+    # The engines of xarray that are the judges.
+    engines: tuple[str, ...] = ("netcdf4",)
+    # The groups to compare beside the root.
+    groups: tuple[str, ...] = ()
+    # What is left out by name.
+    without: tuple[str, ...] = ()
+    # What `landfall virtualize` is called with.
+    flags: tuple[str, ...] = ()
+    # The chunk shape of variables that are virtual; None for those that are one plain inlined chunk.
+    chunks: dict[str, list[int] | None] = field(default_factory=dict)
 
 
-def case(topic: str, engine: str = "netcdf4", group: str | None = None, without: tuple[str, ...] = ()):
+def case(topic: str, *engines: str, **options):
     """Registers a function that writes one file, under its name."""
 
     def register(make: Callable[[Path], None]) -> Callable[[Path], None]:
-        CASES.setdefault(topic, {})[make.__name__] = Case(make, engine, group, without)
+        CASES.setdefault(topic, {})[make.__name__] = Case(make, engines or ("netcdf4",), **options)
         return make
 
     return register
@@ -190,7 +202,7 @@ def complex_numbers(path: Path) -> None:
             name = dtype.replace(">", "big_")
             holey(file, name, dtype, 1 + 2j, [3j, 1])
             holey(file, f"{name}_default", dtype, None, [3j, 1])
-            holey(file, f"{name}_marked", dtype, 5, [3j, 1]).attrs["_FillValue"] = np.array(3j, dtype)
+            holey(file, f"{name}_marked", dtype, 5j, [3j, 1]).attrs["_FillValue"] = np.array(3j, dtype)
 
 
 @case("fill_values", "h5netcdf")
@@ -312,7 +324,7 @@ def fixed_strings(path: Path) -> None:
                 dtype = h5py.h5t.C_S1.copy()
                 dtype.set_size(5)
                 dtype.set_strpad(getattr(h5py.h5t, f"STR_{padding}"))
-                dtype.set_cset(getattr(h5py.h5t, f"CSET_{'UTF_8' if charset == 'UTF8' else 'ASCII'}"))
+                dtype.set_cset(getattr(h5py.h5t, f"CSET_{charset}"))
                 for chunk in [0, 2]:
                     create = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
                     if chunk:
@@ -340,7 +352,7 @@ def variable_strings(path: Path) -> None:
         file.create_dataset("long", data="x" * 100_000, dtype=h5py.string_dtype())
 
 
-@case("data_types", "h5netcdf", without=("array_member", "text_member", "reference_member", "big_order_member"))
+@case("data_types", "h5netcdf", without=("array_member", "text_member", "reference_member"))
 def compounds(path: Path) -> None:
     """Compounds: packed, padded, out of order, nested, with text, and members that Zarr readers have no type for."""
     types = {
@@ -361,7 +373,10 @@ def compounds(path: Path) -> None:
     with h5py.File(path, "w") as file:
         for name, dtype in types.items():
             values = np.zeros((4,), dtype)
-            if name not in ("text_member", "reference_member"):
+            if name == "reference_member":
+                file.create_dataset(name, (4,), dtype)
+                continue
+            if name != "text_member":
                 raw = np.arange(dtype.itemsize * 4, dtype="u1") % 50
                 values = raw.view(dtype).copy()
             if name == "boolean":
@@ -369,7 +384,7 @@ def compounds(path: Path) -> None:
             if name == "text_member":
                 values["b"] = "x"
             file.create_dataset(name, data=values)
-            if name not in ("array_member", "text_member", "reference_member"):
+            if name not in ("array_member", "text_member"):
                 file.create_dataset(f"{name}_chunked", data=values, chunks=(3,), compression="gzip")
                 file.create_dataset(f"{name}_scalar", data=values[1])
         file.create_dataset("other", data=np.arange(3))
@@ -418,7 +433,8 @@ def netcdf_types(path: Path) -> None:
         dataset.createVariable("char", "S1", ("x", "n"))[:] = np.array([list("abcd"), list("ef\0\0"), list("\0\0\0\0")], "S1")
         encoded = dataset.createVariable("char_utf8", "S1", ("x", "n"))
         encoded._Encoding = "utf-8"
-        encoded[:] = np.array(["é", "ab", "日"], object)
+        encoded.set_auto_chartostring(False)
+        encoded[:] = np.array(["é".encode(), b"ab", "日".encode()], "S4").view("S1").reshape(3, 4)
         dataset.createVariable("char_one", "S1", ("x",))[:] = np.array(list("abc"), "S1")
         clouds = dataset.createEnumType(np.uint8, "cloud_t", {"clear": 0, "cirrus": 1, "missing": 255})
         dataset.createVariable("cloud", clouds, ("x",), fill_value=255)[:2] = [0, 1]
@@ -427,6 +443,200 @@ def netcdf_types(path: Path) -> None:
         dataset.createVariable("wind", packed, ("x",))[:] = np.array([(1, 2), (3, 4), (5, 6)], "f4,f4").astype([("u", "f4"), ("v", "f4")])
         padded = dataset.createCompoundType(np.dtype([("flag", "i1"), ("v", "f8")], align=True), "padded_t")
         dataset.createVariable("padded", padded, ("x",))[:] = np.array([(1, 2), (3, 4), (5, 6)], np.dtype([("flag", "i1"), ("v", "f8")], align=True))
+
+
+# --- conventions of netCDF ------------------------------------------------------------------------------
+
+
+@case("conventions", "netcdf4", "h5netcdf")
+def dimensions(path: Path) -> None:
+    """Scales with and without variables, an unlimited one, coordinates of two dimensions, one named as its dimension."""
+    with nc(path, time=None, y=2, x=3, bnds=2, empty=0) as dataset:
+        time = dataset.createVariable("time", "f8", ("time",))
+        time.units, time.calendar, time.bounds = "days since 2000-01-01", "noleap", "time_bnds"
+        time[:] = [58, 59, 60]
+        dataset.createVariable("time_bnds", "f8", ("time", "bnds"))[:] = [[57, 58], [58, 59], [59, 60]]
+        dataset.createVariable("x", ">f4", ("x",))[:] = [1, 2, 3]
+        dataset.createVariable("lat", "f8", ("y", "x"))[:] = np.arange(6).reshape(2, 3)
+        dataset.createVariable("lon", "f8", ("y", "x"))[:] = -np.arange(6).reshape(2, 3)
+        dataset.createVariable("height", "f8", ())[...] = 2
+        dataset.createVariable("crs", "i4", ()).grid_mapping_name = "latitude_longitude"
+        tas = dataset.createVariable("tas", "f4", ("time", "y", "x"), zlib=True, fill_value=1e20)
+        tas.coordinates, tas.grid_mapping, tas.units = "lat lon height", "crs", "K"
+        tas[:] = np.arange(18).reshape(3, 2, 3)
+        dataset.createVariable("nothing", "i4", ("empty", "x"))
+        dataset.createVariable("first", "i2", ("x", "x"))[:] = np.arange(9).reshape(3, 3)
+        dataset.createVariable("station", str, ("y",))[:] = np.array(["é", "b"], object)
+
+
+@case("conventions", "netcdf4", "h5netcdf", groups=("g", "g/h", "other"))
+def groups(path: Path) -> None:
+    """Dimensions of the parents in groups, and one that hides the parent's."""
+    with nc(path, x=3, t=None) as dataset:
+        dataset.createVariable("x", "f8", ("x",))[:] = [1, 2, 3]
+        outer = dataset.createGroup("g")
+        outer.title = "outer"
+        outer.createDimension("y", 2)
+        outer.createVariable("v", "f4", ("y", "x"))[:] = np.arange(6).reshape(2, 3)
+        inner = outer.createGroup("h")
+        inner.createDimension("x", 4)
+        inner.createVariable("x", "f8", ("x",))[:] = [1, 2, 3, 4]
+        inner.createVariable("w", "i4", ("y", "x"))[:] = np.arange(8).reshape(2, 4)
+        inner.createVariable("u", "i4", ("t",))[:] = [1, 2]
+        other = dataset.createGroup("other")
+        other.createVariable("w", "i4", ("t", "x"))[:2] = np.arange(6).reshape(2, 3)
+
+
+@case("conventions", without=("_nc4_non_coord_y",))
+def names(path: Path) -> None:
+    """A variable named as a dimension it does not have, and names that are not words."""
+    with nc(path, x=3, y=2) as dataset:
+        dataset.createVariable("y", "i4", ("x",))[:] = [1, 2, 3]
+        for name in ["a b", "é", "x.y", "_private", "0", "a-b", "CamelCase", "a+b", "v@w"]:
+            dataset.createVariable(name, "i4", ("y",))[:] = [4, 5]
+            dataset.setncattr(name, 1)
+
+
+@case("conventions")
+def anonymous(path: Path) -> None:
+    """Plain HDF5: anonymous dimensions in the root and in groups, and lengths that repeat."""
+    with h5py.File(path, "w") as file:
+        file.create_dataset("a", data=np.zeros((2, 3)))
+        file.create_dataset("b", data=np.zeros((3, 3)))
+        file.create_dataset("c", data=np.zeros((2,)), maxshape=(None,), chunks=(2,))
+        file.create_dataset("d", data=np.float64(1))
+
+
+@case("conventions", "netcdf4", "h5netcdf")
+def attributes(path: Path) -> None:
+    """Attributes of every type, of the file and of a variable."""
+    with nc(path, x=2) as dataset:
+        variable = dataset.createVariable("v", "f4", ("x",))
+        variable[:] = [1, 2]
+        for owner in [dataset, variable]:
+            for dtype in ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8"]:
+                owner.setncattr(f"one_{dtype}", np.array(3, dtype))
+                owner.setncattr(f"two_{dtype}", np.array([3, 4], dtype))
+            owner.setncattr("tenth", np.float32(0.1))
+            owner.setncattr("large", np.int64(2**53 + 1))
+            owner.setncattr("largest", np.uint64(2**64 - 1))
+            owner.setncattr("not_a_number", np.nan)
+            owner.setncattr("text", "é µ 日本")
+            owner.setncattr("empty", "")
+            owner.setncattr("lines", "a\nb\t\"c\"\\")
+            owner.setncattr_string("string", "one")
+            owner.setncattr("strings", ["a", "", "é"])
+            owner.setncattr("none", np.array([], "i4"))
+
+
+@case("conventions", "h5netcdf")
+def hdf5_attributes(path: Path) -> None:
+    """Attributes that only HDF5 has: booleans, enums, bit fields, lattices, fixed text by padding."""
+    with h5py.File(path, "w") as file:
+        file.create_dataset("v", data=[1.0])
+        for owner in [file, file["v"]]:
+            owner.attrs["boolean"] = True
+            owner.attrs["booleans"] = [True, False]
+            owner.attrs["half"] = np.float16(0.5)
+            owner.attrs["big"] = np.array([1, 2], ">i4")
+            owner.attrs["text"] = np.bytes_("fixed")
+            owner.attrs["texts"] = np.array([b"a", b"bcd"], "S3")
+            owner.attrs.create("enum", 2, dtype=h5py.enum_dtype({"RED": 1, "GREEN": 2}, "i1"))
+
+
+@case("conventions", "h5netcdf")
+def time_encodings(path: Path) -> None:
+    """Times by calendar, unit and type, decoded by xarray."""
+    with nc(path, n=3) as dataset:
+        for number, (units, calendar, dtype) in enumerate([
+            ("days since 1850-01-01", "standard", "f8"), ("hours since 1900-01-01 00:00:0.0", "gregorian", "i4"),
+            ("seconds since 1970-01-01T00:00:00Z", "proleptic_gregorian", "i8"), ("days since 0001-01-01", "360_day", "f8"),
+            ("minutes since 2000-02-28", "365_day", "i2"), ("days since 2000-02-28", "julian", "f4"),
+        ]):
+            variable = dataset.createVariable(f"t{number}", dtype, ("n",))
+            variable.units, variable.calendar = units, calendar
+            variable[:] = [0, 1, 700]
+        variable = dataset.createVariable("duration", "i4", ("n",), fill_value=-1)
+        variable.units = "days"
+        variable[:2] = [1, 2]
+
+
+# --- where the values are ----------------------------------------------------------------------------------
+
+
+@case("storage", chunks={"rows": [3, 512, 1024], "wide": [1, 1050, 1024], "small": [4, 1024, 1024], "time": None})
+def contiguous(path: Path) -> None:
+    """Uncompressed data of more than 16 MiB is cut along its leading dimensions, that of less is not."""
+    with nc(path, time=6, two=2, four=4, y=512, n=1024, m=2100) as dataset:
+        dataset.createVariable("time", "f8", ("time",))[:] = np.arange(6)
+        for name, dims in [("rows", ("time", "y", "n")), ("wide", ("two", "m", "n"))]:
+            variable = dataset.createVariable(name, "f8", dims, contiguous=True, fill_value=False)
+            variable[-1] = np.arange(variable[-1].size).reshape(variable.shape[1:])
+        dataset.createVariable("small", "f4", ("four", "n", "n"), contiguous=True)[2] = 3
+
+
+def series(path: Path) -> None:
+    """A concat coordinate in compressed big-endian chunks, with other coordinates and data."""
+    with nc(path, time=None, bnds=2, x=10) as dataset:
+        time = dataset.createVariable("time", ">f8", ("time",), chunksizes=(3,), zlib=True, shuffle=True)
+        time.units, time.bounds = "days since 2000-01-01", "time_bnds"
+        bounds = dataset.createVariable("time_bnds", ">f8", ("time", "bnds"), chunksizes=(3, 2), zlib=True)
+        time[:], bounds[:] = np.arange(10), np.arange(20).reshape(10, 2)
+        dataset.createVariable("x", ">i2", ("x",), zlib=True)[:] = np.arange(10)
+        dataset.createVariable("level", "f4", ())[...] = 1000
+        tas = dataset.createVariable("tas", "f4", ("time", "x"), chunksizes=(1, 10), zlib=True)
+        tas.coordinates = "level"
+        tas[:] = np.arange(100).reshape(10, 10)
+
+
+@case("storage", chunks={"time": None, "time_bnds": None, "x": None, "level": None, "tas": [1, 10]})
+def inlined_by_default(path: Path) -> None:
+    """Coordinates, bounds and scalars are one plain chunk each; data is virtual."""
+    series(path)
+
+
+@case("storage", flags=("--inline-max-bytes", "0"),
+      chunks={"time": None, "time_bnds": [3, 2], "x": [10], "level": [], "tas": [1, 10]})
+def inlined_as_little_as_can_be(path: Path) -> None:
+    """The concat coordinate is always inlined."""
+    series(path)
+
+
+@case("storage", flags=("--inline-max-bytes", "20"),
+      chunks={"time": None, "time_bnds": [3, 2], "x": None, "level": None, "tas": [1, 10]})
+def inlined_up_to_a_size(path: Path) -> None:
+    """A variable of exactly that size is inlined."""
+    series(path)
+
+
+@case("storage", flags=("--concat-dim", "x"), chunks={"x": None, "time": None, "tas": [1, 10]})
+def another_concat_dimension(path: Path) -> None:
+    """Any dimension can be the one that files are joined along."""
+    series(path)
+
+
+@case("storage", chunks={"time": None, "scattered": [1], "near": None})
+def scattered(path: Path) -> None:
+    """A coordinate in more than 16 places stays virtual, unless it is the concat coordinate."""
+    with nc(path, time=None, near=None, scattered=None, n=20000) as dataset:
+        for name in ["time", "near", "scattered"]:
+            dataset.createVariable(name, "f8", (name,), chunksizes=(1 if name != "near" else 512,))
+        between = dataset.createVariable("between", "f8", ("time", "n"), chunksizes=(1, 20000), fill_value=False)
+        for step in range(20):
+            dataset["time"][step] = dataset["near"][step] = dataset["scattered"][step] = step
+            between[step] = step
+            dataset.sync()
+
+
+@case("storage", flags=("--inline-max-bytes", "64"), without=("long_text", "padded_table"),
+      chunks={"text": [3]})
+def texts_up_to_a_size(path: Path) -> None:
+    """What can only be inlined is left out by name where it is larger than allowed."""
+    with nc(path, x=3, n=5) as dataset:
+        dataset.createVariable("text", str, ("x",))[:] = np.array(["a", "b", "c"], object)
+        dataset.createVariable("long_text", str, ("n",))[:] = np.array(["a"] * 5, object)
+        padded = dataset.createCompoundType(np.dtype([("a", "i1"), ("b", "f8")], align=True), "padded_t")
+        dataset.createVariable("padded_table", padded, ("n",))
 
 
 # --- the two commands --------------------------------------------------------------------------------
@@ -440,7 +650,7 @@ def main() -> int:
     if command == "make":
         for name, each in cases.items():
             each.make(folder / f"{name}.nc")
-        print(json.dumps({name: sorted(each.without) for name, each in cases.items()}))
+        print(json.dumps([{"name": name, "without": sorted(each.without), "flags": each.flags} for name, each in cases.items()]))
         return 0
     differences = {name: found for name, each in cases.items() if (found := list(compare(each, folder, name)))}
     print(json.dumps(differences, indent=1))
@@ -449,17 +659,33 @@ def main() -> int:
 
 def compare(each: Case, folder: Path, name: str) -> Iterator[str]:
     """What differs between the file and its reference."""
-    reference = json.loads((folder / f"{name}.json").read_text(), parse_constant=not_strict)
-    del reference
-    for options in [{}, {"mask_and_scale": False, "decode_times": False}]:
-        options["group"] = each.group
-        try:
-            with (xr.open_dataset(str(folder / f"{name}.nc"), engine=each.engine, drop_variables=each.without, **options) as theirs,
-                  xr.open_dataset(str(folder / f"{name}.json"), engine="kerchunk", **options) as ours):
-                label = "decoded" if len(options) == 1 else "stored"
-                yield from (f"{label}: {text}" for text in differences_of(ours.load(), theirs.load()))
-        except Exception as error:  # whatever a reader raises is what differs
-            yield f"cannot be read: {type(error).__name__}: {error}"
+    refs = json.loads((folder / f"{name}.json").read_text(), parse_constant=not_strict)["refs"]
+    yield from chunks(refs, each.chunks)
+    file, reference = str(folder / f"{name}.nc"), str(folder / f"{name}.json")
+    for engine in each.engines:
+        for group in [None, *each.groups]:
+            for label, options in [("decoded", {}), ("stored", {"mask_and_scale": False, "decode_times": False})]:
+                label = " ".join(filter(None, [engine, group, label]))
+                try:
+                    with (xr.open_dataset(file, engine=engine, group=group, drop_variables=each.without, **options) as theirs,
+                          xr.open_dataset(reference, engine="kerchunk", group=group, **options) as ours):
+                        yield from (f"{label}: {text}" for text in differences_of(ours.load(), theirs.load()))
+                except Exception as error:  # whatever a reader raises is what differs
+                    yield f"{label}: cannot be read: {type(error).__name__}: {error}"
+
+
+def chunks(refs: dict, expected: dict[str, list[int] | None]) -> Iterator[str]:
+    """Whether variables are virtual in chunks of a shape, or one plain little-endian chunk in the reference."""
+    for name, shape in expected.items():
+        array = refs[f"{name}/.zarray"]
+        array = json.loads(array) if isinstance(array, str) else array
+        found = [ref for key, ref in refs.items() if key.startswith(f"{name}/") and "/.z" not in key]
+        if shape is None:
+            plain = array["filters"] is None and array["chunks"] == array["shape"] and array["dtype"][0] in "<|"
+            if not (plain and len(found) == 1 and isinstance(found[0], str)):
+                yield f"{name} is not one plain chunk"
+        elif array["chunks"] != shape:
+            yield f"{name} has chunks {array['chunks']}, not {shape}"
 
 
 def not_strict(constant: str) -> None:
@@ -470,7 +696,7 @@ def not_strict(constant: str) -> None:
 def differences_of(ours: xr.Dataset, theirs: xr.Dataset) -> Iterator[str]:
     """Names, then each variable."""
     for what, a, b in [("variables", set(ours.variables), set(theirs.variables)), ("coordinates", set(ours.coords), set(theirs.coords)),
-                       ("dimensions", dict(ours.sizes), dict(theirs.sizes)), ("attributes", plain(ours.attrs), plain(theirs.attrs))]:
+                       ("dimensions", named(ours.sizes), named(theirs.sizes)), ("attributes", plain(ours.attrs), plain(theirs.attrs))]:
         if a != b:
             yield f"{what}: {a} is not {b}"
     for name in sorted(set(ours.variables) & set(theirs.variables)):
@@ -479,7 +705,7 @@ def differences_of(ours: xr.Dataset, theirs: xr.Dataset) -> Iterator[str]:
 
 def variable(ours: xr.Variable, theirs: xr.Variable) -> Iterator[str]:
     """Dimensions, type, attributes and values."""
-    if ours.dims != theirs.dims:
+    if unnumbered(ours.dims) != unnumbered(theirs.dims):
         yield f"dimensions {ours.dims} are not {theirs.dims}"
     a, b = ours.values, theirs.values
     if kind(a) != kind(b):
@@ -491,11 +717,28 @@ def variable(ours: xr.Variable, theirs: xr.Variable) -> Iterator[str]:
             yield f"{what} {plain(x)} are not {plain(y)}"
 
 
-def kind(values: np.ndarray) -> str:
-    """The type without its byte order; text that is no array of bytes is one type, whatever numpy makes of it."""
+def unnumbered(dims: Iterable[str]) -> list[str]:
+    """Names of dimensions; h5netcdf numbers anonymous ones otherwise than netCDF-C does, which we follow."""
+    return [dim.rstrip("0123456789") if dim.startswith("phony_dim_") else dim for dim in dims]
+
+
+def named(sizes: Mapping[str, int]) -> dict[str, int]:
+    """Lengths of the dimensions that have a name."""
+    return {dim: size for dim, size in sizes.items() if not dim.startswith("phony_dim_")}
+
+
+def kind(values: np.ndarray) -> object:
+    """The type without its byte order and padding; text of any length is one type, whatever numpy makes of it."""
     if values.dtype.kind in "OTU" and all(isinstance(value, str) for value in values.ravel()):
         return "text"
-    return repr(values.dtype.newbyteorder("<"))
+    return fields(values.dtype)
+
+
+def fields(dtype: np.dtype) -> object:
+    """A type as its members, however far apart they are and in whatever order."""
+    if dtype.names:
+        return {name: fields(dtype.fields[name][0]) for name in dtype.names}
+    return repr(np.dtype(dtype.newbyteorder("<").str))
 
 
 def same(a: np.ndarray, b: np.ndarray) -> bool:
@@ -503,10 +746,10 @@ def same(a: np.ndarray, b: np.ndarray) -> bool:
     if a.shape != b.shape:
         return False
     if a.dtype.names:
-        return all(same(a[name], b[name]) for name in a.dtype.names)
+        return all(same(np.asarray(a[name]), np.asarray(b[name])) for name in a.dtype.names)
     if a.dtype.kind in "OTV":
         return all(x == y or (x != x and y != y) for x, y in zip(a.ravel().tolist(), b.ravel().tolist(), strict=True))
-    return np.array_equal(a, b, equal_nan=a.dtype.kind in "fc")
+    return np.array_equal(a, b, equal_nan=a.dtype.kind in "fcmM")
 
 
 def packing(variable: xr.Variable) -> dict:

@@ -35,16 +35,11 @@ pub(super) fn cf_fill_value(attribute: &Attribute, data_type: &DataType) -> Opti
     }
 }
 
-/// Text is masked where all of it is equal: a fixed string is filled up with zeros, as numpy compares it.
+/// The value of a character or of a string of any length; xarray masks no fixed strings of HDF5.
 fn text(value: &Bytes, data_type: &DataType) -> Option<Vec<u8>> {
     match data_type {
-        DataType::FixedString(size) => {
-            let size = usize::try_from(*size)
-                .ok()
-                .filter(|size| value.len() <= *size)?;
-            let mut element = value.to_vec();
-            element.resize(size, 0);
-            Some(element)
+        DataType::FixedString(1) if value.len() <= 1 => {
+            Some(vec![value.first().copied().unwrap_or_default()])
         }
         DataType::VlenString => str::from_utf8(value).ok().map(|_| value.to_vec()),
         _ => None,
@@ -244,8 +239,10 @@ mod tests {
     #[case::whole_float(sample::floats("_FillValue", &[-999.0]), I2_BIG, Some((-999i16).to_be_bytes().to_vec()))]
     #[case::broken_float(sample::floats("_FillValue", &[0.5]), I2_BIG, None)]
     #[case::unsigned(sample::integers("_FillValue", &[255]), DataType::UInt(1, ByteOrder::Little), Some(vec![255]))]
-    #[case::text(sample::text("_FillValue", &["ab"]), DataType::FixedString(3), Some(b"ab\0".to_vec()))]
+    #[case::character(sample::text("_FillValue", &["*"]), DataType::FixedString(1), Some(b"*".to_vec()))]
+    #[case::zero_character(sample::text("_FillValue", &[""]), DataType::FixedString(1), Some(b"\0".to_vec()))]
     #[case::text_too_long(sample::text("_FillValue", &["ab"]), DataType::FixedString(1), None)]
+    #[case::fixed_string(sample::text("_FillValue", &["ab"]), DataType::FixedString(2), None)]
     #[case::text_of_any_length(sample::text("_FillValue", &["ab"]), DataType::VlenString, Some(b"ab".to_vec()))]
     #[case::text_for_a_number(sample::text("_FillValue", &["7"]), I2_BIG, None)]
     #[case::complex(complex_fill(8, b"\x01\x02\x03\x04\x05\x06\x07\x08"), C8_BIG, Some(vec![4, 3, 2, 1, 8, 7, 6, 5]))]
