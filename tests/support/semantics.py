@@ -8,6 +8,7 @@ TOPIC is `fill_values`, `data_types`, `conventions` or `storage`. Every variable
 dimensions, type, attributes, and values to the bit. Prints one JSON line; the exit code is 0 when nothing differs.
 """
 
+import itertools
 import json
 import sys
 import warnings
@@ -29,7 +30,7 @@ class Case:
 
     # Writes it.
     make: Callable[[Path], None]
-    # The engines of xarray that are the judges.
+    # The judges: engines of xarray, or h5py.
     engines: tuple[str, ...] = ("netcdf4",)
     # The groups to compare beside the root.
     groups: tuple[str, ...] = ()
@@ -173,8 +174,8 @@ def texts(path: Path) -> None:
         holey(file, "fixed", "S3", b"abc", [b"x", b"yy"])
         holey(file, "fixed_default", "S3", None, [b"x", b"yy"])
         holey(file, "variable_default", h5py.string_dtype(), None, ["x", "yé"])
-        for name, dtype in [("fixed_marked", "S3"), ("variable_marked", h5py.string_dtype())]:
-            file.create_dataset(name, data=["x", "none", "yy"], dtype=dtype).attrs["_FillValue"] = "yy"
+        marked = file.create_dataset("variable_marked", data=["x", "none", "yy"], dtype=h5py.string_dtype())
+        marked.attrs["_FillValue"] = "yy"
 
 
 @case("fill_values")
@@ -445,6 +446,31 @@ def netcdf_types(path: Path) -> None:
         dataset.createVariable("padded", padded, ("x",))[:] = np.array([(1, 2), (3, 4), (5, 6)], np.dtype([("flag", "i1"), ("v", "f8")], align=True))
 
 
+@case("data_types", "h5py")
+def only_hdf5(path: Path) -> None:
+    """Arrays inside an element, native complex numbers, and strings that were never written beside a fill value."""
+    with h5py.File(path, "w") as file:
+        holey(file, "text", h5py.string_dtype(), "none", ["x", "yé"])
+        file.create_dataset("text_never", (3,), h5py.string_dtype(), fillvalue="none")
+        words = h5py.h5t.array_create(h5py.h5t.py_create(h5py.string_dtype(), logical=True), (2,))
+        created(file, "words", words, 2)[...] = np.array([["a", "bé"], ["", "d"]], object)
+        numbers = h5py.h5t.array_create(h5py.h5t.STD_I16BE, (2, 3))
+        created(file, "numbers", numbers, 4)[...] = np.arange(24).reshape(4, 2, 3)
+        created(file, "numbers_in_part", numbers, 6, chunk=2)[1] = np.arange(6).reshape(2, 3)
+        for order in ["LE", "BE"]:
+            for size in [32, 64]:
+                native = getattr(h5py.h5t, f"COMPLEX_IEEE_F{size}{order}")
+                created(file, f"complex_{size}_{order}", native, 2)[...] = [1 + 2j, -3j]
+
+
+def created(file: h5py.File, name: str, dtype: h5py.h5t.TypeID, length: int, chunk: int = 0) -> h5py.Dataset:
+    """A dataset of a type that h5py has no name for."""
+    create = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    if chunk:
+        create.set_chunk((chunk,))
+    return h5py.Dataset(h5py.h5d.create(file.id, name.encode(), dtype, h5py.h5s.create_simple((length,)), create))
+
+
 # --- conventions of netCDF ------------------------------------------------------------------------------
 
 
@@ -667,11 +693,27 @@ def compare(each: Case, folder: Path, name: str) -> Iterator[str]:
             for label, options in [("decoded", {}), ("stored", {"mask_and_scale": False, "decode_times": False})]:
                 label = " ".join(filter(None, [engine, group, label]))
                 try:
-                    with (xr.open_dataset(file, engine=engine, group=group, drop_variables=each.without, **options) as theirs,
+                    with (opened(file, engine, group=group, drop_variables=each.without, **options) as theirs,
                           xr.open_dataset(reference, engine="kerchunk", group=group, **options) as ours):
                         yield from (f"{label}: {text}" for text in differences_of(ours.load(), theirs.load()))
                 except Exception as error:  # whatever a reader raises is what differs
                     yield f"{label}: cannot be read: {type(error).__name__}: {error}"
+
+
+def opened(path: str, engine: str, **options) -> xr.Dataset:
+    """The file as an engine of xarray shows it, or as h5py does where no engine can."""
+    if engine != "h5py":
+        return xr.open_dataset(path, engine=engine, **options)
+    # Without the right to write HDF5 does not show the fill values of strings.
+    with h5py.File(path, "r+") as file:
+        arrays = {name: plain_text(dataset[...]) for name, dataset in file.items()}
+    dims = (f"phony_dim_{number}" for number in itertools.count())
+    return xr.Dataset({name: ([next(dims) for _ in values.shape], values) for name, values in arrays.items()})
+
+
+def plain_text(values: np.ndarray) -> np.ndarray:
+    """Strings of any length, which h5py gives as bytes, as text."""
+    return np.vectorize(bytes.decode, otypes=[object])(values) if values.dtype == object else values
 
 
 def chunks(refs: dict, expected: dict[str, list[int] | None]) -> Iterator[str]:

@@ -54,3 +54,48 @@ fn as_array(stored: Stored, extent: Extent<'_>) -> VirtualArray {
         layout: Layout::Contiguous,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use futures_util::FutureExt;
+    use rstest::rstest;
+
+    use super::*;
+    use crate::hdf5::{FillValue, Storage};
+    use crate::netcdf4::sample;
+
+    /// Six elements of four bytes, of which the second pair is stored.
+    fn holey(chunk: u64, fill: FillValue) -> Dataset {
+        Dataset {
+            storage: sample::chunked(&[chunk], &[(1, 0, chunk * 4, 0)]),
+            fill,
+            ..sample::dataset(1, &[6])
+        }
+    }
+
+    fn read(dataset: &Dataset) -> Result<Vec<u8>, String> {
+        let buffer = SourceBuffer::new(8 << 20, 8 << 20);
+        buffer.push(0, Bytes::from(vec![7; 8 << 20]));
+        let elements = raw(dataset, &[6], &buffer).now_or_never();
+        elements.expect("every byte is there")
+    }
+
+    #[rstest]
+    #[case::nothing_defined(FillValue::Undefined, 0)]
+    #[case::zeros(FillValue::Default, 0)]
+    #[case::a_value(FillValue::User(Bytes::from_static(&[5; 4])), 5)]
+    fn what_is_not_stored_has_the_fill_value(#[case] fill: FillValue, #[case] byte: u8) {
+        let expected = [vec![byte; 8], vec![7; 8], vec![byte; 8]].concat();
+        assert_eq!(read(&holey(2, fill)).unwrap(), expected);
+    }
+
+    #[rstest]
+    #[case::fill_of_another_size(holey(2, FillValue::User(Bytes::from_static(&[5; 2]))), "one element")]
+    #[case::chunks_out_of_proportion(holey(1 << 20, FillValue::Default), "far larger")]
+    #[case::elsewhere(Dataset { storage: Storage::Virtual, ..sample::dataset(1, &[6]) }, "view")]
+    fn what_cannot_be_read_is_told(#[case] dataset: Dataset, #[case] reason: &str) {
+        let refusal = read(&dataset).unwrap_err();
+        assert!(refusal.contains(reason), "{refusal}");
+    }
+}
