@@ -13,6 +13,7 @@ mod event_to_item;
 mod fill_values;
 mod function_definitions;
 mod http_api;
+mod inspect;
 mod redelivery;
 mod rejection;
 mod semantics;
