@@ -148,7 +148,8 @@ fn compound(datatype: &Datatype, members: &[Member], depth: usize) -> Result<Dat
     }
 }
 
-/// The members by offset. numpy refuses two of one name, and then no reader opens the rest of the file.
+/// The members by offset, of which none overlap. numpy refuses two of one name, and then no reader opens the rest of the
+/// file.
 pub(super) fn in_order(members: &[Member]) -> Result<Vec<&Member>, String> {
     let mut names = HashSet::new();
     if let Some(member) = members
@@ -162,6 +163,16 @@ pub(super) fn in_order(members: &[Member]) -> Result<Vec<&Member>, String> {
     }
     let mut members: Vec<&Member> = members.iter().collect();
     members.sort_by_key(|member| member.offset);
+    let mut end = 0u64;
+    for member in &members {
+        if u64::from(member.offset) < end {
+            return Err(format!(
+                "member {} of its compound lies in another",
+                member.name
+            ));
+        }
+        end = u64::from(member.offset).saturating_add(u64::from(member.datatype.size));
+    }
     Ok(members)
 }
 
@@ -291,6 +302,8 @@ mod tests {
     )]
     #[case::array_member(
         class(12, DatatypeClass::Compound(vec![member("a", 0, array(&[3], int(4)))])), "member a")]
+    #[case::overlap(
+        class(8, DatatypeClass::Compound(vec![member("a", 0, int(4)), member("b", 2, int(4))])), "member b of its compound lies")]
     #[case::same_names(pair("a", "a"), "named \"a\"")]
     #[case::spaces(
         class(4, DatatypeClass::String { padding: StringPadding::SpacePadded, utf8: false }), "spaces")]

@@ -131,7 +131,14 @@ pub(super) fn write_out_missing(array: &mut VirtualArray, dataset: &Dataset) -> 
     if missing == 0 || array.is_empty() {
         return Ok(());
     }
-    let element = source_fill(dataset, array.data_type.size())?;
+    let element = match source_fill(dataset, array.data_type.size()) {
+        Ok(element) => element,
+        // Without a fill value every reader shows zeros.
+        Err(_) if array.fill_value.is_none() && !matches!(dataset.fill, FillValue::User(_)) => {
+            return Ok(());
+        }
+        Err(why) => return Err(why),
+    };
     if array.fill_value.as_ref() == Some(&element) {
         return Ok(());
     }
@@ -144,7 +151,6 @@ pub(super) fn write_out_missing(array: &mut VirtualArray, dataset: &Dataset) -> 
             }
             Ok(())
         }
-        // Without a fill value every reader shows zeros.
         Err(_) if array.fill_value.is_none() && element.iter().all(|byte| *byte == 0) => Ok(()),
         Err(_) if dataset.fill == FillValue::Undefined => Ok(()),
         Err(why) => Err(why),
@@ -311,6 +317,21 @@ mod tests {
                 ChunkEntry::Inline(Bytes::from_static(b"here"))
             );
         }
+    }
+
+    #[rstest]
+    #[case::zeros(FillValue::Default, true)]
+    #[case::not_of_one_element(FillValue::User(Bytes::from_static(&[1, 2])), false)]
+    fn elements_too_large_to_make_up_are_fine_where_readers_show_zeros(
+        #[case] fill: FillValue,
+        #[case] fine: bool,
+    ) {
+        let mut array = array(6, None, Vec::new());
+        array.data_type = DataType::Opaque(2 << 20);
+        assert_eq!(
+            write_out_missing(&mut array, &with_fill(fill)).is_ok(),
+            fine
+        );
     }
 
     #[rstest]

@@ -364,6 +364,8 @@ mod tests {
     #[case::reference_inside(compound(9, vec![
         ("a", 0, int(1)), ("b", 1, class(8, DatatypeClass::Reference { object: true }))]))]
     #[case::three_bytes(int(3))]
+    // 65 535 members that all lie over the whole of an element would have written as many times its size.
+    #[case::overlapping(compound(8, vec![("a", 0, int(8)), ("b", 0, int(8))]))]
     #[case::more_bits_than_bytes(integer(2, Order::Little, true, (4, 16)))]
     fn what_is_exact_or_has_no_form_is_left_alone(#[case] datatype: Datatype) {
         assert_eq!(Recast::of(&datatype), None);
