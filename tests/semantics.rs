@@ -1,6 +1,6 @@
 //! What xarray shows for a reference is what it shows for the file: types, conventions, and where the values lie.
 //!
-//! The files are made and compared by `tests/support/semantics.py`; each says there what it is an example of.
+//! The files are made and compared by `tests/support/semantics`; each says there what it is an example of.
 
 use std::path::Path;
 use std::process::Command;
@@ -43,7 +43,7 @@ pub(crate) fn assert_equal_through_xarray(topic: &str) {
 
 /// Runs the script; its output, or a failure with it.
 fn semantics(command: &str, topic: &str, folder: &Path) -> String {
-    let script = repository().join("tests/support/semantics.py");
+    let script = repository().join("tests/support/semantics");
     let mut python = Command::new(python());
     let output = python.arg(script).args([command, topic]).arg(folder);
     let output = output.output().unwrap();
