@@ -9,7 +9,7 @@ use crate::hdf5::{
 };
 use crate::inspect::{self, Fill, Inspection, Probe, Storage, Values, Variable, merged};
 use crate::netcdf4::attribute::HIDDEN;
-use crate::netcdf4::data_type::element_type;
+use crate::netcdf4::data_type::{element, element_type};
 use crate::netcdf4::dimension::{Dimensions, full_shape, netcdf_name};
 use crate::zarr::{filter_name, own_codecs_of};
 
@@ -237,10 +237,12 @@ fn fill(dataset: &Dataset) -> Fill {
         }
         FillValue::User(bytes) => bytes,
     };
-    let value = element_type(&dataset.datatype).ok().and_then(|data_type| {
-        let element = bytes.get(..usize::try_from(data_type.size()).ok()?)?;
-        Some(data_type.element_to_json(element))
-    });
+    let value = element_type(element(&dataset.datatype))
+        .ok()
+        .and_then(|data_type| {
+            let one = bytes.get(..usize::try_from(data_type.size()).ok()?)?;
+            Some(data_type.element_to_json(one))
+        });
     Fill::Value(value.unwrap_or_else(|| format!("{} bytes", bytes.len()).into()))
 }
 
