@@ -11,7 +11,7 @@ use crate::netcdf4::attribute::{dropped, to_json};
 use crate::netcdf4::data_type::element_type;
 use crate::netcdf4::dimension::{Used, attribute, full_shape};
 use crate::netcdf4::fill::{cf_fill_value, write_out_missing};
-use crate::netcdf4::storage::{Extent, stored};
+use crate::netcdf4::storage::{Extent, stored_within};
 use crate::netcdf4::text;
 use crate::rules::{Finding, Grade};
 use crate::zarr::DataType;
@@ -96,7 +96,7 @@ impl Variable<'_> {
                     shape: &shape,
                     element_size: data_type.size(),
                 };
-                stored(dataset, extent, scene.buffer).await?
+                stored_within(dataset, extent, scene.buffer, scene.options.inline_max_bytes).await?
             }
         };
         self.tell_what_is_outside(findings);
