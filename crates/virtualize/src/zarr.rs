@@ -9,6 +9,7 @@ mod data_type;
 mod decode;
 mod encode;
 mod filter;
+mod plugin;
 
 pub use codec::{Codec, SzipParameters};
 pub(crate) use data_type::float_to_json;
@@ -18,6 +19,8 @@ pub(crate) use decode::{Stage, decode_stages};
 pub use decode::{CodecError, decode_chunk};
 pub use encode::encode_chunk;
 pub(crate) use filter::{codecs_of, is_masked, plugin_reads, stages_of};
+
+pub(crate) use plugin::plugin_findings;
 
 use serde_json::{Value, json};
 

@@ -215,7 +215,14 @@ async fn chunked(
         ..pipeline
     };
     let mask = pipeline.usual_mask(chunks);
-    let expressed = pipeline.expressed(mask, chunks, buffer).await;
+    let expressed = match pipeline.codecs(mask) {
+        Ok(codecs) => {
+            let (usual, odd) = pipeline.usual_and_odd(mask, &codecs, chunks);
+            plain_chunks_have_their_size(&usual, &codecs, chunk_bytes)?;
+            pipeline.expressed(codecs, &usual, &odd, buffer).await
+        }
+        Err(why) => Err(why),
+    };
     let (codecs, chunks) = match expressed {
         Ok(expressed) => expressed,
         Err(why) => pipeline.decoded(why, chunks, buffer).await?,
@@ -247,7 +254,7 @@ fn plain_chunks_have_their_size(
     let mut expected = chunk_bytes;
     for codec in codecs {
         match codec {
-            Codec::Shuffle { .. } | Codec::Bitshuffle { .. } => {}
+            Codec::Shuffle { .. } => {}
             Codec::Fletcher32 => expected = expected.saturating_add(4),
             _ => return Ok(()),
         }
@@ -278,19 +285,27 @@ impl Pipeline<'_> {
         stages_of(&self.dataset.filters, mask, self.dataset.datatype.size)
     }
 
-    /// The chunks where they are, and those that readers would not decode so encoded anew.
-    async fn expressed(
+    /// The chunks that readers decode where they are, and those that they do not.
+    fn usual_and_odd<'c>(
         &self,
         mask: u32,
-        chunks: &[Chunk],
+        codecs: &[Codec],
+        chunks: &'c [Chunk],
+    ) -> (Vec<&'c Chunk>, Vec<&'c Chunk>) {
+        chunks.iter().partition(|chunk| {
+            self.effective(chunk.filter_mask) == mask
+                && plugin_reads(codecs, self.chunk_bytes, chunk.range.len)
+        })
+    }
+
+    /// The usual chunks where they are, and the odd ones encoded anew.
+    async fn expressed(
+        &self,
+        codecs: Vec<Codec>,
+        usual: &[&Chunk],
+        odd: &[&Chunk],
         buffer: &SourceBuffer,
     ) -> Result<(Vec<Codec>, ChunkManifest), String> {
-        let codecs = self.codecs(mask)?;
-        let (usual, odd): (Vec<&Chunk>, Vec<&Chunk>) = chunks.iter().partition(|chunk| {
-            self.effective(chunk.filter_mask) == mask
-                && plugin_reads(&codecs, self.chunk_bytes, chunk.range.len)
-        });
-        plain_chunks_have_their_size(&usual, &codecs, self.chunk_bytes)?;
         let rows = usual.iter().map(|chunk| (chunk.number, chunk.range));
         let (mut manifest, _) = ChunkManifest::from_rows(SourceId(0), rows.collect());
         if self.decoded_bytes(odd.len()) > MAX_REEXPRESSED {
@@ -299,7 +314,7 @@ impl Pipeline<'_> {
                 odd.len()
             ));
         }
-        for (number, bytes) in self.reexpress(&odd, &codecs, buffer).await? {
+        for (number, bytes) in self.reexpress(odd, &codecs, buffer).await? {
             manifest.insert_inline(number, bytes);
         }
         Ok((codecs, manifest))

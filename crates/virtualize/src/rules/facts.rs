@@ -68,7 +68,7 @@ impl VariableFacts {
 const fn is_compressor(codec: &Codec) -> bool {
     !matches!(
         codec,
-        Codec::Shuffle { .. } | Codec::Bitshuffle { .. } | Codec::Fletcher32 | Codec::VlenUtf8
+        Codec::Shuffle { .. } | Codec::Fletcher32 | Codec::VlenUtf8
     )
 }
 

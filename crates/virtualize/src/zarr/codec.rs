@@ -44,13 +44,6 @@ pub enum Codec {
     Lz4H5,
     /// The entropy coding of CCSDS 121.0 with HDF5's header of one size.
     Szip(SzipParameters),
-    /// Bits of equal significance together, not compressed.
-    Bitshuffle {
-        /// Size of an element in bytes.
-        element_size: u32,
-        /// Elements in a block; 0 leaves it to the codec.
-        block_size: u32,
-    },
     /// A frame of Blosc 2 with its n-dimensional layer.
     Blosc2Nd,
     /// Variable-length UTF-8 strings of an object array.
@@ -78,7 +71,7 @@ impl Codec {
     pub const fn needs_plugin(&self) -> bool {
         matches!(
             self,
-            Self::Lzf | Self::Lz4H5 | Self::Szip(_) | Self::Bitshuffle { .. } | Self::Blosc2Nd
+            Self::Lzf | Self::Lz4H5 | Self::Szip(_) | Self::Blosc2Nd
         )
     }
 
@@ -107,12 +100,6 @@ impl Codec {
                 "pixels_per_scanline": szip.pixels_per_scanline,
                 "header": true,
             }),
-            Self::Bitshuffle {
-                element_size,
-                block_size,
-            } => {
-                json!({"id": "imagecodecs_bitshuffle", "itemsize": element_size, "blocksize": block_size})
-            }
             Self::Blosc2Nd => json!({"id": "imagecodecs_b2nd"}),
             Self::VlenUtf8 => json!({"id": "vlen-utf8"}),
         }
@@ -156,10 +143,6 @@ impl Codec {
                 bits_per_pixel: number("bits_per_pixel")?,
                 pixels_per_scanline: number("pixels_per_scanline")?,
             })),
-            "imagecodecs_bitshuffle" => Some(Self::Bitshuffle {
-                element_size: number("itemsize")?,
-                block_size: number("blocksize").unwrap_or(0),
-            }),
             "imagecodecs_b2nd" => Some(Self::Blosc2Nd),
             "vlen-utf8" => Some(Self::VlenUtf8),
             _ => None,
@@ -169,7 +152,7 @@ impl Codec {
     /// Whether what one encodes the other decodes: parameters that only matter when encoding are left aside.
     pub fn decodes_like(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Shuffle { .. } | Self::Szip(_) | Self::Bitshuffle { .. }, _) => self == other,
+            (Self::Shuffle { .. } | Self::Szip(_), _) => self == other,
             _ => std::mem::discriminant(self) == std::mem::discriminant(other),
         }
     }
@@ -186,7 +169,6 @@ impl Codec {
             Self::Lzf => "lzf",
             Self::Lz4H5 => "lz4",
             Self::Szip(_) => "szip",
-            Self::Bitshuffle { .. } => "bitshuffle",
             Self::Blosc2Nd => "blosc2",
             Self::VlenUtf8 => "vlen-utf8",
         }
@@ -213,7 +195,6 @@ mod tests {
         bits_per_pixel: 32,
         pixels_per_scanline: 10,
     }))]
-    #[case(Codec::Bitshuffle { element_size: 4, block_size: 64 })]
     #[case(Codec::Blosc2Nd)]
     fn configurations_are_read_back(#[case] codec: Codec) {
         assert_eq!(Codec::from_json(&codec.to_json()), Some(codec));

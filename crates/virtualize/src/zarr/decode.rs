@@ -19,7 +19,6 @@ use super::checksum::fletcher32;
 pub(crate) use bitshuffle::{Bitshuffled, Inner};
 pub(crate) use nbit::Packed;
 pub(crate) use scale_offset::Scaled;
-pub(super) use bitshuffle::encode as bitshuffled;
 pub(super) use lz4::encode as lz4_stored;
 pub(super) use lzf::encode as lzf_stored;
 
@@ -155,17 +154,6 @@ fn decode(codec: &Codec, bytes: &[u8], limit: u64) -> Result<Vec<u8>, CodecError
         Codec::Lzf => own(codec, lzf::decode(bytes, most)),
         Codec::Lz4H5 => own(codec, lz4::decode(bytes, most)),
         Codec::Szip(how) => own(codec, szip::decode(bytes, *how, most)),
-        Codec::Bitshuffle {
-            element_size,
-            block_size,
-        } => {
-            let how = Bitshuffled {
-                element_size: *element_size,
-                block_size: *block_size,
-                inner: Inner::Plain,
-            };
-            own(codec, bitshuffle::decode(bytes, how, most))
-        }
         Codec::Blosc { .. } | Codec::Blosc2Nd => Err(CodecError::NoDecoder(codec.name())),
     }
 }

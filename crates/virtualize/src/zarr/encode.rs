@@ -4,7 +4,7 @@
 use std::io::Write;
 
 use super::checksum::fletcher32;
-use super::decode::{bitshuffled, damaged, length, lz4_stored, lzf_stored, transpose};
+use super::decode::{damaged, length, lz4_stored, lzf_stored, transpose};
 use super::{Codec, CodecError};
 
 /// Encodes the bytes of a chunk through `codecs`; for constant chunks that stand in for unallocated ones.
@@ -45,10 +45,6 @@ fn encode(codec: &Codec, bytes: &[u8]) -> Result<Vec<u8>, CodecError> {
         Codec::Blosc { .. } => blosc_frame(bytes),
         Codec::Lzf => Ok(lzf_stored(bytes)),
         Codec::Lz4H5 => lz4_stored(bytes).ok_or(CodecError::NoEncoder(codec.name())),
-        Codec::Bitshuffle {
-            element_size,
-            block_size,
-        } => bitshuffled(bytes, *element_size, *block_size).map_err(|why| damaged(codec, why)),
         Codec::Szip(_) | Codec::Blosc2Nd => Err(CodecError::NoEncoder(codec.name())),
     }
 }

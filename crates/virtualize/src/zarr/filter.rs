@@ -1,8 +1,9 @@
 //! HDF5's filters as codecs of Zarr v2, and as stages that are undone here.
 //!
 //! A filter is a codec where an unmodified reader decodes its bytes exactly with a codec that numcodecs or its plug-in
-//! `imagecodecs-numcodecs` registers. The framing of compressed bitshuffle is nobody's, nbit and scaleoffset have no
-//! codec, and Blosc 2 has one only with its n-dimensional layer; these are undone here, where the data is small.
+//! `imagecodecs-numcodecs` registers. For nbit, scaleoffset and compressed bitshuffle there is none; that for bitshuffle
+//! alone takes the size of elements from zarr's buffer of bytes instead of its configuration; and Blosc 2 has one only
+//! with its n-dimensional layer. These are undone here, where the data is small.
 
 use super::decode::{Bitshuffled, Inner, Packed, Scaled, Stage};
 use super::{Codec, SzipParameters};
@@ -70,7 +71,7 @@ pub(crate) fn plugin_reads(codecs: &[Codec], chunk_bytes: u64, stored: u64) -> b
 fn plain_ends(codecs: &[Codec], at: usize) -> Option<(u64, u64)> {
     let added = |codecs: &[Codec]| {
         codecs.iter().try_fold(0, |bytes, codec| match codec {
-            Codec::Shuffle { .. } | Codec::Bitshuffle { .. } => Some(bytes),
+            Codec::Shuffle { .. } => Some(bytes),
             Codec::Fletcher32 => Some(bytes + 4),
             _ => None,
         })
@@ -95,22 +96,17 @@ pub(crate) fn is_masked(mask: u32, position: usize) -> bool {
 /// How many bytes there are behind a codec, where that does not depend on the data.
 fn length_after(codec: &Codec, length: Option<u64>) -> Result<Option<u64>, String> {
     match codec {
-        Codec::Shuffle { element_size } | Codec::Bitshuffle { element_size, .. } => {
-            whole_elements(codec, length, *element_size).map(Some)
-        }
+        Codec::Shuffle { element_size } => whole_elements(length, *element_size).map(Some),
         Codec::Fletcher32 => Ok(length.and_then(|length| length.checked_add(4))),
         _ => Ok(None),
     }
 }
 
 /// Readers refuse to shuffle a rest that is no whole element; HDF5 copies it.
-fn whole_elements(codec: &Codec, length: Option<u64>, element_size: u32) -> Result<u64, String> {
+fn whole_elements(length: Option<u64>, element_size: u32) -> Result<u64, String> {
     let whole = length.filter(|length| length.checked_rem(u64::from(element_size)) == Some(0));
     whole.ok_or_else(|| {
-        format!(
-            "its {} filter works on bytes that are no whole elements of {element_size}",
-            codec.name()
-        )
+        format!("its shuffle filter works on bytes that are no whole elements of {element_size}")
     })
 }
 
@@ -187,17 +183,12 @@ fn bitshuffle(filter: &Filter) -> Result<Stage, String> {
         .ok_or_else(|| String::from("its bitshuffle filter does not state the size of elements"))?;
     let block_size = value(3).unwrap_or(0);
     let inner = match value(4).unwrap_or(0) {
-        0 if block_size % 8 == 0 => {
-            return Ok(Stage::Codec(Codec::Bitshuffle {
-                element_size,
-                block_size,
-            }));
-        }
+        0 => Inner::Plain,
         2 => Inner::Lz4,
         3 => Inner::Zstd,
         other => {
             return Err(format!(
-                "its bitshuffle filter names compression {other} of blocks of {block_size}"
+                "its bitshuffle filter names an unknown compression {other}"
             ));
         }
     };
@@ -271,8 +262,6 @@ mod tests {
     #[case::lz4(vec![filter(32004, &[0])], 0, vec![Codec::Lz4H5])]
     #[case::szip(vec![filter(4, &[169, 8, 32, 10])], 0, vec![Codec::Szip(SzipParameters {
         options_mask: 169, pixels_per_block: 8, bits_per_pixel: 32, pixels_per_scanline: 10 })])]
-    #[case::bitshuffle(vec![filter(32008, &[0, 4, 8, 16, 0])], 0,
-        vec![Codec::Bitshuffle { element_size: 8, block_size: 16 }])]
     #[case::blosc2(vec![filter(32026, &[1, 0, 8, 80, 5, 1, 0, 2, 2, 5])], 0, vec![Codec::Blosc2Nd])]
     #[case::nbit_without_effect(vec![filter(5, &[8, 1, 10, 1, 8, 0, 64, 0])], 0, vec![])]
     fn pipelines_become_codecs(
@@ -286,6 +275,7 @@ mod tests {
     #[rstest]
     #[case::lzo(vec![filter(305, &[])], "lzo (305)")]
     #[case::nbit(vec![filter(5, &[8, 0, 10, 1, 8, 0, 31, 0])], "nbit (5)")]
+    #[case::bitshuffle(vec![filter(32008, &[0, 4, 8, 0, 0])], "bitshuffle (32008)")]
     #[case::bitshuffle_lz4(vec![filter(32008, &[0, 4, 8, 0, 2])], "bitshuffle (32008)")]
     #[case::lzf_then_deflate(vec![filter(32000, &[]), filter(1, &[1])], "lzf")]
     #[case::deflate_then_lzf(vec![filter(1, &[1]), filter(32000, &[])], "lzf")]

@@ -53,10 +53,10 @@ mod tests {
 
     #[test]
     fn bits_are_read_across_bytes() {
-        let mut bits = BitReader::new(&[0b1010_0000, 0, 0b0001_1111, 0xff]);
+        let mut bits = BitReader::new(&[0b1010_0000, 0, 0b0001_1111, 0x80]);
         assert_eq!((bits.take(3), bits.zeros()), (Some(0b101), Some(16)));
         assert_eq!((bits.take(0), bits.take(5)), (Some(0), Some(0b11111)));
-        assert_eq!((bits.take(7), bits.take(1)), (None, None));
+        assert_eq!((bits.take(8), bits.take(1)), (None, None));
     }
 
     #[test]

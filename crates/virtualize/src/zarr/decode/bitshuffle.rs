@@ -33,7 +33,7 @@ pub(super) fn decode(bytes: &[u8], how: Bitshuffled, limit: usize) -> Result<Vec
     let element = element_size(how.element_size)?;
     let block = usize::try_from(how.block_size).unwrap_or(usize::MAX);
     if how.inner == Inner::Plain {
-        return transposed(bytes, element, block, restore);
+        return transposed(bytes, element, block);
     }
     let (total, rest) = big_endian::<8>(bytes)?;
     let (block_bytes, mut rest) = big_endian::<4>(rest)?;
@@ -54,14 +54,7 @@ pub(super) fn decode(bytes: &[u8], how: Bitshuffled, limit: usize) -> Result<Vec
     }
     let behind = rest.get(..left.len()).ok_or("its last elements are cut off")?;
     left.copy_from_slice(behind);
-    transposed(&shuffled, element, block, restore)
-}
-
-/// Bitshuffles without compression.
-pub(in crate::zarr) fn encode(bytes: &[u8], element_size: u32, block_size: u32) -> Result<Vec<u8>, String> {
-    let element = self::element_size(element_size)?;
-    let block = usize::try_from(block_size).unwrap_or(usize::MAX);
-    transposed(bytes, element, block, shuffle)
+    transposed(&shuffled, element, block)
 }
 
 fn element_size(claim: u32) -> Result<usize, String> {
@@ -111,14 +104,13 @@ fn transposed(
     bytes: &[u8],
     element: usize,
     block: usize,
-    move_bits: impl Fn(&[u8], &mut [u8], usize),
 ) -> Result<Vec<u8>, String> {
     let mut out = bytes.to_vec();
     let mut source = bytes;
     for target in cut(&mut out, element, block)?.0 {
         let (own, rest) = source.split_at_checked(target.len()).unwrap_or_default();
         target.fill(0);
-        move_bits(own, target, element);
+        restore(own, target, element);
         source = rest;
     }
     Ok(out)
@@ -139,44 +131,39 @@ fn restore(rows: &[u8], elements: &mut [u8], element: usize) {
     }
 }
 
-fn shuffle(elements: &[u8], rows: &mut [u8], element: usize) {
-    let count = elements.len().checked_div(element).unwrap_or(0);
-    for (row, bits) in rows.chunks_exact_mut((count / 8).max(1)).enumerate() {
-        for (at, byte) in bits.iter_mut().enumerate() {
-            for bit in 0..8 {
-                let place = (at * 8 + bit) * element + row / 8;
-                let source = elements.get(place).copied().unwrap_or(0);
-                *byte |= ((source >> (row % 8)) & 1) << bit;
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
 
     use super::*;
 
-    /// 11 numbers 1, 258, 515, … of two bytes each.
-    fn plain() -> Vec<u8> {
-        (0..11u16).flat_map(|i| (i * 257 + 1).to_le_bytes()).collect()
+    const HOW: Bitshuffled = Bitshuffled {
+        element_size: 2,
+        block_size: 8,
+        inner: Inner::Plain,
+    };
+
+    /// `bitshuffle_encode(itemsize=2, blocksize=8)` of imagecodecs 2026.10.10 for 11 numbers 1, 258, 515, …
+    #[test]
+    fn bits_come_from_where_the_library_puts_them() {
+        let encoded = [
+            0x55, 0x66, 0x78, 0x80, 0, 0, 0, 0, 0xaa, 0xcc, 0xf0, 0, 0, 0, 0, 0, 9, 8, 10, 9, 11, 10,
+        ];
+        let plain: Vec<u8> = (0..11u16).flat_map(|i| (i * 257 + 1).to_le_bytes()).collect();
+        assert_eq!(decode(&encoded, HOW, 22).unwrap(), plain);
     }
 
-    /// `bitshuffle_encode(itemsize=2, blocksize=8)` of imagecodecs 2026.10.10.
-    const SHUFFLED: &str = "5566788000000000aaccf0000000000009080a090b0a";
-
-    #[test]
-    fn bits_go_where_the_library_puts_them() {
-        let encoded = encode(&plain(), 2, 8).unwrap();
-        let hex: String = encoded.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, SHUFFLED);
-        let how = Bitshuffled {
-            element_size: 2,
-            block_size: 8,
-            inner: Inner::Plain,
-        };
-        assert_eq!(decode(&encoded, how, 22).unwrap(), plain());
+    /// The head says how many bytes there are: here more than a chunk has, none behind it, and a block of nine elements.
+    #[rstest]
+    #[case::more_than_a_chunk(&[0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 16])]
+    #[case::no_block(&[0, 0, 0, 0, 0, 0, 0, 32, 0, 0, 0, 16])]
+    #[case::block_of_nine(&[0, 0, 0, 0, 0, 0, 0, 32, 0, 0, 0, 18, 0, 0, 0, 0])]
+    #[case::half_an_element(&[0, 0, 0, 0, 0, 0, 0, 31, 0, 0, 0, 16, 0, 0, 0, 0])]
+    #[case::no_head(&[0, 0])]
+    fn what_a_chunk_states_is_a_claim(#[case] bytes: &[u8]) {
+        for inner in [Inner::Lz4, Inner::Zstd] {
+            decode(bytes, Bitshuffled { inner, ..HOW }, 32).unwrap_err();
+        }
     }
 
     #[rstest]
@@ -184,6 +171,11 @@ mod tests {
     #[case::half_an_element(3, 8, 32)]
     #[case::no_element(0, 8, 32)]
     fn what_does_not_fit_is_refused(#[case] element: u32, #[case] block: u32, #[case] len: usize) {
-        encode(&vec![0; len], element, block).unwrap_err();
+        let how = Bitshuffled {
+            element_size: element,
+            block_size: block,
+            inner: Inner::Plain,
+        };
+        decode(&vec![0; len], how, len).unwrap_err();
     }
 }

@@ -75,7 +75,9 @@ pub(super) fn decode(bytes: &[u8], scaled: Scaled, limit: usize) -> Result<Vec<u
     if scaled.is_plain() {
         return Ok(bytes.to_vec());
     }
-    let (bits, least) = head(bytes).ok_or("the head of the chunk is cut off")?;
+    let head = bytes.split_at_checked(BITS_AT);
+    let (head, packed) = head.ok_or("the head of the chunk is cut off")?;
+    let (bits, least) = self::head(head).ok_or("the least value has no bytes")?;
     let (size, count) = (usize::from(scaled.size), usize::try_from(scaled.count));
     let count = count.ok().filter(|count| *count <= limit / size);
     let count = count.ok_or_else(|| format!("it states {} elements", scaled.count))?;
@@ -83,7 +85,7 @@ pub(super) fn decode(bytes: &[u8], scaled: Scaled, limit: usize) -> Result<Vec<u
         return Err(format!("{bits} bits for {size} bytes"));
     }
     let restore = scaled.restore(bits, least);
-    let mut reader = BitReader::new(bytes.get(BITS_AT..).unwrap_or_default());
+    let mut reader = BitReader::new(packed);
     let mut out = Vec::with_capacity(count.saturating_mul(size));
     for _ in 0..count {
         // With all bits an element was copied as it stood in memory, which is little-endian.
