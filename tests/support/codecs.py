@@ -1,6 +1,6 @@
 """HDF5 files with one filter each, and what their references must read as.
 
-    codecs.py write FOLDER                     one file per kind of filter into FOLDER
+    codecs.py write FOLDER [NAME…]             FOLDER/NAME.h5 with one kind of filter; all kinds without a name
     codecs.py compare FILE REFERENCE           every dataset of FILE through zarr-python and the reference
 """
 
@@ -40,12 +40,10 @@ def fill(file, types=TYPES, shuffle=False, **filters):
     file.create_dataset("line", data=line, chunks=(100,), shuffle=shuffle, **filters)
 
 
-def low_level(file, name, dtype, values, set_filter, fill_value=None, chunks=CHUNKS):
+def low_level(file, name, dtype, values, set_filter):
     """A dataset whose filter h5py has no keyword for."""
     plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    plist.set_chunk(chunks)
-    if fill_value is not None:
-        plist.set_fill_value(np.array(fill_value, values.dtype))
+    plist.set_chunk(CHUNKS)
     set_filter(plist)
     space = h5py.h5s.create_simple(values.shape)
     dataset = h5py.h5d.create(file.id, name.encode(), dtype, space, plist)
@@ -53,16 +51,10 @@ def low_level(file, name, dtype, values, set_filter, fill_value=None, chunks=CHU
 
 
 def nbit(file):
-    """Numbers of fewer bits than their bytes, of which nothing but those is stored."""
-    for base, order in ((h5py.h5t.STD_I32LE, "le"), (h5py.h5t.STD_U16BE, "be")):
-        full = base.get_size() * 8
-        for precision, offset in ((full, 0),):
-            kind = base.copy()
-            kind.set_precision(precision)
-            kind.set_offset(offset)
-            values = np.arange(SHAPE[0] * SHAPE[1]).reshape(SHAPE).astype(kind.dtype)
-            name = f"{order}_{precision}_{offset}"
-            low_level(file, name, kind, values, lambda plist: plist.set_filter(h5py.h5z.FILTER_NBIT, 0))
+    """Numbers that use all their bits, which this filter leaves as they are."""
+    for kind in (h5py.h5t.STD_I32LE, h5py.h5t.STD_U16BE):
+        values = np.arange(SHAPE[0] * SHAPE[1]).reshape(SHAPE).astype(kind.dtype)
+        low_level(file, kind.dtype.name, kind, values, lambda plist: plist.set_filter(h5py.h5z.FILTER_NBIT, 0))
 
 
 def scale_offset(file):
@@ -71,9 +63,12 @@ def scale_offset(file):
         for name, values in patterns(dtype):
             path = f"{dtype.replace('<', 'le_').replace('>', 'be_')}_{name}"
             if is_float:
-                kind = np.dtype(dtype)
                 # Tens are what is kept; h5py has no keyword for that.
-                low_level(file, f"{path}_tens", h5py.h5t.py_create(kind), values, lambda plist: plist.set_filter(h5py.h5z.FILTER_SCALEOFFSET, 0, (0, 2**32 - 1)))
+                tens = (0, 2**32 - 1)
+                low_level(
+                    file, f"{path}_tens", h5py.h5t.py_create(np.dtype(dtype)), values,
+                    lambda plist: plist.set_filter(h5py.h5z.FILTER_SCALEOFFSET, 0, tens),
+                )
             for factor in (0, 1, 2, 3, 5) if is_float else (0, 6):
                 if factor and not is_float and name == "noise":
                     continue
@@ -103,6 +98,12 @@ def odd_chunks(file):
         sparse[:10] = values[:10]
 
 
+def large(file):
+    values = np.arange(300_000, dtype="<i4").reshape(500, 600)
+    file.create_dataset("bitshuffle", data=values, chunks=(50, 600), **hdf5plugin.Bitshuffle())
+    file.create_dataset("scaled", data=values, chunks=(50, 600), scaleoffset=0)
+
+
 FILES = {
     "lzf": lambda f: fill(f, compression="lzf"),
     "lzf_shuffle_fletcher32": lambda f: fill(f, compression="lzf", shuffle=True, fletcher32=True),
@@ -123,11 +124,13 @@ FILES = {
     "nbit": nbit,
     "scale_offset": scale_offset,
     "odd_chunks": odd_chunks,
+    "large": large,
 }
 
 
-def write(folder):
-    for name, make in FILES.items():
+def write(folder, *names):
+    for name in names or FILES:
+        make = FILES[name]
         with h5py.File(Path(folder) / f"{name}.h5", "w") as file:
             make(file)
 

@@ -356,10 +356,13 @@ impl Pipeline<'_> {
         let stages = masks.into_iter().map(|mask| self.stages(mask));
         let stages: Vec<Stage> = stages.collect::<Result<Vec<_>, _>>().ok()?.concat();
         let known = stages.iter().all(|stage| matches!(stage, Stage::Codec(_)));
-        stages.iter().all(Stage::is_decodable).then_some(match known {
-            true => MAX_REEXPRESSED.max(self.inline_max_bytes),
-            false => self.inline_max_bytes,
-        })
+        stages
+            .iter()
+            .all(Stage::is_decodable)
+            .then_some(match known {
+                true => MAX_REEXPRESSED.max(self.inline_max_bytes),
+                false => self.inline_max_bytes,
+            })
     }
 
     fn decoded_bytes(&self, chunks: usize) -> u64 {

@@ -96,7 +96,13 @@ impl Variable<'_> {
                     shape: &shape,
                     element_size: data_type.size(),
                 };
-                stored_within(dataset, extent, scene.buffer, scene.options.inline_max_bytes).await?
+                stored_within(
+                    dataset,
+                    extent,
+                    scene.buffer,
+                    scene.options.inline_max_bytes,
+                )
+                .await?
             }
         };
         self.tell_what_is_outside(findings);

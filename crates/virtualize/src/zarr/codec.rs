@@ -135,7 +135,9 @@ impl Codec {
                 shuffle: number("shuffle").unwrap_or(1),
             }),
             "fletcher32" => Some(Self::Fletcher32),
-            "imagecodecs_lzf" => (config.get("header") == Some(&Value::Bool(false))).then_some(Self::Lzf),
+            "imagecodecs_lzf" => {
+                (config.get("header") == Some(&Value::Bool(false))).then_some(Self::Lzf)
+            }
             "imagecodecs_lz4h5" => Some(Self::Lz4H5),
             "imagecodecs_szip" => Some(Self::Szip(SzipParameters {
                 options_mask: number("options_mask")?,

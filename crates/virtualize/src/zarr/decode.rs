@@ -17,10 +17,11 @@ use super::Codec;
 use super::checksum::fletcher32;
 
 pub(crate) use bitshuffle::{Bitshuffled, Inner};
-pub(crate) use nbit::Packed;
-pub(crate) use scale_offset::Scaled;
 pub(super) use lz4::encode as lz4_stored;
 pub(super) use lzf::encode as lzf_stored;
+pub(crate) use nbit::Packed;
+pub(crate) use scale_offset::Scaled;
+pub(super) use szip::encode as szip_stored;
 
 /// Why a chunk cannot be decoded or encoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -165,7 +166,9 @@ fn own(codec: &Codec, decoded: Result<Vec<u8>, String>) -> Result<Vec<u8>, Codec
 /// A big-endian number of `N` bytes at the start, and what follows.
 fn big_endian<const N: usize>(bytes: &[u8]) -> Result<(usize, &[u8]), String> {
     let (head, rest) = bytes.split_first_chunk::<N>().ok_or("a size is cut off")?;
-    let claim = head.iter().fold(0u64, |value, byte| (value << 8) | u64::from(*byte));
+    let claim = head
+        .iter()
+        .fold(0u64, |value, byte| (value << 8) | u64::from(*byte));
     Ok((usize::try_from(claim).unwrap_or(usize::MAX), rest))
 }
 

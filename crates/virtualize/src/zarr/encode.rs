@@ -4,7 +4,7 @@
 use std::io::Write;
 
 use super::checksum::fletcher32;
-use super::decode::{damaged, length, lz4_stored, lzf_stored, transpose};
+use super::decode::{damaged, length, lz4_stored, lzf_stored, szip_stored, transpose};
 use super::{Codec, CodecError};
 
 /// Encodes the bytes of a chunk through `codecs`; for constant chunks that stand in for unallocated ones.
@@ -45,7 +45,8 @@ fn encode(codec: &Codec, bytes: &[u8]) -> Result<Vec<u8>, CodecError> {
         Codec::Blosc { .. } => blosc_frame(bytes),
         Codec::Lzf => Ok(lzf_stored(bytes)),
         Codec::Lz4H5 => lz4_stored(bytes).ok_or(CodecError::NoEncoder(codec.name())),
-        Codec::Szip(_) | Codec::Blosc2Nd => Err(CodecError::NoEncoder(codec.name())),
+        Codec::Szip(how) => szip_stored(bytes, *how).ok_or(CodecError::NoEncoder(codec.name())),
+        Codec::Blosc2Nd => Err(CodecError::NoEncoder(codec.name())),
     }
 }
 
@@ -70,7 +71,7 @@ fn write(codec: &Codec, encoder: &mut impl Write, bytes: &[u8]) -> Result<(), Co
 
 /// Puts the first bytes of all elements first, then the second ones, and so on; a rest that is no whole element stays
 /// behind as it is.
-fn shuffle(bytes: &[u8], element_size: u32) -> Vec<u8> {
+pub(super) fn shuffle(bytes: &[u8], element_size: u32) -> Vec<u8> {
     transpose(bytes, element_size, |element, byte, count, size| {
         (element * size + byte, byte * count + element)
     })

@@ -7,7 +7,9 @@ use crate::rules::{Finding, Grade};
 /// A warning for each array that has chunks in a codec of the plug-in.
 pub(crate) fn plugin_findings(root: &VirtualGroup) -> Vec<Finding> {
     let arrays = root.walk();
-    let findings = arrays.iter().filter_map(|(path, array)| finding(path, array));
+    let findings = arrays
+        .iter()
+        .filter_map(|(path, array)| finding(path, array));
     findings.collect()
 }
 

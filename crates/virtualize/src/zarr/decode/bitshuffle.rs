@@ -52,7 +52,9 @@ pub(super) fn decode(bytes: &[u8], how: Bitshuffled, limit: usize) -> Result<Vec
         }
         rest = tail;
     }
-    let behind = rest.get(..left.len()).ok_or("its last elements are cut off")?;
+    let behind = rest
+        .get(..left.len())
+        .ok_or("its last elements are cut off")?;
     left.copy_from_slice(behind);
     transposed(&shuffled, element, block)
 }
@@ -100,11 +102,7 @@ fn cut(
 }
 
 /// Transposes the bits of each block.
-fn transposed(
-    bytes: &[u8],
-    element: usize,
-    block: usize,
-) -> Result<Vec<u8>, String> {
+fn transposed(bytes: &[u8], element: usize, block: usize) -> Result<Vec<u8>, String> {
     let mut out = bytes.to_vec();
     let mut source = bytes;
     for target in cut(&mut out, element, block)?.0 {
@@ -147,9 +145,12 @@ mod tests {
     #[test]
     fn bits_come_from_where_the_library_puts_them() {
         let encoded = [
-            0x55, 0x66, 0x78, 0x80, 0, 0, 0, 0, 0xaa, 0xcc, 0xf0, 0, 0, 0, 0, 0, 9, 8, 10, 9, 11, 10,
+            0x55, 0x66, 0x78, 0x80, 0, 0, 0, 0, 0xaa, 0xcc, 0xf0, 0, 0, 0, 0, 0, 9, 8, 10, 9, 11,
+            10,
         ];
-        let plain: Vec<u8> = (0..11u16).flat_map(|i| (i * 257 + 1).to_le_bytes()).collect();
+        let plain: Vec<u8> = (0..11u16)
+            .flat_map(|i| (i * 257 + 1).to_le_bytes())
+            .collect();
         assert_eq!(decode(&encoded, HOW, 22).unwrap(), plain);
     }
 

@@ -52,3 +52,43 @@ pub(in crate::zarr) fn encode(bytes: &[u8]) -> Option<Vec<u8>> {
     }
     Some(out)
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    /// Encoded by imagecodecs 2026.10.10 with `lz4h5_encode(blocksize=30)`: a block that compresses, and one that does
+    /// not and is shorter.
+    #[test]
+    fn blocks_are_decoded_one_by_one() {
+        let mut bytes = vec![0, 0, 0, 0, 0, 0, 0, 50, 0, 0, 0, 30];
+        bytes.extend([
+            0, 0, 0, 13, 0x3f, b'a', b'b', b'c', 3, 0, 3, 0x50, b'b', b'c', b'a', b'b', b'c',
+        ]);
+        bytes.extend([0, 0, 0, 20]);
+        bytes.extend(0..20);
+        let plain = [&b"abc".repeat(10)[..], &(0..20).collect::<Vec<u8>>()].concat();
+        assert_eq!(decode(&bytes, 50).unwrap(), plain);
+        decode(&bytes, 49).unwrap_err();
+    }
+
+    #[test]
+    fn a_block_fills_its_place() {
+        let bytes = [
+            0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 8, 0, 0, 0, 4, 0x30, 7, 8, 9,
+        ];
+        assert!(decode(&bytes, 8).unwrap_err().contains("gives 3"));
+    }
+
+    #[rstest]
+    #[case::more_than_a_chunk(&[0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 8])]
+    #[case::blocks_of_nothing(&[0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0])]
+    #[case::block_cut_off(&[0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 8, 0, 0, 0, 8, 1, 2])]
+    #[case::block_without_size(&[0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 8, 0, 0])]
+    #[case::no_block_size(&[0, 0, 0, 0, 0, 0, 0, 8])]
+    fn what_a_chunk_states_is_a_claim(#[case] bytes: &[u8]) {
+        decode(bytes, 16).unwrap_err();
+    }
+}

@@ -169,7 +169,10 @@ pub(super) fn decode(bytes: &[u8], packed: &Packed, limit: usize) -> Result<Vec<
     let Packed::Bits { count, element } = packed else {
         return Ok(bytes.to_vec());
     };
-    let (count, size) = (usize::try_from(*count).ok(), usize::try_from(element.size()).ok());
+    let (count, size) = (
+        usize::try_from(*count).ok(),
+        usize::try_from(element.size()).ok(),
+    );
     let (count, size) = count.zip(size).unwrap_or((usize::MAX, 1));
     let total = count.checked_mul(size).filter(|total| *total <= limit);
     let total = total.ok_or_else(|| format!("it states {count} elements of {size} bytes"))?;
@@ -202,6 +205,30 @@ mod tests {
     ) {
         let packed = Packed::parse(values).unwrap();
         assert_eq!(decode(stored, &packed, plain.len()).unwrap(), plain);
+    }
+
+    fn unhex(text: &str) -> Vec<u8> {
+        let pairs = text.as_bytes().chunks(2);
+        let byte = |pair: &[u8]| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap();
+        pairs.map(byte).collect()
+    }
+
+    /// Chunks of files that h5py 3.16.0 wrote: 1, -2, 3, 1000, -1024 in 11 bits from bit 3 on, and compounds of 12
+    /// bits from bit 2 on, two bytes and a float.
+    #[rstest]
+    #[case::little(&[8, 0, 5, 1, 2, 0, 11, 3], "003ff801be8800", "0800f03f1800401f0020")]
+    #[case::big(&[8, 0, 5, 1, 2, 1, 11, 3], "003ff801be8800", "00083ff000181f402000")]
+    #[case::compound(
+        &[26, 0, 3, 3, 8, 3, 0, 1, 2, 0, 12, 2, 2, 2, 2, 1, 1, 0, 8, 0, 4, 1, 4, 0, 32, 0],
+        "00101023fc0000001e0304c00000000110506404000000",
+        "040001020000c03f78000304000000c04400050600004040")]
+    fn chunks_of_files_are_decoded(
+        #[case] values: &[u32],
+        #[case] stored: &str,
+        #[case] plain: &str,
+    ) {
+        let (packed, plain) = (Packed::parse(values).unwrap(), unhex(plain));
+        assert_eq!(decode(&unhex(stored), &packed, plain.len()).unwrap(), plain);
     }
 
     #[rstest]

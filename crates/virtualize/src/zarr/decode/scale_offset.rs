@@ -34,7 +34,20 @@ impl Scaled {
     /// order (1 big-endian), whether there is a fill value, and its bytes.
     pub(crate) fn parse(values: &[u32]) -> Result<Self, String> {
         let unknown = || String::from("the parameters of its scaleoffset filter make no sense");
-        let [scale, factor, count, class, size, _, order, has_fill, low, high, ..] = values else {
+        let [
+            scale,
+            factor,
+            count,
+            class,
+            size,
+            _,
+            order,
+            has_fill,
+            low,
+            high,
+            ..,
+        ] = values
+        else {
             return Err(unknown());
         };
         let factor = factor.cast_signed();
@@ -90,7 +103,9 @@ pub(super) fn decode(bytes: &[u8], scaled: Scaled, limit: usize) -> Result<Vec<u
     for _ in 0..count {
         // With all bits an element was copied as it stood in memory, which is little-endian.
         let value = match bits == u32::from(scaled.size) * 8 {
-            true => reader.take(bits).map(|value| value.swap_bytes() >> (64 - bits)),
+            true => reader
+                .take(bits)
+                .map(|value| value.swap_bytes() >> (64 - bits)),
             false => reader.take(bits).map(&restore),
         };
         let value = value.ok_or("its bits are cut off")?;
@@ -104,7 +119,10 @@ fn head(bytes: &[u8]) -> Option<(u32, u64)> {
     let (bits, rest) = bytes.split_first_chunk::<4>()?;
     let (size, rest) = rest.split_first()?;
     let least = rest.get(..usize::from(*size).min(8))?;
-    let least = least.iter().rev().fold(0, |value, byte| (value << 8) | u64::from(*byte));
+    let least = least
+        .iter()
+        .rev()
+        .fold(0, |value, byte| (value << 8) | u64::from(*byte));
     Some((u32::from_le_bytes(*bits), least))
 }
 
@@ -194,6 +212,26 @@ mod tests {
     ) {
         let scaled = Scaled::parse(&values).unwrap();
         assert_eq!(decode(&chunk, scaled, plain.len()).unwrap(), plain);
+    }
+
+    /// A chunk of a file that h5py 3.16.0 wrote: 1.25, 2.5 (the fill value), -3.75 and 9.5 with two decimals.
+    #[test]
+    fn a_chunk_of_a_file_is_decoded() {
+        let mut values = vec![0, 2, 4, 1, 8, 0, 1, 1, 0, 1_074_003_968];
+        values.resize(20, 0);
+        let head = [
+            11, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0x0e, 0xc0, 0, 0, 0, 0, 0, 0, 0, 0,
+        ];
+        let bits = [0x3e, 0x9f, 0xfc, 0x00, 0x52, 0xd0];
+        let plain: Vec<u8> = [1.25f64, 2.5, -3.75, 9.5]
+            .iter()
+            .flat_map(|v| v.to_be_bytes())
+            .collect();
+        let scaled = Scaled::parse(&values).unwrap();
+        assert_eq!(
+            decode(&[&head[..], &bits].concat(), scaled, 32).unwrap(),
+            plain
+        );
     }
 
     #[rstest]
