@@ -41,8 +41,8 @@ pub(super) fn decode(bytes: &[u8], how: SzipParameters, limit: usize) -> Result<
     }
     let (coding, line) = coding(how).ok_or("its parameters make no sense")?;
     let sample = match coding.bits {
-        ..=8 => 1,
-        ..=16 => 2,
+        0..=8 => 1,
+        9..=16 => 2,
         _ => return Err(format!("samples of {} bits", coding.bits)),
     };
     let count = size.div_ceil(sample);
@@ -218,7 +218,7 @@ const fn unfolded(code: u16, before: u16, largest: u16) -> u16 {
     let to_top = largest.wrapping_sub(before);
     let nearer = if before < to_top { before } else { to_top };
     let step = code / 2 + code % 2;
-    if step <= nearer && code % 2 == 0 {
+    if step <= nearer && code.is_multiple_of(2) {
         before.wrapping_add(step)
     } else if step <= nearer {
         before.wrapping_sub(step)
@@ -283,7 +283,7 @@ fn pairs_up_to(end: usize, bits: &mut BitReader<'_>, codes: &mut Vec<u16>) -> Op
         let sum = (0..).find(|sum| (sum + 1) * (sum + 2) / 2 > code)?;
         let second = code - sum * (sum + 1) / 2;
         // Behind a reference the first pair has no first sample.
-        if codes.len() % 2 == 0 {
+        if codes.len().is_multiple_of(2) {
             codes.push(u16::try_from(sum - second).ok()?);
         }
         codes.push(u16::try_from(second).ok()?);
