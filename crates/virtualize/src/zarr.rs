@@ -15,11 +15,11 @@ pub use codec::{Codec, SzipParameters};
 pub(crate) use data_type::float_to_json;
 pub use data_type::{ByteOrder, DataType, Field};
 pub(crate) use data_type::{float, signed, unsigned};
-pub(crate) use decode::{Stage, decode_stages};
 pub use decode::{CodecError, decode_chunk};
+pub(crate) use decode::{Stage, decode_stages};
 pub use encode::encode_chunk;
+pub(crate) use filter::name_of as filter_name;
 pub(crate) use filter::{codecs_of, is_masked, plugin_reads, stages_of};
-
 pub(crate) use plugin::plugin_findings;
 
 use serde_json::{Value, json};

@@ -91,7 +91,7 @@ fn cut(
     };
     let eight = element.saturating_mul(8);
     let whole = data.len().checked_div(eight).unwrap_or(0) * eight;
-    if block % 8 != 0 || data.len().checked_rem(element) != Some(0) {
+    if !block.is_multiple_of(8) || data.len().checked_rem(element) != Some(0) {
         return Err(format!(
             "blocks of {block} elements of {element} bytes cannot hold {} bytes",
             data.len()

@@ -75,7 +75,8 @@ fn coding(how: SzipParameters) -> Option<(Coding, usize)> {
     let block = usize::try_from(how.pixels_per_block).ok()?;
     let line = usize::try_from(how.pixels_per_scanline).ok()?;
     // A pair starts with an even sample, so blocks are even.
-    let sound = (2..=64).contains(&block) && block % 2 == 0 && (1..=1 << 16).contains(&line);
+    let sound =
+        (2..=64).contains(&block) && block.is_multiple_of(2) && (1..=1 << 16).contains(&line);
     let coding = Coding {
         bits: match how.bits_per_pixel {
             32 | 64 => 8,
