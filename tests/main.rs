@@ -7,6 +7,7 @@
 )]
 
 mod cli;
+mod codecs;
 mod combine;
 mod corpus;
 mod economy;

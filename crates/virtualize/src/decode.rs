@@ -187,6 +187,8 @@ async fn decode_file(
         }
     };
     crate::inline::inline_coordinates(&mut dataset, &buffer, &options).await?;
+    let wanted = crate::zarr::plugin_findings(&dataset.root);
+    dataset.findings.extend(wanted);
     Ok(dataset)
 }
 

@@ -7,15 +7,20 @@ mod checksum;
 mod codec;
 mod data_type;
 mod decode;
+mod encode;
 mod filter;
+mod plugin;
 
-pub use codec::Codec;
+pub use codec::{Codec, SzipParameters};
 pub(crate) use data_type::float_to_json;
 pub use data_type::{ByteOrder, DataType, Field};
 pub(crate) use data_type::{float, signed, unsigned};
-pub use decode::{CodecError, decode_chunk, encode_chunk};
+pub use decode::{CodecError, decode_chunk};
+pub(crate) use decode::{Stage, decode_stages};
+pub use encode::encode_chunk;
 pub(crate) use filter::name_of as filter_name;
-pub(crate) use filter::{codecs_of, is_masked, own_codecs_of};
+pub(crate) use filter::{codecs_of, is_masked, plugin_reads, stages_of};
+pub(crate) use plugin::plugin_findings;
 
 use serde_json::{Value, json};
 

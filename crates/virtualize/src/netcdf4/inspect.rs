@@ -11,7 +11,7 @@ use crate::inspect::{self, Fill, Inspection, Probe, Storage, Values, Variable, m
 use crate::netcdf4::attribute::HIDDEN;
 use crate::netcdf4::data_type::{element, element_type};
 use crate::netcdf4::dimension::{Dimensions, full_shape, netcdf_name};
-use crate::zarr::{filter_name, own_codecs_of};
+use crate::zarr::{Stage, filter_name, stages_of};
 
 /// Notes the groups and datasets of a file.
 pub(super) fn note(file: &Hdf5File, dimensions: &Dimensions, probe: &Probe) {
@@ -210,8 +210,11 @@ impl Storage {
 
 fn filters(dataset: &Dataset) -> Vec<inspect::Filter> {
     let codec = |filter: &hdf5::Filter| {
-        let codecs = own_codecs_of(std::slice::from_ref(filter), 0, dataset.datatype.size).ok()?;
-        codecs.first().map(crate::zarr::Codec::to_json)
+        let stages = stages_of(std::slice::from_ref(filter), 0, dataset.datatype.size).ok()?;
+        match stages.first()? {
+            Stage::Codec(codec) => Some(codec.to_json()),
+            _ => None,
+        }
     };
     let filters = dataset.filters.iter();
     filters

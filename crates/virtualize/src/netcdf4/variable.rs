@@ -12,7 +12,7 @@ use crate::netcdf4::data_type::{element, element_type};
 use crate::netcdf4::dimension::{Used, attribute, full_shape};
 use crate::netcdf4::fill::{cf_fill_value, write_out_missing};
 use crate::netcdf4::recast::Recast;
-use crate::netcdf4::storage::{Extent, Stored, stored};
+use crate::netcdf4::storage::{Extent, Stored, stored_within};
 use crate::netcdf4::text;
 use crate::rules::{Finding, Grade};
 use crate::zarr::DataType;
@@ -150,7 +150,8 @@ impl Variable<'_> {
             shape,
             element_size: data_type.size(),
         };
-        let stored = stored(self.dataset, extent, scene.buffer).await?;
+        let limit = scene.options.inline_max_bytes;
+        let stored = stored_within(self.dataset, extent, scene.buffer, limit).await?;
         Ok((data_type, stored))
     }
 
