@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use virtualize::{ByteRange, DecodeError, DecodeOptions, Decoded, MetadataDecoder, VirtualDataset};
 
-use crate::stores::blobs::{BlobError, RangeSource};
+use crate::stores::blobs::{BlobError, Opened, RangeSource};
 
 /// Why a file could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +32,28 @@ pub struct IoCount {
     pub rounds: u32,
     /// Bytes fetched.
     pub bytes: u64,
+}
+
+impl IoCount {
+    fn of_round(requests: &[ByteRange]) -> Self {
+        Self {
+            requests: u64::try_from(requests.len()).unwrap_or(u64::MAX),
+            rounds: u32::from(!requests.is_empty()),
+            bytes: requests.iter().map(|range| range.len).sum(),
+        }
+    }
+
+    /// Adds what was read after this.
+    pub fn add(&mut self, next: Self) {
+        self.add_beside(next);
+        self.rounds += next.rounds;
+    }
+
+    /// Adds what was read at the same time, whose rounds are no further ones.
+    pub fn add_beside(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.bytes += other.bytes;
+    }
 }
 
 /// How ranges become requests.
@@ -63,6 +85,14 @@ impl Default for ReadPolicy {
 }
 
 impl ReadPolicy {
+    /// What suits a source.
+    pub fn of(source: &dyn RangeSource) -> Self {
+        match source.is_local() {
+            true => Self::local(),
+            false => Self::default(),
+        }
+    }
+
     /// For local files, where a request costs next to nothing.
     pub const fn local() -> Self {
         Self {
@@ -90,13 +120,18 @@ pub async fn read_metadata(
 ) -> Result<(VirtualDataset, IoCount), ReadError> {
     let described = source.describe();
     let mut decoder = MetadataDecoder::new(described.length, options);
-    let mut count = IoCount::default();
-    let mut wanted = first_ranges(described.length, policy);
+    let (mut count, mut wanted) = (IoCount::default(), Vec::new());
+    let opened = source.opened();
+    match opened.parts.is_empty() {
+        true => wanted = first_ranges(described.length, policy),
+        false => count.add(take(&mut decoder, opened)),
+    }
     loop {
         fetch(source, &mut decoder, &wanted, policy, &mut count).await?;
         wanted = match decoder.decode()? {
             Decoded::Done(mut dataset) => {
                 dataset.sources = vec![described];
+                dataset.findings.extend(source.findings());
                 return Ok((dataset, count));
             }
             Decoded::NeedsData(ranges) => ranges,
@@ -104,6 +139,19 @@ pub async fn read_metadata(
         if count.rounds >= MAX_ROUNDS {
             return Err(ReadError::TooDeep(MAX_ROUNDS));
         }
+    }
+}
+
+/// Hands over what opening the source has brought, and counts it.
+fn take(decoder: &mut MetadataDecoder, opened: Opened) -> IoCount {
+    let bytes = opened.parts.iter().map(|(range, _)| range.len).sum();
+    for (range, part) in opened.parts {
+        decoder.push(range, part);
+    }
+    IoCount {
+        requests: opened.requests,
+        rounds: opened.rounds,
+        bytes,
     }
 }
 
@@ -131,30 +179,34 @@ async fn fetch(
     if requests.is_empty() {
         return Ok(());
     }
-    count.rounds += 1;
-    for (range, bytes) in requests
-        .iter()
-        .zip(fetch_ranges(source, &requests, count).await?)
-    {
+    for (range, bytes) in requests.iter().zip(source.ranges(&requests).await?) {
         decoder.push(*range, bytes);
     }
+    count.add(IoCount::of_round(&requests));
     Ok(())
 }
 
-/// Fetches ranges as they are and counts them.
+/// Ranges of a source in the order asked for, fetched in one round, near ones by one request; with what it cost.
 ///
 /// # Errors
 ///
 /// [`BlobError`] of the first request that fails.
-pub async fn fetch_ranges(
+pub async fn read_ranges(
     source: &dyn RangeSource,
     ranges: &[ByteRange],
-    count: &mut IoCount,
-) -> Result<Vec<Bytes>, BlobError> {
-    let parts = source.ranges(ranges).await?;
-    count.requests += u64::try_from(ranges.len()).unwrap_or(u64::MAX);
-    count.bytes += ranges.iter().map(|range| range.len).sum::<u64>();
-    Ok(parts)
+) -> Result<(Vec<Bytes>, IoCount), BlobError> {
+    let requests = merge(ranges, ReadPolicy::of(source));
+    let parts = source.ranges(&requests).await?;
+    let cut = |range: &ByteRange| {
+        let at = requests.partition_point(|request| request.start <= range.start);
+        let at = at.checked_sub(1)?;
+        let start = usize::try_from(range.start.checked_sub(requests.get(at)?.start)?).ok()?;
+        let end = start.checked_add(usize::try_from(range.len).ok()?)?;
+        let part = parts.get(at)?;
+        (end <= part.len()).then(|| part.slice(start..end))
+    };
+    let cuts = ranges.iter().map(|range| cut(range).unwrap_or_default());
+    Ok((cuts.collect(), IoCount::of_round(&requests)))
 }
 
 /// Merges ranges that are near each other, and cuts none: a range larger than a request stays one request.
