@@ -13,8 +13,8 @@ import numpy as np
 LAT, LON = 192, 288
 
 
-def make(folder: Path) -> dict[str, Path]:
-    """All files, by what they stand for; those that are there already stay."""
+def make(folder: Path, only: list[str] | None = None) -> dict[str, Path]:
+    """The files, by what they stand for; those that are there already stay."""
     makers = {
         "day": ("day file, 365 chunks", lambda path: day(path, None)),
         "day_steps": ("day file, time in chunks of one step", lambda path: day(path, 1)),
@@ -24,6 +24,8 @@ def make(folder: Path) -> dict[str, Path]:
     }
     made = {}
     for name, (title, maker) in makers.items():
+        if only and name not in only:
+            continue
         path = folder / f"{name}.nc"
         if not path.exists():
             maker(path)
@@ -32,7 +34,7 @@ def make(folder: Path) -> dict[str, Path]:
 
 
 def day(path: Path, time_chunk: int | None) -> None:
-    """365 daily steps, a chunk each, with the coordinates and attributes of CMIP6."""
+    """365 daily steps, a chunk each, with the coordinates and attributes of CMIP6; with a time chunk, as a model writes them."""
     with netCDF4.Dataset(path, "w") as ds:
         axes(ds)
         bounded_time(ds, time_chunk)
@@ -41,6 +43,8 @@ def day(path: Path, time_chunk: int | None) -> None:
             ds["time"][step] = step + 0.5
             ds["time_bnds"][step] = [step, step + 1]
             tas[step] = noise(step)
+            if time_chunk:
+                ds.sync()
         ds.setncatts({f"attribute_{number:02}": "what archives say of a file " * 2 for number in range(40)})
 
 
@@ -62,7 +66,7 @@ def appended(path: Path) -> None:
             ds["time"][step] = step + 0.5
             ds["time_bnds"][step] = [step, step + 1]
             for n, field in enumerate(fields):
-                field[step] = np.stack([noise(1000 * n + 6 * step + level, 4096) for level in range(6)])
+                field[step] = np.stack([noise(1000 * n + 6 * step + level, 8192) for level in range(6)])
             ds.sync()
 
 

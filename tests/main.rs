@@ -14,5 +14,6 @@ mod function_definitions;
 mod http_api;
 mod redelivery;
 mod rejection;
+mod round_trips;
 mod storm;
 mod support;

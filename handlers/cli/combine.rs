@@ -10,7 +10,7 @@ use virtualize::combine::CombineError;
 use super::failure::Failure;
 use super::{input, virtualize as files};
 use crate::combine::{JoinError, Joined, combine_options};
-use crate::stores::blobs::{Named, NamedSources};
+use crate::stores::blobs::NamedSources;
 use crate::stores::ledger::ProcessingOptions;
 
 /// Arguments of the command.
@@ -18,7 +18,7 @@ use crate::stores::ledger::ProcessingOptions;
 pub(super) struct Arguments {
     /// NetCDF files, http(s) addresses of them, folders of them, or their references.
     #[arg(required = true)]
-    inputs: Vec<Named>,
+    inputs: Vec<PathBuf>,
     /// The combined reference to write.
     #[arg(short, long)]
     output: PathBuf,

@@ -94,14 +94,16 @@ pub(super) async fn read_file_or_reference(
 }
 
 /// The files that arguments mean: a folder stands for the data files in it.
-pub(super) fn expand(inputs: &[Named]) -> Result<Vec<Named>, Failure> {
+pub(super) fn expand(inputs: &[PathBuf]) -> Result<Vec<Named>, Failure> {
     let mut files = Vec::new();
     for input in inputs {
-        match input {
+        let named = Named::parse(input)
+            .map_err(|error| Failure::rejected("address_invalid", error.to_string()))?;
+        match &named {
             Named::File(folder) if folder.is_dir() => {
                 files.extend(data_files(folder)?.into_iter().map(Named::File));
             }
-            named => files.push(named.clone()),
+            _ => files.push(named),
         }
     }
     match files.is_empty() {

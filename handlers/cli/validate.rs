@@ -1,5 +1,7 @@
 //! `landfall validate INPUT…`: how well a file reads virtually, from its metadata alone. SPEC §4.
 
+use std::path::PathBuf;
+
 use serde_json::{Value, json};
 use virtualize::rules::{self, Grade, Verdict};
 use virtualize::{DecodeOptions, VirtualDataset};
@@ -15,7 +17,7 @@ use crate::stores::ledger::ProcessingOptions;
 pub(super) struct Arguments {
     /// NetCDF or HDF5 files, http(s) addresses of them, or folders of them.
     #[arg(required = true)]
-    inputs: Vec<Named>,
+    inputs: Vec<PathBuf>,
     /// Reject files with critical findings (exit code 3).
     #[arg(long)]
     fail_on_chunking_warnings: bool,

@@ -18,7 +18,7 @@ use crate::{reference, validate};
 pub(super) struct Arguments {
     /// NetCDF or HDF5 files, http(s) addresses of them, or folders of them.
     #[arg(required = true)]
-    inputs: Vec<Named>,
+    inputs: Vec<PathBuf>,
     /// The reference to write; a folder when there are several inputs.
     #[arg(short, long)]
     output: PathBuf,
@@ -35,8 +35,7 @@ const FILES_AT_ONCE: usize = 8;
 /// Writes the references. Every input is tried; the last failure decides the exit code.
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let (files, sources) = (input::expand(&arguments.inputs)?, NamedSources::default());
-    let is_folder = |input: &Named| matches!(input, Named::File(file) if file.is_dir());
-    let into_folder = files.len() > 1 || arguments.inputs.iter().any(is_folder);
+    let into_folder = files.len() > 1 || arguments.inputs.iter().any(|input| input.is_dir());
     let is_remote = files.iter().any(|file| matches!(file, Named::Url(_)));
     let works: Vec<_> = files
         .iter()

@@ -26,8 +26,11 @@ use super::pinned::Opened;
 use super::{BlobError, RangeSource};
 use request::{Failed, Version, body_up_to, part, send, with_retries};
 
-/// Requests in flight for one file.
+/// Requests in flight for one file: so many, but more where that would make many waves of them.
 const PER_FILE: usize = 16;
+
+/// Waves of requests that a round should take no more of, as far as [`IN_ALL`] allows.
+const WAVES: usize = 4;
 
 /// Requests in flight for all files of a process.
 const IN_ALL: usize = 64;
@@ -342,7 +345,8 @@ impl RangeSource for HttpFile {
             .iter()
             .map(|range| self.range(*range).boxed())
             .collect();
-        let read = stream::iter(reads).buffered(PER_FILE).try_collect().await;
+        let in_flight = reads.len().div_ceil(WAVES).clamp(PER_FILE, IN_ALL);
+        let read = stream::iter(reads).buffered(in_flight).try_collect().await;
         read.map_err(BlobError::from)
     }
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use async_trait::async_trait;
@@ -22,6 +21,18 @@ pub enum Named {
 }
 
 impl Named {
+    /// What an argument means: an address where it is `http://…` or `https://…`, else a file.
+    ///
+    /// # Errors
+    ///
+    /// [`ParseHttpUrlError`] for an address that is none.
+    pub fn parse(argument: &Path) -> Result<Self, ParseHttpUrlError> {
+        match argument.to_str().filter(|text| HttpUrl::is_meant(text)) {
+            Some(address) => HttpUrl::parse(address).map(Self::Url),
+            None => Ok(Self::File(argument.to_owned())),
+        }
+    }
+
     /// The last segment of its path.
     pub fn file_name(&self) -> String {
         match self {
@@ -30,17 +41,6 @@ impl Named {
                 .map(|name| name.to_string_lossy().into_owned())
                 .unwrap_or_default(),
             Self::Url(url) => url.file_name().to_owned(),
-        }
-    }
-}
-
-impl FromStr for Named {
-    type Err = ParseHttpUrlError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match HttpUrl::is_meant(text) {
-            true => HttpUrl::parse(text).map(Self::Url),
-            false => Ok(Self::File(PathBuf::from(text))),
         }
     }
 }
