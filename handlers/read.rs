@@ -65,8 +65,10 @@ pub struct ReadPolicy {
     pub tail: u64,
     /// Of files up to this size the rest is fetched in the second round, if there has to be one.
     pub whole: u64,
-    /// Ranges this near to each other are merged.
+    /// Ranges this near to each other are merged, as long as that does not double what is read.
     pub gap: u64,
+    /// Bytes between ranges that one round may read in any case.
+    pub spare: u64,
     /// Least length of what is fetched: what a structure leads to stands behind it more often than not.
     pub page: u64,
     /// Largest request.
@@ -84,7 +86,9 @@ impl Default for ReadPolicy {
             tail: 32 << 10,
             whole: 2 << 20,
             gap: 64 << 10,
-            page: 4 << 10,
+            spare: 1 << 20,
+            // HDF5 lays small structures in blocks of this size between the data.
+            page: 2 << 10,
             request: 8 << 20,
         }
     }
@@ -106,6 +110,7 @@ impl ReadPolicy {
             tail: 0,
             whole: 64 << 10,
             gap: 4 << 10,
+            spare: 1 << 20,
             page: 0,
             request: 8 << 20,
         }
@@ -236,11 +241,13 @@ pub async fn read_ranges(
 fn merge(wanted: &[ByteRange], policy: ReadPolicy) -> Vec<ByteRange> {
     let mut sorted = wanted.to_vec();
     sorted.sort_unstable();
+    sorted.retain(|range| range.len > 0);
+    let gap = widest_gap(&sorted, policy);
     let mut merged: Vec<ByteRange> = Vec::new();
-    for range in sorted.into_iter().filter(|range| range.len > 0) {
+    for range in sorted {
         match merged.last_mut() {
             Some(last)
-                if range.start <= last.end().saturating_add(policy.gap)
+                if range.start <= last.end().saturating_add(gap)
                     && range.end().saturating_sub(last.start) <= policy.request =>
             {
                 last.len = last.end().max(range.end()).saturating_sub(last.start);
@@ -249,6 +256,28 @@ fn merge(wanted: &[ByteRange], policy: ReadPolicy) -> Vec<ByteRange> {
         }
     }
     merged
+}
+
+/// The widest gap that is read over: with all that are no wider, at most as much again as is wanted is read.
+/// The index of 200 000 small chunks lies all over its file, and merging by nearness alone would read all of it.
+fn widest_gap(sorted: &[ByteRange], policy: ReadPolicy) -> u64 {
+    let mut gaps: Vec<u64> = Vec::with_capacity(sorted.len());
+    let (mut end, mut left) = (u64::MAX, policy.spare);
+    for range in sorted {
+        gaps.push(range.start.saturating_sub(end));
+        left = left.saturating_add(range.len);
+        end = range.end().max(if end == u64::MAX { 0 } else { end });
+    }
+    gaps.sort_unstable();
+    let mut widest = 0;
+    for gap in gaps.into_iter().take_while(|gap| *gap <= policy.gap) {
+        match left.checked_sub(gap) {
+            Some(rest) => (widest, left) = (gap, rest),
+            // Of equally wide ones all or none are read over.
+            None => return widest.min(gap.saturating_sub(1)),
+        }
+    }
+    widest
 }
 
 #[cfg(test)]
@@ -262,6 +291,7 @@ mod tests {
         tail: 30,
         whole: 200,
         gap: 10,
+        spare: 12,
         page: 0,
         request: 100,
     };
@@ -271,6 +301,14 @@ mod tests {
     #[case::far(&[(0, 10), (21, 5)], &[(0, 10), (21, 5)])]
     #[case::overlapping_and_unsorted(&[(30, 10), (25, 10), (26, 2)], &[(25, 15)])]
     #[case::not_above_a_request(&[(0, 95), (96, 10)], &[(0, 95), (96, 10)])]
+    #[case::nearest_first_while_it_pays(
+        &[(0, 1), (11, 1), (20, 1), (30, 1)],
+        &[(0, 1), (11, 10), (30, 1)]
+    )]
+    #[case::equally_near_ones_all_or_none(
+        &[(0, 1), (10, 1), (20, 1)],
+        &[(0, 1), (10, 1), (20, 1)]
+    )]
     #[case::empty_ranges_cost_nothing(&[(5, 0)], &[])]
     fn ranges_become_requests(#[case] wanted: &[(u64, u64)], #[case] requests: &[(u64, u64)]) {
         let ranges = |pairs: &[(u64, u64)]| -> Vec<ByteRange> {

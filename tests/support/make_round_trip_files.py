@@ -50,6 +50,20 @@ def btree_v1(path):
             v[step] = NOISE.normal(size=4096)
 
 
+def time_steps(path):
+    """A model's output: each step is written and flushed, and has a chunk of `time` of its own."""
+    with netCDF4.Dataset(path, "w") as ds:
+        ds.createDimension("time", None)
+        ds.createDimension("x", 16384)
+        time = ds.createVariable("time", "f8", ("time",), chunksizes=(1,))
+        time.units = "days since 2000-01-01"
+        v = ds.createVariable("v", "f4", ("time", "x"), zlib=True, chunksizes=(1, 16384))
+        for step in range(200):
+            time[step] = step
+            v[step] = NOISE.normal(size=16384)
+            ds.sync()
+
+
 def dense_attributes(path):
     with h5py.File(path, "w", libver="latest") as f:
         filler(f)
@@ -85,5 +99,5 @@ def groups(path):
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
-    for make in (classic, contiguous, btree_v1, dense_attributes, many_objects, paged, groups):
+    for make in (classic, contiguous, btree_v1, time_steps, dense_attributes, many_objects, paged, groups):
         make(folder / f"{make.__name__}.nc")
