@@ -1,12 +1,13 @@
 //! What the command line names: NetCDF files here and on web servers, folders of them, and references.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use virtualize::{DecodeOptions, VirtualDataset, kerchunk};
 
 use super::failure::Failure;
 use crate::read::{self, IoCount, ReadError, ReadPolicy};
-use crate::stores::blobs::{BlobError, BlobPath, HttpProblem, Named, NamedSources};
+use crate::stores::blobs::{BlobError, BlobPath, HttpProblem, Named, NamedSources, RangeSource};
 use crate::validate;
 
 /// How files are read, the same for every command that reads them.
@@ -33,18 +34,26 @@ pub(super) async fn read_file(
     sources: &NamedSources,
     options: DecodeOptions,
 ) -> Result<(VirtualDataset, IoCount), Failure> {
-    let fail = |error: ReadError| failure(file, &error);
-    // A local file is opened without reading; what is read ahead of another is what the first round reads.
-    let ahead = ReadPolicy::default();
-    let opened = sources.open_now(file, ahead.head, ahead.tail).await;
-    let source = opened.map_err(|error| fail(error.into()))?;
+    let source = open(file, sources).await?;
     let policy = ReadPolicy::of(source.as_ref());
     read::read_metadata(source.as_ref(), options, policy)
         .await
-        .map_err(fail)
+        .map_err(|error| failure(file, &error))
 }
 
-fn failure(file: &Named, error: &ReadError) -> Failure {
+/// A file as it is now.
+pub(super) async fn open(
+    file: &Named,
+    sources: &NamedSources,
+) -> Result<Arc<dyn RangeSource>, Failure> {
+    // A local file is opened without reading; what is read ahead of another is what the first round reads.
+    let ahead = ReadPolicy::default();
+    let opened = sources.open_now(file, ahead.head, ahead.tail).await;
+    opened.map_err(|error| failure(file, &error.into()))
+}
+
+/// What an error of reading means for the command.
+pub(super) fn failure(file: &Named, error: &ReadError) -> Failure {
     let message = format!("{file}: {}", crate::pipeline::chain(error));
     match (validate::fault_of(error), error) {
         (Some(fault), _) => Failure::rejected(&fault.code, message),
