@@ -65,6 +65,10 @@ impl Survey {
             inner: &rehearsal,
             ..Rehearsal::new(source)
         };
+        let noting = DecodeOptions {
+            speculate: false,
+            ..noting
+        };
         let exact_outcome = read::read_metadata(&exact, noting, EXACT).await;
         drop(exact_outcome);
         let asked = exact.asked();

@@ -80,7 +80,7 @@ impl<'a> Context<'a> {
             collections: Cache::default(),
             work: Budget::new("metadata read", work),
             chunks: Budget::new("number of chunks", chunks),
-            guesses: Budget::new("values read ahead", 32),
+            guesses: Budget::new("values read ahead", if options.speculate { 32 } else { 0 }),
             guessed: Budget::new("bytes of values read ahead", 256 << 10),
         }
     }
