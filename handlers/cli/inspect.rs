@@ -61,14 +61,14 @@ async fn one(file: &Named, sources: &NamedSources, arguments: &Arguments) -> Res
     };
     let failure = error.as_ref().map(|error| input::failure(file, error));
     let told = failure
-        .iter()
-        .zip(&error)
+        .as_ref()
+        .zip(error.as_ref())
         .map(|(failure, error)| ErrorReport {
             code: failure.code.clone(),
             message: crate::pipeline::chain(error),
         });
     let name = file.to_string();
-    let report = Report::new(name, survey, told.last(), arguments.round_trip_ms);
+    let report = Report::new(name, survey, told, arguments.round_trip_ms);
     show(&report, arguments).map_err(|error| Failure::failed("write_failed", &error))?;
     match failure {
         None => Ok(()),
