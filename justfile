@@ -84,3 +84,9 @@ bench-peers FILES="200":
     @tests/support/setup.sh peers
     cargo build --release --bin landfall
     .venv/bench/bin/python benches/peers.py {{ target }}/release/landfall --files {{ FILES }}
+
+# The same over HTTP: rounds, requests, bytes and seconds of a cold read. Makes about 0.7 GB of files and removes them.
+bench-remote LATENCY_MS="20":
+    @tests/support/setup.sh peers
+    cargo build --release --bin landfall
+    .venv/bench/bin/python benches/remote.py {{ target }}/release/landfall --latency-ms {{ LATENCY_MS }}

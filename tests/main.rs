@@ -18,6 +18,7 @@ mod http_api;
 mod inspect;
 mod redelivery;
 mod rejection;
+mod round_trips;
 mod semantics;
 mod storm;
 mod support;

@@ -10,13 +10,13 @@ use virtualize::combine::CombineError;
 use super::failure::Failure;
 use super::{input, virtualize as files};
 use crate::combine::{JoinError, Joined, combine_options};
-use crate::stores::blobs::LocalSources;
+use crate::stores::blobs::NamedSources;
 use crate::stores::ledger::ProcessingOptions;
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// NetCDF files, folders of them, or their references.
+    /// NetCDF files, http(s) addresses of them, folders of them, or their references.
     #[arg(required = true)]
     inputs: Vec<PathBuf>,
     /// The combined reference to write.
@@ -44,11 +44,11 @@ pub(super) struct Arguments {
 /// Joins the inputs, proves the join, and writes it.
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     crate::telemetry::init_terminal();
-    let files = input::expand(&arguments.inputs)?;
+    let (files, sources) = (input::expand(&arguments.inputs)?, NamedSources::default());
     let decode = arguments.read.decode_options();
     let reads = files
         .iter()
-        .map(|file| input::read_file_or_reference(file, decode.clone()).boxed());
+        .map(|file| input::read_file_or_reference(file, &sources, decode.clone()).boxed());
     let inputs: Vec<_> = stream::iter(reads)
         .buffered(8)
         .map_ok(|(dataset, _)| dataset)
@@ -62,7 +62,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         inline_max_bytes: arguments.read.inline_max_bytes,
         ..ProcessingOptions::default()
     });
-    let joined = crate::combine::join(inputs, &LocalSources, options, !arguments.no_verify).await;
+    let joined = crate::combine::join(inputs, &sources, options, !arguments.no_verify).await;
     let joined = joined.map_err(|error| failure(&error))?;
     files::write(&arguments.output, &joined.document)?;
     match arguments.json {

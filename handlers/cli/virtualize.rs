@@ -4,18 +4,21 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use serde_json::{Value, json};
+use virtualize::rules::Grade;
 use virtualize::{VirtualDataset, kerchunk};
 
 use super::failure::Failure;
 use super::input;
 use crate::read::IoCount;
+use crate::stores::blobs::{Named, NamedSources};
 use crate::validate;
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// NetCDF or HDF5 files, or folders of them.
+    /// NetCDF or HDF5 files, http(s) addresses of them, or folders of them.
     #[arg(required = true)]
     inputs: Vec<PathBuf>,
     /// The reference to write; a folder when there are several inputs.
@@ -28,18 +31,28 @@ pub(super) struct Arguments {
     pub(super) json: bool,
 }
 
+/// Files on web servers that are read at the same time.
+const FILES_AT_ONCE: usize = 8;
+
 /// Writes the references. Every input is tried; the last failure decides the exit code.
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let files = input::expand(&arguments.inputs)?;
+    let (files, sources) = (input::expand(&arguments.inputs)?, NamedSources::default());
     let into_folder = files.len() > 1 || arguments.inputs.iter().any(|input| input.is_dir());
+    let is_remote = files.iter().any(|file| matches!(file, Named::Url(_)));
+    let works: Vec<_> = files
+        .iter()
+        .map(|file| {
+            let output = match into_folder {
+                true => arguments.output.join(name_of(file)),
+                false => arguments.output.clone(),
+            };
+            one(file, &sources, output, &arguments).boxed_local()
+        })
+        .collect();
+    let mut done = stream::iter(works).buffered(if is_remote { FILES_AT_ONCE } else { 1 });
     let mut worst = None;
-    for file in &files {
-        let output = if into_folder {
-            arguments.output.join(name_of(file))
-        } else {
-            arguments.output.clone()
-        };
-        if let Err(mut failure) = one(file, &output, &arguments).await {
+    while let Some(result) = done.next().await {
+        if let Err(mut failure) = result {
             if into_folder {
                 failure.report(arguments.json);
                 failure.reported = true;
@@ -51,23 +64,26 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 /// As in silver: `a.nc` becomes `a.json`, any other name gets `.json` appended.
-fn name_of(file: &Path) -> PathBuf {
-    let name = file
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default();
+fn name_of(file: &Named) -> PathBuf {
+    let name = file.file_name();
     PathBuf::from(format!(
         "{}.json",
         name.strip_suffix(".nc").unwrap_or(&name)
     ))
 }
 
-async fn one(file: &Path, output: &Path, arguments: &Arguments) -> Result<(), Failure> {
-    let (dataset, io) = input::read_file(file, arguments.read.decode_options()).await?;
-    let size = write_with(output, |out| kerchunk::json::write(&dataset, out))?;
+async fn one(
+    file: &Named,
+    sources: &NamedSources,
+    output: PathBuf,
+    arguments: &Arguments,
+) -> Result<(), Failure> {
+    let options = arguments.read.decode_options();
+    let (dataset, io) = input::read_file(file, sources, options).await?;
+    let size = write_with(&output, |out| kerchunk::json::write(&dataset, out))?;
     match arguments.json {
-        true => println!("{}", summary(&dataset, output, size, io)),
-        false => print(&dataset, output, size),
+        true => println!("{}", summary(&dataset, &output, size, io)),
+        false => print(&dataset, &output, size),
     }
     Ok(())
 }
@@ -146,5 +162,8 @@ fn print(dataset: &VirtualDataset, output: &Path, size: u64) {
     );
     for skipped in &dataset.skipped {
         println!("  without {}: {}", skipped.variable, skipped.reason);
+    }
+    for finding in dataset.findings.iter().filter(|f| f.grade > Grade::Info) {
+        println!("  {}: {}", finding.code, finding.message);
     }
 }

@@ -234,7 +234,7 @@ impl Pipeline {
         let read = read::read_metadata(
             &source,
             DecodeOptions::along(&options.concat_dim, options.inline_max_bytes),
-            ReadPolicy::default(),
+            ReadPolicy::of(&source),
         )
         .await;
         let (dataset, io) = match read {

@@ -1,5 +1,7 @@
 //! `landfall dev` in a temporary folder, and what tests ask of it.
 
+pub(crate) mod web;
+
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};

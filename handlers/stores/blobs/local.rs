@@ -325,6 +325,10 @@ impl Blobs for LocalBlobs {
         .await
     }
 
+    fn is_local(&self) -> bool {
+        true
+    }
+
     fn is_source(&self, path: &BlobPath) -> bool {
         self.container(path)
             .is_ok_and(|container| !container.writable)
