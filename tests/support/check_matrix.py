@@ -48,7 +48,7 @@ def judge(args: argparse.Namespace, outputs: Path) -> tuple[dict, list[str]]:
     files = sorted(path for path in args.folder.iterdir() if path.suffix in (".h5", ".nc") and path.name.startswith(args.only))
     jobs = [(path, first, second, lines.get(path.name)) for path in files]
     with ProcessPoolExecutor(args.jobs) as pool:
-        for path, (found, wrong) in zip(files, pool.map(check, jobs, chunksize=4)):
+        for path, (found, wrong) in zip(files, pool.map(check, jobs)):
             counts.update(found)
             failures += [f"{path.name}: {what}" for what in wrong]
     return dict(files=len(files), **counts), failures

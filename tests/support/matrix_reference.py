@@ -61,10 +61,14 @@ class Reference:
             for codec in reversed(codecs):
                 data = codec.decode(data)
             chunk = np.frombuffer(data, metadata["dtype"]).reshape(array.chunks)
-            corner = [int(at) * length for at, length in zip(key.split("."), array.chunks)]
-            place = tuple(slice(at, at + length) for at, length in zip(corner, array.chunks))
+            place = self.place(path, key)
             values[place] = chunk[tuple(slice(length) for length in values[place].shape)]
         return values
+
+    def place(self, path: str, key: str) -> tuple[slice, ...]:
+        """What part of an array a chunk covers."""
+        lengths = self.metadata(path)["chunks"]
+        return tuple(slice(int(at) * length, (int(at) + 1) * length) for at, length in zip(key.split("."), lengths))
 
     def bytes_of(self, entry: list | str) -> bytes:
         """The stored bytes of a chunk."""
