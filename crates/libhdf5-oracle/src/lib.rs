@@ -55,12 +55,12 @@ pub struct StoredChunk {
 ///
 /// [`OracleError::Library`] where the library cannot open or list it.
 pub fn chunks_of(file: &Path, dataset: &str) -> Result<Vec<StoredChunk>, OracleError> {
-    let dataset_ = open(file, dataset)?;
+    let opened = open(file, dataset)?;
     let mut chunks = Vec::new();
-    if !dataset_.is_chunked() {
+    if !opened.is_chunked() {
         return Ok(chunks);
     }
-    dataset_
+    opened
         .chunks_visit(|chunk| {
             chunks.push(StoredChunk {
                 offset: chunk.offset.to_vec(),

@@ -216,8 +216,39 @@ fn shapes_chunks_and_values_are_those_that_h5py_finds() {
     assert_eq!(left_out.len(), LEFT_OUT.len());
 }
 
-/// Where the second reader is at fault, and how.
-const THEIRS: [(&str, &str); 0] = [];
+/// Where the second reader differs: file, a part of how it does, and why it is at fault or shows something else.
+const THEIRS: [(&str, &str, &str); 6] = [
+    (
+        "chunk_fixed_array_padded.h5/data",
+        "duplicate chunk output",
+        "it numbers the chunks over the current extent, not the largest",
+    ),
+    (
+        "chunk_implicit_padded.h5/data",
+        "other bytes",
+        "it numbers the chunks over the current extent, not the largest",
+    ),
+    (
+        "committed_type.h5/data",
+        "is not listed",
+        "a committed type keeps it from listing the group",
+    ),
+    (
+        "strings.h5/variable",
+        "other bytes",
+        "it hands out references into the heap where we hold the texts",
+    ),
+    (
+        "virtual_dataset.h5/good",
+        "is not listed",
+        "a virtual dataset keeps it from listing the group",
+    ),
+    (
+        "dimensions.nc/inner/innermost/names",
+        "other bytes",
+        "it hands out references into the heap where we hold the texts",
+    ),
+];
 
 /// The datasets below a group, by path; links are followed by it too, so circles end at a depth.
 fn second_list(group: &hdf5_reader::group::Group, path: &str, depth: usize) -> Vec<String> {
@@ -254,7 +285,7 @@ fn a_second_reader_lists_the_same_datasets_with_the_same_bytes() {
                 Ok((dataset.shape().to_vec(), values))
             });
             match read {
-                Ok((shape, values)) if same(array, &shape, values, &bytes) => compared += 1,
+                Ok((shape, values)) if same(array, &shape, &values, &bytes) => compared += 1,
                 Ok((shape, _)) => differing.push((what, format!("other bytes, shape {shape:?}"))),
                 Err(error) => differing.push((what, error.to_string())),
             }
@@ -275,7 +306,8 @@ fn a_second_reader_lists_the_same_datasets_with_the_same_bytes() {
 }
 
 /// Equal shapes, array types' lengths apart, and equal bytes.
-fn same(array: &VirtualArray, shape: &[u64], mut theirs: Vec<u8>, file: &[u8]) -> bool {
+fn same(array: &VirtualArray, shape: &[u64], theirs: &[u8], file: &[u8]) -> bool {
+    let mut theirs = theirs.to_vec();
     to_little_endian(array, &mut theirs);
     array.shape.starts_with(shape) && values(array, file) == theirs
 }
