@@ -25,7 +25,7 @@ demo FOLDER="":
     @{{ python }} tests/support/demo.py {{ target }}/release/landfall {{ if FOLDER == "" { "" } else { quote(FOLDER) } }}
 
 # Everything: checks, the corpus, the readers, all tests.
-test: setup check readers corpus libhdf5
+test: setup check readers corpus
     cargo test --workspace
 
 # Format, lints, documentation, dependencies, spelling.
@@ -89,7 +89,13 @@ package: stage
     rm -f dist/landfall.zip
     cd dist/app && python3 -m zipfile -c ../landfall.zip *
 
-# Landfall beside kerchunk and VirtualiZarr, in one run: processor seconds and memory of whole processes.
+# What decoding costs, by file: time, requests, rounds and bytes as over an object store.
+bench:
+    @tests/support/setup.sh readers
+    {{ python }} benches/make_inputs.py {{ target }}/bench --years 1 --months 1
+    cargo bench --quiet --bench decode -- {{ target }}/bench/*/*.nc tests/fixtures/cmip6/*.nc
+
+# Landfall beside kerchunk and VirtualiZarr, in one run: processor seconds and memory of whole processes, as a Markdown table.
 bench-peers FILES="200":
     @tests/support/setup.sh peers
     cargo build --release --bin landfall

@@ -9,11 +9,15 @@
 mod cli;
 mod combine;
 mod corpus;
+mod economy;
 mod event_to_item;
+mod fill_values;
 mod function_definitions;
 mod http_api;
+mod inspect;
 mod matrix;
 mod redelivery;
 mod rejection;
+mod semantics;
 mod storm;
 mod support;

@@ -1,14 +1,16 @@
 //! `landfall virtualize INPUT… -o OUTPUT`: the kerchunk reference of each file.
 
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use virtualize::VirtualDataset;
+use virtualize::{VirtualDataset, kerchunk};
 
 use super::failure::Failure;
 use super::input;
 use crate::read::IoCount;
-use crate::{reference, validate};
+use crate::validate;
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
@@ -62,21 +64,27 @@ fn name_of(file: &Path) -> PathBuf {
 
 async fn one(file: &Path, output: &Path, arguments: &Arguments) -> Result<(), Failure> {
     let (dataset, io) = input::read_file(file, arguments.read.decode_options()).await?;
-    let document =
-        reference::render(&dataset).map_err(|error| Failure::failed("write_failed", &error))?;
-    write(output, &document)?;
+    let size = write_with(output, |out| kerchunk::json::write(&dataset, out))?;
     match arguments.json {
-        true => println!("{}", summary(&dataset, output, document.len(), io)),
-        false => print(&dataset, output, document.len()),
+        true => println!("{}", summary(&dataset, output, size, io)),
+        false => print(&dataset, output, size),
     }
     Ok(())
 }
 
-/// Writes beside the target and renames, so that nobody reads a part of it.
+/// Writes a document as a whole.
 pub(super) fn write(output: &Path, document: &[u8]) -> Result<(), Failure> {
-    let fail = |error: std::io::Error| {
+    write_with(output, |mut file| file.write_all(document))
+}
+
+/// Writes beside the target and renames, so that nobody reads a part of it.
+fn write_with<T>(
+    output: &Path,
+    document: impl FnOnce(File) -> io::Result<T>,
+) -> Result<T, Failure> {
+    let fail = |error: io::Error| {
         let message = format!("could not write {}: {error}", output.display());
-        Failure::failed("write_failed", &std::io::Error::other(message))
+        Failure::failed("write_failed", &io::Error::other(message))
     };
     if let Some(folder) = output
         .parent()
@@ -85,12 +93,18 @@ pub(super) fn write(output: &Path, document: &[u8]) -> Result<(), Failure> {
         std::fs::create_dir_all(folder).map_err(fail)?;
     }
     let temporary = output.with_added_extension("tmp");
-    std::fs::write(&temporary, document)
-        .and_then(|()| std::fs::rename(&temporary, output))
-        .map_err(fail)
+    let written = File::create(&temporary).and_then(document);
+    let renamed = written.and_then(|written| {
+        std::fs::rename(&temporary, output)?;
+        Ok(written)
+    });
+    renamed.map_err(|error| {
+        std::fs::remove_file(&temporary).ok();
+        fail(error)
+    })
 }
 
-fn summary(dataset: &VirtualDataset, output: &Path, size: usize, io: IoCount) -> Value {
+fn summary(dataset: &VirtualDataset, output: &Path, size: u64, io: IoCount) -> Value {
     let (findings, _) = validate::validate(
         dataset,
         &crate::stores::ledger::ProcessingOptions::default(),
@@ -122,7 +136,7 @@ pub(super) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-fn print(dataset: &VirtualDataset, output: &Path, size: usize) {
+fn print(dataset: &VirtualDataset, output: &Path, size: u64) {
     let arrays = dataset.root.walk();
     let chunks: usize = arrays.iter().map(|(_, array)| array.chunks.len()).sum();
     println!(

@@ -9,12 +9,13 @@ mod data_type;
 mod decode;
 mod filter;
 
+pub(crate) use checksum::fletcher32;
 pub use codec::Codec;
 pub(crate) use data_type::float_to_json;
 pub use data_type::{ByteOrder, DataType, Field};
 pub(crate) use data_type::{float, signed, unsigned};
 pub use decode::{CodecError, decode_chunk, encode_chunk};
-pub(crate) use checksum::fletcher32;
+pub(crate) use filter::name_of as filter_name;
 pub(crate) use filter::{codecs_of, is_masked, own_codecs_of};
 
 use serde_json::{Value, json};

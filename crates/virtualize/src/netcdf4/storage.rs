@@ -197,12 +197,12 @@ async fn chunked(
         // All are encoded anew, where the filters themselves are known.
         Err(why) => (pipeline.plain_codecs(mask).ok_or(why)?, false),
     };
-    let (usual, odd): (Vec<&Chunk>, Vec<&Chunk>) = chunks
-        .iter()
-        .partition(|chunk| same_mask && pipeline.effective(chunk.filter_mask) == mask);
-    plain_chunks_have_their_size(&usual, &codecs, chunk_bytes)?;
-    let rows = usual.iter().map(|chunk| (chunk.number, chunk.range));
-    let (mut manifest, _) = ChunkManifest::from_rows(SourceId(0), rows.collect());
+    let is_usual = |chunk: &&Chunk| same_mask && pipeline.effective(chunk.filter_mask) == mask;
+    let usual = chunks.iter().filter(is_usual);
+    let odd: Vec<&Chunk> = chunks.iter().filter(|chunk| !is_usual(chunk)).collect();
+    plain_chunks_have_their_size(usual.clone(), &codecs, chunk_bytes)?;
+    let rows = usual.map(|chunk| (chunk.number, chunk.range));
+    let (mut manifest, _) = ChunkManifest::from_rows(SourceId(0), rows);
     for (number, bytes) in pipeline.reexpress(&odd, &codecs, buffer).await? {
         manifest.insert_inline(number, bytes);
     }
@@ -225,8 +225,8 @@ fn inside_the_file(chunks: &[Chunk], file_len: u64) -> Result<(), String> {
 }
 
 /// Readers take the bytes of a chunk without compression as they are, so their number must be right.
-fn plain_chunks_have_their_size(
-    chunks: &[&Chunk],
+fn plain_chunks_have_their_size<'a>(
+    mut chunks: impl Iterator<Item = &'a Chunk>,
     codecs: &[Codec],
     chunk_bytes: u64,
 ) -> Result<(), String> {
@@ -238,7 +238,7 @@ fn plain_chunks_have_their_size(
             _ => return Ok(()),
         }
     }
-    match chunks.iter().find(|chunk| chunk.range.len != expected) {
+    match chunks.find(|chunk| chunk.range.len != expected) {
         None => Ok(()),
         Some(chunk) => Err(format!(
             "chunk {} has {} bytes where its shape asks for {expected}",
@@ -279,6 +279,9 @@ impl Pipeline<'_> {
 
     /// The bits of a mask that belong to a filter.
     fn effective(&self, mask: u32) -> u32 {
+        if mask == 0 {
+            return 0;
+        }
         (0..self.dataset.filters.len())
             .filter(|position| is_masked(mask, *position))
             .filter_map(|position| u32::try_from(position).ok())
@@ -288,8 +291,11 @@ impl Pipeline<'_> {
     /// The mask that most chunks have; blosc is not decoded here, so chunks that went through it set the mask.
     fn usual_mask(&self, chunks: &[Chunk]) -> u32 {
         let mut counts = std::collections::BTreeMap::<u32, usize>::new();
-        for chunk in chunks {
-            *counts.entry(self.effective(chunk.filter_mask)).or_default() += 1;
+        for run in chunks.chunk_by(|a, b| a.filter_mask == b.filter_mask) {
+            let mask = run
+                .first()
+                .map_or(0, |chunk| self.effective(chunk.filter_mask));
+            *counts.entry(mask).or_default() += run.len();
         }
         let stays = |mask: u32| {
             let codecs = self.own_codecs(mask).unwrap_or_default();
