@@ -16,6 +16,7 @@ mod fill_values;
 mod function_definitions;
 mod http_api;
 mod inspect;
+mod matrix;
 mod redelivery;
 mod rejection;
 mod round_trips;

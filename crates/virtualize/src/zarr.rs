@@ -11,6 +11,7 @@ mod encode;
 mod filter;
 mod plugin;
 
+pub(crate) use checksum::fletcher32;
 pub use codec::{Codec, SzipParameters};
 pub(crate) use data_type::float_to_json;
 pub use data_type::{ByteOrder, DataType, Field};

@@ -149,8 +149,11 @@ impl Elements<'_> {
 }
 
 /// An object reference as an absolute address; 0 for null.
+///
+/// The type has eight bytes also where addresses have fewer; the library leaves garbage in the rest.
 fn address(element: &[u8], geometry: Geometry) -> u64 {
-    match little_endian(element) {
+    let stored = element.get(..geometry.offset_len()).unwrap_or(element);
+    match little_endian(stored) {
         0 | u64::MAX => 0,
         stored => geometry.absolute(stored).ok().flatten().unwrap_or(0),
     }
@@ -282,6 +285,19 @@ mod tests {
         };
         let expected = AttributeValue::Strings(vec![Bytes::from_static(text)]);
         assert_eq!(decode(class, 4, stored), expected);
+    }
+
+    // In a file of four-byte addresses the second scale of every dimension list was lost.
+    #[rstest]
+    #[case::garbage_behind_it([0x85, 2, 0, 0, 0xff, 0xff, 0xff, 0xff], 645)]
+    #[case::null([0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff], 0)]
+    fn a_reference_is_as_wide_as_an_address(#[case] element: [u8; 8], #[case] at: u64) {
+        let geometry = Geometry {
+            base: 0,
+            offset_size: 4,
+            length_size: 8,
+        };
+        assert_eq!(address(&element, geometry), at);
     }
 
     #[test]
