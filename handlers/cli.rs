@@ -4,6 +4,8 @@ mod combine;
 mod dev;
 mod failure;
 mod input;
+mod output;
+mod parquet;
 mod serve;
 mod validate;
 mod virtualize;

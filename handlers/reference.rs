@@ -1,5 +1,10 @@
 //! Stage 4: publishes the reference of one file. SPEC §5.
 
+mod tables;
+
+pub use tables::wants_tables;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -56,6 +61,50 @@ pub fn render(dataset: &VirtualDataset) -> Result<Bytes, ReferenceError> {
     Ok(document.into())
 }
 
+/// Publishes a dataset: its document, with the Parquet set of a large one beside it (`tas.parq/` beside `tas.json`);
+/// `false` if the writer is not entitled any more.
+///
+/// The document is what makes a reference visible, so it is written last, and a document that stands there already
+/// means that everything does. `is_entitled` is asked before each write, as in [`write`].
+///
+/// # Errors
+///
+/// As [`write`].
+pub async fn publish<E: From<ReferenceError>, F>(
+    blobs: &Arc<dyn Blobs>,
+    at: &BlobPath,
+    dataset: &VirtualDataset,
+    document: &Bytes,
+    is_entitled: impl Fn() -> F + Send + Sync,
+) -> Result<bool, E>
+where
+    F: Future<Output = Result<bool, E>> + Send,
+{
+    let (condition, replaces) = match blobs.get(at).await {
+        Ok((present, _)) if present == *document => return is_entitled().await,
+        Ok((_, info)) => (PutCondition::IfMatch(info.etag), true),
+        Err(BlobError::NotFound(_)) => (PutCondition::IfAbsent, false),
+        Err(error) => return Err(ReferenceError::from(error).into()),
+    };
+    if !is_entitled().await? {
+        return Ok(false);
+    }
+    let folder = tables::folder(at);
+    if wants_tables(dataset) {
+        if !tables::put(blobs, &folder, dataset, &is_entitled).await? || !is_entitled().await? {
+            return Ok(false);
+        }
+    } else if replaces {
+        let removed = tables::remove_but(blobs, &folder, &BTreeSet::new()).await;
+        removed.map_err(ReferenceError::from)?;
+    }
+    blobs
+        .put(at, document.clone(), condition)
+        .await
+        .map_err(ReferenceError::from)?;
+    Ok(true)
+}
+
 /// Writes a document to its path, unless it stands there already; `false` if the writer is not entitled any more.
 ///
 /// `is_entitled` is asked between looking at what is there and replacing exactly that: a late writer either learns
@@ -65,7 +114,7 @@ pub fn render(dataset: &VirtualDataset) -> Result<Bytes, ReferenceError> {
 ///
 /// [`ReferenceError`], or what `is_entitled` fails with; a lost race is [`BlobError::Changed`] or
 /// [`BlobError::Exists`] inside it.
-pub async fn write<E: From<ReferenceError>>(
+async fn write<E: From<ReferenceError>>(
     blobs: &Arc<dyn Blobs>,
     at: &BlobPath,
     document: &Bytes,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use virtualize::{DecodeOptions, VirtualDataset, kerchunk};
 
 use super::failure::Failure;
+use super::parquet;
 use crate::read::{self, IoCount, ReadError, ReadPolicy};
 use crate::stores::blobs::{BlobError, PinnedBlob};
 use crate::validate;
@@ -62,28 +63,32 @@ pub(super) async fn read_file_or_reference(
     file: &Path,
     options: DecodeOptions,
 ) -> Result<(VirtualDataset, IoCount), Failure> {
-    let is_reference = file
-        .extension()
-        .is_some_and(|extension| extension == "json");
-    if !is_reference {
-        return read_file(file, options).await;
-    }
     let fail = |error: &dyn std::error::Error| {
         Failure::rejected(
             "reference_invalid",
             format!("{}: {}", file.display(), crate::pipeline::chain(error)),
         )
     };
+    if parquet::is_set(file) {
+        let dataset = parquet::read(file).map_err(|error| fail(&error))?;
+        return Ok((dataset, IoCount::default()));
+    }
+    let is_reference = file
+        .extension()
+        .is_some_and(|extension| extension == "json");
+    if !is_reference {
+        return read_file(file, options).await;
+    }
     let bytes = tokio::fs::read(file).await.map_err(|error| fail(&error))?;
     let dataset = kerchunk::json::read(&bytes).map_err(|error| fail(&error))?;
     Ok((dataset, IoCount::default()))
 }
 
-/// The files that arguments mean: a folder stands for the data files in it.
+/// The files that arguments mean: a folder stands for the data files in it, unless it is a Parquet reference.
 pub(super) fn expand(inputs: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     let mut files = Vec::new();
     for input in inputs {
-        match input.is_dir() {
+        match input.is_dir() && !parquet::is_set(input) {
             true => files.extend(data_files(input)?),
             false => files.push(input.clone()),
         }

@@ -50,10 +50,6 @@ impl Optional {
 }
 
 impl Columns {
-    pub(super) fn len(&self) -> usize {
-        self.offset.len()
-    }
-
     pub(super) fn push_missing(&mut self) {
         self.push(None, 0, 0, None);
     }
