@@ -6,7 +6,6 @@
 //! | `offset`, `size` | INT64 | the range in it; both 0 means the whole file |
 //! | `raw` | bytes, optional | the chunk itself; it wins over `path` |
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -31,8 +30,6 @@ pub(super) struct Columns {
     offset: Vec<i64>,
     size: Vec<i64>,
     raw: Optional,
-    /// Where the distinct paths begin in memory: rows of one file share its text.
-    paths: HashSet<usize>,
 }
 
 /// A column of bytes whose rows may be null.
@@ -59,7 +56,6 @@ impl Columns {
     }
 
     pub(super) fn push_range(&mut self, path: &ByteArray, offset: i64, size: i64) {
-        self.paths.insert(path.data().as_ptr().addr());
         self.push(Some(path.clone()), offset, size, None);
     }
 
@@ -72,8 +68,7 @@ impl Columns {
 
     /// The table as a Parquet file; equal columns give equal bytes.
     pub(super) fn encode(&self) -> Result<Vec<u8>, ParquetError> {
-        let dictionary = self.paths.len().saturating_mul(2) <= self.path.values.len();
-        let properties = Arc::new(properties(dictionary)?);
+        let properties = Arc::new(properties()?);
         let schema = schema()?;
         let mut writer = SerializedFileWriter::new(Vec::new(), schema, properties)?;
         let mut group = writer.next_row_group()?;
@@ -122,16 +117,18 @@ fn schema() -> Result<Arc<Type>, ParquetError> {
     Ok(Arc::new(root.build()?))
 }
 
-/// Statistics only where they are needed: fastparquet takes an integer column for one with nulls, and its values for
-/// floats, unless they say that there are none.
-fn properties(dictionary: bool) -> Result<WriterProperties, ParquetError> {
+/// What fsspec's default engine, fastparquet, needs: statistics, or it takes an integer column for one with nulls and
+/// its values for floats; and paths in a dictionary however many they are, or those that are null come out as NaN,
+/// which fsspec takes for paths.
+fn properties() -> Result<WriterProperties, ParquetError> {
     let column = |name: &str| ColumnPath::from(name);
     let chunk = EnabledStatistics::Chunk;
     Ok(WriterProperties::builder()
         .set_created_by(String::from("landfall"))
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
         .set_dictionary_enabled(false)
-        .set_column_dictionary_enabled(column("path"), dictionary)
+        .set_column_dictionary_enabled(column("path"), true)
+        .set_column_dictionary_page_size_limit(column("path"), usize::MAX)
         .set_statistics_enabled(EnabledStatistics::None)
         .set_column_statistics_enabled(column("offset"), chunk)
         .set_column_statistics_enabled(column("size"), chunk)
