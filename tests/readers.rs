@@ -1,6 +1,6 @@
 //! References are for readers that we did not write: each of them opens what we wrote and finds the files' values.
 //!
-//! The series has a chunk of every kind: missing, inlined, cut by the shape, between chunks of another file.
+//! The series has a chunk of every kind: missing, inlined, cut by the shape, longer than its values.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,7 +23,8 @@ struct Series {
 
 /// `a.nc` and `b.nc` with `combined.json` and `combined.parq`.
 static SERIES: LazyLock<Series> = LazyLock::new(|| {
-    let folder = tempfile::tempdir().unwrap();
+    // Nothing removes what a static holds: it stays in the target folder.
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let made = Command::new(python())
         .arg(repository().join("tests/support/make_reader_files.py"))
         .arg(folder.path())

@@ -2,7 +2,7 @@
 """Writes FOLDER/a.nc and FOLDER/b.nc: the smallest series in which every kind of reference occurs.
 
 Missing chunks (of `tas` and `pr`), masked values in chunks that are there, packed values, a scalar, a grid mapping,
-inlined coordinates, a last chunk that the shape cuts, and a chunk of one file between two of the other's.
+inlined coordinates, a last chunk that the shape cuts, and chunks that compression has made longer (of `noise`).
 """
 
 import pathlib
@@ -44,6 +44,8 @@ def write(path: pathlib.Path, start: int) -> None:
         packed[:, 4, 5] = np.ma.masked
         pr[0] = packed[0]
         pr[3] = packed[3]
+        noise = ds.createVariable("noise", "f4", ("time", "lat", "lon"), zlib=True, chunksizes=(1, 2, 3))
+        noise[:] = rng.normal(0, 1, (STEPS, LAT, LON))
 
 
 def main() -> None:

@@ -116,7 +116,7 @@ def through_fsspec(args: argparse.Namespace) -> tuple[int, list[str]]:
 
     def values_of(name: str, _: np.ndarray) -> np.ndarray:
         meta = json.loads(files.cat_file(f"{name}/.zarray"))
-        codecs = [numcodecs.get_codec(codec) for codec in meta["filters"] or []]
+        codecs = [numcodecs.get_codec(codec) for codec in [*(meta["filters"] or []), meta["compressor"]] if codec]
         out = np.full(meta["shape"], meta["fill_value"] or 0, meta["dtype"])
         grid = [-(-length // chunk) for length, chunk in zip(meta["shape"], meta["chunks"])]
         for index in np.ndindex(*grid):
