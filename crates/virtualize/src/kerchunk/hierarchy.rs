@@ -45,11 +45,6 @@ impl Hierarchy {
             .map(|(path, array)| (path.as_str(), array))
     }
 
-    /// Whether the set is one that we wrote.
-    pub(super) const fn is_ours(&self) -> bool {
-        self.extra.is_some()
-    }
-
     /// The sources that are listed.
     pub(super) fn sources(&self) -> Sources {
         let listed = self.extra.as_ref().map(|extra| extra.sources.clone());

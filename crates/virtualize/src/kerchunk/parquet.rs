@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Two members of `.zmetadata` are passed over by fsspec: `zarr_consolidated_format`, which makes it the consolidated
-//! metadata that Zarr clients know, and `landfall`, which says what it says in a JSON document.
+//! metadata that Zarr clients know, and `landfall`, which says what it says in a JSON document, and what the tables'
+//! checksums are: a set that was copied in part, or while it was replaced, is not taken for another one.
 
 mod read;
 mod table;
@@ -17,6 +18,12 @@ mod write;
 
 pub use read::read;
 pub use write::{File, Files, files};
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::extra::Extra;
 
 /// Rows of a table unless another number is asked for; kerchunk's own default.
 pub const DEFAULT_RECORD_SIZE: u64 = 100_000;
@@ -28,6 +35,21 @@ pub const MAX_RECORD_SIZE: u64 = 10_000_000;
 const MAX_TABLES: u64 = 100_000;
 
 const ZMETADATA: &str = ".zmetadata";
+
+/// The `landfall` member of `.zmetadata`.
+#[derive(Debug, Serialize, Deserialize)]
+struct Landfall {
+    #[serde(flatten)]
+    extra: Extra,
+    /// CRC-32 of each table by its name.
+    tables: BTreeMap<String, u32>,
+}
+
+fn checksum(bytes: &[u8]) -> u32 {
+    let mut crc = flate2::Crc::new();
+    crc.update(bytes);
+    crc.sum()
+}
 
 /// How many tables the chunks of a variable fill; `None` if they are too many.
 fn tables_of(chunks: u64, record_size: u64) -> Option<u64> {
@@ -119,14 +141,34 @@ mod tests {
         assert_eq!(last.name, ".zmetadata");
     }
 
+    /// The set as if another program had written it.
+    fn foreign(mut set: Set) -> Set {
+        let mut metadata: Value = serde_json::from_slice(&set[".zmetadata"]).unwrap();
+        metadata.as_object_mut().unwrap().remove("landfall");
+        set.insert(".zmetadata".into(), metadata.to_string().into());
+        set
+    }
+
     #[test]
-    fn a_lost_or_damaged_table_is_no_fill_value() {
+    fn a_lost_table_is_an_error_in_a_set_of_ours() {
         let whole = written(&dataset(), 3);
         for name in whole.keys() {
             let mut set = whole.clone();
             set.remove(name);
             assert!(read_back(&set).is_err(), "without {name}");
         }
+        let mut set = foreign(whole);
+        set.remove("tas/refs.1.parq");
+        let chunks = &read_back(&set).unwrap().root.arrays["tas"].chunks;
+        let numbers: Vec<u64> = chunks.iter().map(|(number, _)| number).collect();
+        assert_eq!(numbers, [0, 1, 6, 7], "3 to 5 are missing chunks to fsspec");
+    }
+
+    #[rstest]
+    #[case::ours(|set| set)]
+    #[case::foreign(foreign)]
+    fn a_table_cut_anywhere_is_refused(#[case] form: fn(Set) -> Set) {
+        let whole = form(written(&dataset(), 3));
         let name = "tas/refs.0.parq";
         let bytes = &whole[name];
         for length in 0..bytes.len() {
@@ -137,9 +179,24 @@ mod tests {
         }
     }
 
+    // Without our checksums some damage goes unseen; none of it may stop the program.
     #[test]
-    fn a_short_table_is_refused() {
-        let mut set = written(&dataset(), 3);
+    fn damage_is_found_or_does_no_harm() {
+        let whole = written(&dataset(), 3);
+        let name = "tas/refs.1.parq";
+        for at in (0..whole[name].len()).step_by(5) {
+            let mut damaged = whole[name].to_vec();
+            damaged[at] ^= 0x81;
+            let mut set = whole.clone();
+            set.insert(name.into(), damaged.into());
+            assert!(read_back(&set).is_err(), "byte {at}");
+            drop(read_back(&foreign(set)));
+        }
+    }
+
+    #[test]
+    fn a_table_of_another_set_is_refused() {
+        let mut set = foreign(written(&dataset(), 3));
         let last = set["tas/refs.2.parq"].clone();
         set.insert("tas/refs.1.parq".into(), last);
         let error = read_back(&set).unwrap_err();

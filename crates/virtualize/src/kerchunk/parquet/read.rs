@@ -9,10 +9,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::table::{Row, for_each_row};
-use super::{MAX_RECORD_SIZE, ZMETADATA, stays_inside, table_name, tables_of};
+use super::{Landfall, MAX_RECORD_SIZE, ZMETADATA, checksum, stays_inside, table_name, tables_of};
 use crate::dataset::{VirtualArray, VirtualDataset, product};
 use crate::decode::ByteRange;
-use crate::kerchunk::extra::Extra;
 use crate::kerchunk::hierarchy::{Documents, Hierarchy};
 use crate::kerchunk::sources::Sources;
 use crate::kerchunk::{KerchunkError, metadata};
@@ -24,7 +23,7 @@ use crate::zarr;
 struct Zmetadata {
     metadata: BTreeMap<String, Value>,
     record_size: u64,
-    landfall: Option<Extra>,
+    landfall: Option<Landfall>,
 }
 
 /// The dataset that a reference set describes; `fetch` gives the files of its directory by name, or `None` where
@@ -49,17 +48,24 @@ pub fn read(
     let document = fetch(ZMETADATA)?.ok_or_else(|| lost(ZMETADATA))?;
     let zmetadata = parse(&document)?;
     let record_size = zmetadata.record_size;
-    let hierarchy = Hierarchy::new(documents(zmetadata.metadata), zmetadata.landfall)?;
+    let (extra, checksums) = zmetadata
+        .landfall
+        .map(|landfall| (landfall.extra, landfall.tables))
+        .unzip();
+    let hierarchy = Hierarchy::new(documents(zmetadata.metadata), extra)?;
     let mut sources = hierarchy.sources();
     let mut manifests = BTreeMap::new();
     for (path, array) in hierarchy.arrays() {
         let mut chunks = Chunks::of(path, array, record_size)?;
         for number in 0..chunks.tables {
             let name = table_name(path, number);
-            match fetch(&name)? {
-                Some(table) => chunks.add(&name, number, table, &mut sources)?,
-                None if hierarchy.is_ours() => return Err(lost(&name)),
-                None => {}
+            match (fetch(&name)?, &checksums) {
+                (Some(table), checksums) => {
+                    check(&name, &table, checksums.as_ref())?;
+                    chunks.add(&name, number, table, &mut sources)?;
+                }
+                (None, Some(_)) => return Err(lost(&name)),
+                (None, None) => {}
             }
         }
         manifests.insert(path.to_owned(), chunks.manifest);
@@ -71,6 +77,30 @@ fn lost(name: &str) -> KerchunkError {
     KerchunkError::Fetch {
         name: name.to_owned(),
         source: io::ErrorKind::NotFound.into(),
+    }
+}
+
+/// Whether a table is the one that the metadata was written with.
+fn check(
+    name: &str,
+    table: &[u8],
+    checksums: Option<&BTreeMap<String, u32>>,
+) -> Result<(), KerchunkError> {
+    match checksums {
+        Some(checksums) if checksums.get(name) != Some(&checksum(table)) => {
+            Err(damaged(name, "its checksum is another one"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn damaged(
+    name: &str,
+    problem: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> KerchunkError {
+    KerchunkError::Table {
+        name: name.to_owned(),
+        source: problem.into(),
     }
 }
 
@@ -138,18 +168,14 @@ impl<'a> Chunks<'a> {
             let number = first.saturating_add(row);
             self.put(number, entry, sources).map_err(Fault::Chunk)
         });
-        let damaged = |source| KerchunkError::Table {
-            name: name.to_owned(),
-            source: Box::new(source),
-        };
         match found {
             Ok(found) if found == limit => Ok(()),
             Ok(found) => {
                 let problem = format!("it has {found} of {rows} rows");
-                Err(damaged(ParquetError::General(problem)))
+                Err(damaged(name, problem))
             }
             Err(Fault::Chunk(error)) => Err(error),
-            Err(Fault::Table(source)) => Err(damaged(source)),
+            Err(Fault::Table(source)) => Err(damaged(name, source)),
         }
     }
 

@@ -156,15 +156,15 @@ pub(super) fn for_each_row<E: From<ParquetError>>(
     limit: usize,
     mut visit: impl FnMut(usize, Row) -> Result<(), E>,
 ) -> Result<usize, E> {
-    let reader = SerializedFileReader::new(file)?;
+    let reader = guarded(|| SerializedFileReader::new(file))?;
     let mut done = 0usize;
     for number in 0..reader.num_row_groups() {
-        let group = reader.get_row_group(number)?;
+        let group = guarded(|| reader.get_row_group(number))?;
         let rows = usize::try_from(group.metadata().num_rows()).unwrap_or(0);
         let mut left = rows.min(limit.saturating_sub(done));
-        let mut columns = Reader::new(group.as_ref())?;
+        let mut columns = guarded(|| Reader::new(group.as_ref()))?;
         while left > 0 {
-            let rows = columns.next(left.min(BATCH))?;
+            let rows = guarded(|| columns.next(left.min(BATCH)))?;
             left = left.saturating_sub(rows.len());
             for row in rows {
                 visit(done, row)?;
@@ -173,6 +173,15 @@ pub(super) fn for_each_row<E: From<ParquetError>>(
         }
     }
     Ok(done)
+}
+
+/// The decoder panics on some damage. What a file holds must not end the program, and what was decoded is dropped.
+fn guarded<T>(decode: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
+    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(decode));
+    caught.unwrap_or_else(|_| {
+        let problem = String::from("its bytes are no table");
+        Err(ParquetError::General(problem))
+    })
 }
 
 /// The columns of a row group, read in step.

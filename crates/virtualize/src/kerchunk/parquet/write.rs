@@ -1,5 +1,6 @@
 //! Writes a reference set table by table: no more than one is in memory.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::iter::Peekable;
 
@@ -8,7 +9,7 @@ use parquet::data_type::ByteArray;
 use serde_json::{Value, json};
 
 use super::table::Columns;
-use super::{MAX_RECORD_SIZE, ZMETADATA, stays_inside, table_name, tables_of};
+use super::{Landfall, MAX_RECORD_SIZE, ZMETADATA, checksum, stays_inside, table_name, tables_of};
 use crate::dataset::{VirtualArray, VirtualDataset, product};
 use crate::decode::ByteRange;
 use crate::kerchunk::extra::Extra;
@@ -46,6 +47,7 @@ pub fn files(dataset: &VirtualDataset, record_size: u64) -> io::Result<Files<'_>
             .collect(),
         arrays: dataset.root.walk().into_iter(),
         current: None,
+        checksums: BTreeMap::new(),
         finished: false,
     })
 }
@@ -57,6 +59,7 @@ pub struct Files<'d> {
     urls: Vec<ByteArray>,
     arrays: std::vec::IntoIter<(String, &'d VirtualArray)>,
     current: Option<Tables<'d>>,
+    checksums: BTreeMap<String, u32>,
     finished: bool,
 }
 
@@ -88,6 +91,8 @@ impl Files<'_> {
             if let Some(tables) = &mut self.current
                 && let Some(file) = tables.next(&self.urls)?
             {
+                let checksum = checksum(&file.bytes);
+                self.checksums.insert(file.name.clone(), checksum);
                 return Ok(file);
             }
             let Some((path, array)) = self.arrays.next() else {
@@ -103,9 +108,12 @@ impl Files<'_> {
     fn metadata(&self) -> io::Result<Bytes> {
         let mut document = zarr::consolidated_metadata(&self.dataset.root);
         if let Value::Object(members) = &mut document {
-            let extra = serde_json::to_value(Extra::of(self.dataset))?;
+            let landfall = Landfall {
+                extra: Extra::of(self.dataset),
+                tables: self.checksums.clone(),
+            };
             members.insert(String::from("record_size"), json!(self.record_size));
-            members.insert(String::from("landfall"), extra);
+            members.insert(String::from("landfall"), serde_json::to_value(landfall)?);
         }
         Ok(serde_json::to_vec(&document)?.into())
     }
