@@ -4,6 +4,7 @@ mod combine;
 mod dev;
 mod failure;
 mod input;
+mod inspect;
 mod output;
 mod parquet;
 mod serve;
@@ -28,6 +29,8 @@ struct Arguments {
 enum Command {
     /// Write the kerchunk reference of each file.
     Virtualize(virtualize::Arguments),
+    /// Show what is in files, how it is stored and what reading it costs.
+    Inspect(inspect::Arguments),
     /// Tell how well files read virtually.
     Validate(validate::Arguments),
     /// Join the files of a series, or their references, into one.
@@ -53,6 +56,7 @@ impl Command {
         match self {
             Self::Virtualize(arguments) => arguments.json,
             Self::Combine(arguments) => arguments.json,
+            Self::Inspect(arguments) => arguments.json,
             Self::Validate(arguments) => arguments.json,
             Self::Dev(_) | Self::Serve(_) => false,
         }
@@ -61,6 +65,7 @@ impl Command {
     fn run(self) -> Result<(), Failure> {
         match self {
             Self::Virtualize(arguments) => block_on_one_thread(virtualize::run(arguments)),
+            Self::Inspect(arguments) => block_on_one_thread(inspect::run(arguments)),
             Self::Validate(arguments) => block_on_one_thread(validate::run(arguments)),
             Self::Combine(arguments) => block_on_threads(combine::run(arguments)),
             Self::Dev(arguments) => block_on_threads(dev::run(arguments)),

@@ -55,6 +55,26 @@ fn critical(findings: &[Finding], options: &ProcessingOptions) -> Option<Fault> 
     })
 }
 
+/// What a person can do about a finding, where there is something.
+pub fn advice(finding: &Finding) -> Option<&'static str> {
+    match finding.code.as_str() {
+        "contiguous-large" => Some("rewrite it in chunks, such as one time step each"),
+        "single-pixel-chunks" => {
+            Some("rewrite it in chunks that are wide in space, or convert it physically")
+        }
+        "huge-spatial-chunks" => Some("rewrite it in chunks of 256 to 1000 cells a side"),
+        "tiny-chunks" => Some("rewrite it in larger chunks, 256 cells a side or the whole map"),
+        "huge-chunk" => Some("rewrite it in chunks of 1 to 10 MB"),
+        "unsupported" if finding.grade == Grade::Critical => {
+            Some("convert the variable physically, or list it in drop_variables")
+        }
+        "reference-heavy" => {
+            Some("nothing has to be done; chunks of 100 kB or more would make references small")
+        }
+        _ => None,
+    }
+}
+
 /// The fault of a file that cannot be decoded; `None` when something else than the file is at fault.
 pub fn fault_of(error: &ReadError) -> Option<Fault> {
     let (code, remediation) = match error {

@@ -12,6 +12,7 @@ mod corpus;
 mod event_to_item;
 mod function_definitions;
 mod http_api;
+mod inspect;
 mod readers;
 mod redelivery;
 mod rejection;

@@ -33,16 +33,21 @@ pub(super) async fn read_file(
     file: &Path,
     options: DecodeOptions,
 ) -> Result<(VirtualDataset, IoCount), Failure> {
-    let fail = |error: ReadError| failure(file, &error);
-    let source = PinnedBlob::open_file(file)
-        .await
-        .map_err(|error| fail(error.into()))?;
+    let source = open(file).await?;
     read::read_metadata(&source, options, ReadPolicy::local())
         .await
-        .map_err(fail)
+        .map_err(|error| failure(file, &error))
 }
 
-fn failure(file: &Path, error: &ReadError) -> Failure {
+/// A file as it is now.
+pub(super) async fn open(file: &Path) -> Result<PinnedBlob, Failure> {
+    PinnedBlob::open_file(file)
+        .await
+        .map_err(|error| failure(file, &error.into()))
+}
+
+/// What an error of reading means for the command.
+pub(super) fn failure(file: &Path, error: &ReadError) -> Failure {
     let message = format!("{}: {}", file.display(), crate::pipeline::chain(error));
     match validate::fault_of(error) {
         Some(fault) => Failure::rejected(&fault.code, message),

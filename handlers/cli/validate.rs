@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use virtualize::rules::{self, Grade, Verdict};
+use virtualize::rules::{self, Finding, Grade, VariableFacts, Verdict};
 use virtualize::{DecodeOptions, VirtualDataset};
 
 use super::failure::Failure;
 use super::{input, virtualize as files};
 use crate::read::IoCount;
 use crate::stores::ledger::ProcessingOptions;
+use crate::validate;
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
@@ -43,13 +44,13 @@ async fn one(file: &Path, arguments: &Arguments) -> Result<(), Failure> {
     let verdict = rules::judge(&dataset);
     match arguments.json {
         true => println!("{}", report(&dataset, &verdict, io)),
-        false => print(file, &verdict),
+        false => print!("{}", text(&file.display().to_string(), &dataset, &verdict)),
     }
     let options = ProcessingOptions {
         fail_on_chunking_warnings: arguments.fail_on_chunking_warnings,
         ..ProcessingOptions::default()
     };
-    match crate::validate::validate(&dataset, &options).1 {
+    match validate::validate(&dataset, &options).1 {
         Some(fault) => Err(Failure::rejected(
             &fault.code,
             format!("{}: {}", file.display(), fault.message),
@@ -72,40 +73,133 @@ fn report(dataset: &VirtualDataset, verdict: &Verdict, io: IoCount) -> Value {
     })
 }
 
-fn print(file: &Path, verdict: &Verdict) {
-    println!(
-        "{}: {}",
-        file.display(),
-        word(json!(verdict.recommendation))
+/// The verdict, a table of the variables that were judged, and what was found with what to do about it.
+fn text(file: &str, dataset: &VirtualDataset, verdict: &Verdict) -> String {
+    let mut out = format!(
+        "{file}: {}, {} ({})\n",
+        word(json!(verdict.status)),
+        word(json!(verdict.recommendation)),
+        word(json!(dataset.format)),
     );
-    for facts in verdict.variables.iter().filter(|facts| facts.is_data) {
-        println!(
-            "  {:<24} {} {:?} in chunks of {:?}, {}, {} chunks{}",
-            facts.name.trim_start_matches('/'),
-            facts.dtype,
-            facts.shape,
-            facts.chunks,
-            facts.compression.as_deref().unwrap_or("not compressed"),
-            facts.chunk_count,
-            if facts.tile_friendly {
-                ", tile-friendly"
-            } else {
-                ""
-            },
-        );
+    let judged = verdict.variables.iter().filter(|facts| facts.is_data);
+    let rows: Vec<[String; 7]> = judged.map(row).collect();
+    if !rows.is_empty() {
+        let titles = [
+            "variable",
+            "type",
+            "shape",
+            "chunks",
+            "count",
+            "mean size",
+            "codecs",
+        ];
+        out.push_str(&table(&titles.map(String::from), &rows));
     }
     for finding in &verdict.findings {
-        let variable = finding.variable.as_deref().unwrap_or("the file");
-        println!(
-            "  {}: {variable}: {} ({})",
-            word(json!(finding.grade)),
-            finding.message,
-            finding.code
-        );
+        out.push_str(&told(finding));
     }
+    out
+}
+
+fn told(finding: &Finding) -> String {
+    let about = finding.variable.as_deref().unwrap_or("the file");
+    let grade = word(json!(finding.grade));
+    let mut out = format!(
+        "  {grade}: {about}: {} ({})\n",
+        finding.message, finding.code
+    );
+    if let Some(advice) = validate::advice(finding) {
+        out.push_str(&format!("    → {advice}\n"));
+    }
+    out
+}
+
+fn row(facts: &VariableFacts) -> [String; 7] {
+    let sides = |lengths: &[u64]| {
+        let lengths: Vec<String> = lengths.iter().map(u64::to_string).collect();
+        lengths.join("×")
+    };
+    let codecs: Vec<&str> = facts
+        .filters
+        .iter()
+        .chain(&facts.compression)
+        .map(String::as_str)
+        .collect();
+    let mean = facts.mean_stored_chunk_bytes;
+    let friendly = if facts.tile_friendly {
+        ", tile-friendly"
+    } else {
+        ""
+    };
+    let codecs = match codecs.is_empty() {
+        true => String::from("none"),
+        false => codecs.join(" + "),
+    };
+    [
+        facts.name.trim_start_matches('/').to_owned(),
+        facts.dtype.clone(),
+        sides(&facts.shape),
+        sides(&facts.chunks),
+        facts.chunk_count.to_string(),
+        mean.map_or_else(|| String::from("–"), |bytes| format!("{bytes} B")),
+        format!("{codecs}{friendly}"),
+    ]
+}
+
+/// Rows below their titles, numbers to the right.
+fn table(titles: &[String; 7], rows: &[[String; 7]]) -> String {
+    let all = || std::iter::once(titles).chain(rows);
+    let mut widths = [0; 7];
+    for cells in all() {
+        for (width, cell) in widths.iter_mut().zip(cells) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let mut out = String::new();
+    for cells in all() {
+        let cells = cells.iter().zip(widths).enumerate();
+        let cells = cells.map(|(column, (cell, width))| match column {
+            4 | 5 => format!("{cell:>width$}"),
+            _ => format!("{cell:<width$}"),
+        });
+        let line = cells.collect::<Vec<_>>().join("  ");
+        out.push_str(&format!("  {}\n", line.trim_end()));
+    }
+    out
 }
 
 /// The word that a value is in JSON, for people.
 fn word(value: Value) -> String {
     value.as_str().unwrap_or_default().replace('_', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_lines_up() {
+        let cells = |texts: [&str; 7]| texts.map(String::from);
+        let titles = cells([
+            "variable", "type", "shape", "chunks", "count", "mean", "codecs",
+        ]);
+        let rows = [
+            cells([
+                "tas",
+                "float32",
+                "12×32×64",
+                "1×32×64",
+                "12",
+                "1743 B",
+                "shuffle + gzip",
+            ]),
+            cells(["precipitation", "int16", "3×3", "3×3", "1", "–", "none"]),
+        ];
+        assert_eq!(
+            table(&titles, &rows),
+            "  variable       type     shape     chunks   count    mean  codecs\n  \
+               tas            float32  12×32×64  1×32×64     12  1743 B  shuffle + gzip\n  \
+               precipitation  int16    3×3       3×3          1       –  none\n"
+        );
+    }
 }

@@ -16,6 +16,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use bytes::{Bytes, BytesMut};
 
 use crate::dataset::VirtualDataset;
+use crate::inspect::Probe;
 
 /// A run of bytes of a file: `start` and how many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -108,6 +109,8 @@ pub struct DecodeOptions {
     pub max_objects: u64,
     /// Budget for the chunks of a file.
     pub max_chunks: u64,
+    /// Takes notes for people, and goes on in a file that is shorter than it should be.
+    pub probe: Option<Probe>,
 }
 
 impl DecodeOptions {
@@ -129,6 +132,7 @@ impl Default for DecodeOptions {
             max_bytes: 4 << 30,
             max_objects: 1_000_000,
             max_chunks: 50_000_000,
+            probe: None,
         }
     }
 }

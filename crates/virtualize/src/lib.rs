@@ -8,6 +8,7 @@
 //! | [`hdf5`] | the HDF5 file format: superblock to chunk index |
 //! | [`netcdf3`], [`netcdf4`] | the classic format; NetCDF-4's conventions on top of HDF5 |
 //! | [`inline`] | reads the values of small coordinates into the dataset |
+//! | [`inspect`] | what else stands in a file, noted for people |
 //! | [`dataset`], [`manifest`] | the result: groups, arrays, and where each chunk lies |
 //! | [`zarr`] | Zarr metadata, chunk keys, codecs |
 //! | [`cf`], [`cmip6`], [`rules`] | CF time and calendars; CMIP6 names; validation rules |
@@ -23,6 +24,7 @@ pub mod dataset;
 pub mod decode;
 pub mod hdf5;
 pub mod inline;
+pub mod inspect;
 pub mod kerchunk;
 pub mod manifest;
 pub mod netcdf3;

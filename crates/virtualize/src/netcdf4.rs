@@ -4,6 +4,7 @@ mod attribute;
 mod data_type;
 mod dimension;
 mod fill;
+mod inspect;
 #[cfg(test)]
 mod sample;
 mod storage;
@@ -37,6 +38,9 @@ pub(crate) async fn interpret(
         true => Format::Netcdf4,
         false => Format::Hdf5,
     };
+    if let Some(probe) = &options.probe {
+        inspect::note(&file, &dimensions, probe);
+    }
     let mut tree = Tree::new(&dimensions);
     let root = tree.group("", &file.root);
     let scene = Scene {

@@ -14,6 +14,7 @@ pub(crate) use data_type::float_to_json;
 pub use data_type::{ByteOrder, DataType, Field};
 pub(crate) use data_type::{float, signed, unsigned};
 pub use decode::{CodecError, decode_chunk, encode_chunk};
+pub(crate) use filter::name_of as filter_name;
 pub(crate) use filter::{codecs_of, is_masked, own_codecs_of};
 
 use serde_json::{Value, json};

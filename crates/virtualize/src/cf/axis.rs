@@ -31,6 +31,12 @@ pub enum Geographic {
 /// The axis of a coordinate; `None` when neither attributes nor name tell.
 #[must_use]
 pub fn axis_of(name: &str, attributes: &Map<String, Value>) -> Option<Axis> {
+    axis_told(attributes).or_else(|| axis_named(name))
+}
+
+/// The axis that the attributes of a coordinate tell.
+#[must_use]
+pub fn axis_told(attributes: &Map<String, Value>) -> Option<Axis> {
     let text = |key| lowered(attributes, key);
     text("axis")
         .and_then(|axis| axis_attribute(&axis))
@@ -41,7 +47,12 @@ pub fn axis_of(name: &str, attributes: &Map<String, Value>) -> Option<Axis> {
                 .filter(|p| matches!(p.as_str(), "up" | "down"))
                 .map(|_| Axis::Z)
         })
-        .or_else(|| named_axis(&name.to_ascii_lowercase()))
+}
+
+/// The axis that everybody names so; `t` is also the name of a temperature, so this is for dimensions.
+#[must_use]
+pub fn axis_named(name: &str) -> Option<Axis> {
+    named_axis(&name.to_ascii_lowercase())
 }
 
 /// Whether a coordinate is a true latitude or longitude; rotated and projected ones are not.

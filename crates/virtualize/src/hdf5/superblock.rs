@@ -13,6 +13,7 @@ use super::message::{self, shared};
 use super::model::Geometry;
 use super::object_header::ObjectHeader;
 use crate::decode::{DecodeError, DecodeOptions, SourceBuffer};
+use crate::inspect::{Container, Probe};
 
 const WHAT: &str = "superblock";
 /// More than any version of it needs.
@@ -40,6 +41,9 @@ pub(super) async fn read<'a>(
 ) -> Result<(Superblock, Context<'a>), DecodeError> {
     let bytes = buffer.read_up_to(WHAT, at, MOST).await?;
     let superblock = Superblock::parse(&bytes, at)?;
+    if let Some(probe) = &options.probe {
+        superblock.note(buffer.file_len(), probe);
+    }
     let mut context = Context::new(buffer, superblock.geometry, options);
     context.node_sizes = superblock.node_sizes();
     if let Some(driver) = superblock.driver {
@@ -48,7 +52,7 @@ pub(super) async fn read<'a>(
     if let Some(extension) = superblock.extension {
         read_extension(&mut context, extension).await?;
     }
-    if superblock.end_of_file > buffer.file_len() {
+    if options.probe.is_none() && superblock.end_of_file > buffer.file_len() {
         return Err(DecodeError::Truncated {
             expected: superblock.end_of_file,
             actual: buffer.file_len(),
@@ -129,6 +133,20 @@ impl Superblock {
             driver: None,
             end_of_file: moved(end_of_file, base, at),
         })
+    }
+
+    /// Notes what it says of the file, which may be shorter: what is there is then read as far as it goes.
+    fn note(&self, file_len: u64, probe: &Probe) {
+        let geometry = self.geometry;
+        probe.note(|notes| {
+            notes.container = Some(Container::Hdf5 {
+                superblock_version: self.version,
+                user_block_bytes: geometry.base,
+                offset_size: geometry.offset_size,
+                length_size: geometry.length_size,
+            });
+            notes.expected_length = Some(self.end_of_file).filter(|end| *end > file_len);
+        });
     }
 
     fn node_sizes(&self) -> NodeSizes {

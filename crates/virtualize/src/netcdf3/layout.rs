@@ -1,5 +1,7 @@
 //! Where the values are: fixed variables one after another, then records that interleave the record variables.
 
+mod inspect;
+
 use super::attribute;
 use super::header::{Header, Variable, malformed};
 use crate::contiguous::{CUT_LIMIT, consecutive, cut_contiguous, strided};
@@ -29,6 +31,9 @@ pub(super) fn dataset(
         .map(|variable| Extent::new(header, variable))
         .collect::<Result<_, _>>()?;
     let records = Records::new(header, &extents, file_len)?;
+    if let Some(probe) = &options.probe {
+        inspect::note(header, &extents, &records, probe);
+    }
     check_ends(&extents, &records, file_len)?;
 
     let mut dataset = VirtualDataset::new(header.format, VirtualGroup::default(), file_len);

@@ -9,7 +9,7 @@ use crate::rules::Finding;
 use crate::zarr::float_to_json;
 
 /// Attributes that belong to the file format and that no reader shows.
-const HIDDEN: [&str; 9] = [
+pub(super) const HIDDEN: [&str; 9] = [
     "CLASS",
     "NAME",
     "REFERENCE_LIST",

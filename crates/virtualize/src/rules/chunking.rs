@@ -184,6 +184,8 @@ mod tests {
     #[rstest]
     #[case::step_too_large(&[25, 4 * K, K + 1], &["contiguous-large"])]
     #[case::step_as_large_as_a_cut(&[26, 4 * K, K], &["huge-spatial-chunks"])]
+    #[case::not_larger_than_100_mib(&[5, 5 * K, K], &["huge-spatial-chunks"])]
+    #[case::larger_than_100_mib(&[5, 5 * K, K + 1], &["contiguous-large"])]
     #[case::not_large_enough(&[6, 4 * K, K + 1], &["huge-spatial-chunks"])]
     #[case::leading_ones_are_no_steps(&[1, 25, 1025 * K], &["huge-spatial-chunks"])]
     fn contiguous_data_is_judged_by_how_it_can_be_cut(
@@ -210,6 +212,12 @@ mod tests {
     #[case::units("y", ("units", "degrees_north"), true)]
     #[case::time("y", ("units", "days since 2000-01-01"), false)]
     #[case::vertical("y", ("axis", "Z"), false)]
+    #[case::axis_in_lower_case("y", ("axis", "y"), true)]
+    #[case::standard_name_in_capitals("y", ("standard_name", "Latitude"), true)]
+    #[case::units_with_a_space("y", ("units", "degrees north"), true)]
+    #[case::pressure("y", ("units", "hPa"), false)]
+    #[case::positive("y", ("positive", "down"), false)]
+    #[case::radians_are_told_by_the_name("y", ("units", "radian"), true)]
     fn cf_tells_the_spatial_dimensions(
         #[case] name: &str,
         #[case] attribute: (&str, &str),
@@ -224,6 +232,39 @@ mod tests {
             &[]
         };
         assert_eq!(codes(&dataset), expected);
+    }
+
+    // A temperature is called `t` as often as time is.
+    #[rstest]
+    #[case::temperature("t", ("units", "K"), true)]
+    #[case::time("t", ("units", "days since 2000-01-01"), false)]
+    #[case::latitude("v", ("standard_name", "latitude"), false)]
+    #[case::pressure("v", ("units", "Pa"), true)]
+    fn data_is_not_told_by_its_name(
+        #[case] name: &str,
+        #[case] attribute: (&str, &str),
+        #[case] is_data: bool,
+    ) {
+        let mut dataset = dataset(array(TYX, &[10, 300, 300], &[1, 300, 300], BIG));
+        let mut array = dataset.root.arrays.remove("v").unwrap();
+        let (key, value) = attribute;
+        array.attributes.insert(key.into(), json!(value));
+        dataset.root.arrays.insert(name.into(), array);
+        assert_eq!(judge(&dataset).variables[0].is_data, is_data);
+    }
+
+    #[rstest]
+    #[case::sides_of_128_and_512(&[1, 128, 512], true)]
+    #[case::below_128(&[1, 127, 512], false)]
+    #[case::above_512(&[1, 128, 513], false)]
+    #[case::just_below_a_megabyte(&[1, 500, 499], true)]
+    #[case::a_megabyte(&[1, 500, 500], false)]
+    fn tiles_are_about_256_wide_and_below_a_megabyte(
+        #[case] chunks: &[u64],
+        #[case] friendly: bool,
+    ) {
+        let verdict = judge(&dataset(array(TYX, &[10, 2000, 2000], chunks, BIG)));
+        assert_eq!(verdict.variables[0].tile_friendly, friendly);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use crate::cf::axis;
 use crate::dataset::{VirtualArray, VirtualDataset, VirtualGroup};
 
 /// What runs along a dimension.
@@ -17,6 +18,16 @@ pub(super) enum Axis {
     Bounds,
     /// Something else or unknown.
     Other,
+}
+
+impl Axis {
+    const fn of(axis: axis::Axis) -> Self {
+        match axis {
+            axis::Axis::X | axis::Axis::Y => Self::Spatial,
+            axis::Axis::T => Self::Time,
+            axis::Axis::Z => Self::Other,
+        }
+    }
 }
 
 /// A variable in its role.
@@ -167,36 +178,9 @@ fn axes_told<'a>(name: &str, array: &'a VirtualArray) -> Vec<(&'a str, Axis)> {
     }
 }
 
-/// The axis that a variable is a coordinate of, by `axis`, `standard_name` or `units`.
+/// The axis that a variable is a coordinate of by its own account, whatever its name.
 fn axis_of(array: &VirtualArray) -> Option<Axis> {
-    match text(array, "axis") {
-        Some("X" | "Y") => return Some(Axis::Spatial),
-        Some("T") => return Some(Axis::Time),
-        Some("Z") => return Some(Axis::Other),
-        _ => {}
-    }
-    match text(array, "standard_name") {
-        Some("time") => return Some(Axis::Time),
-        Some(
-            "latitude"
-            | "longitude"
-            | "grid_latitude"
-            | "grid_longitude"
-            | "projection_x_coordinate"
-            | "projection_y_coordinate"
-            | "projection_x_angular_coordinate"
-            | "projection_y_angular_coordinate",
-        ) => return Some(Axis::Spatial),
-        _ => {}
-    }
-    match text(array, "units")? {
-        "degrees_north" | "degree_north" | "degrees_N" | "degree_N" | "degreesN" | "degreeN"
-        | "degrees_east" | "degree_east" | "degrees_E" | "degree_E" | "degreesE" | "degreeE" => {
-            Some(Axis::Spatial)
-        }
-        units if units.contains(" since ") => Some(Axis::Time),
-        _ => None,
-    }
+    axis::axis_told(&array.attributes).map(Axis::of)
 }
 
 /// The axis of each dimension of a variable. Where CF marks none as spatial the last two are, unless one of them is
@@ -226,8 +210,7 @@ fn axes(array: &VirtualArray, above: &[Scope]) -> Vec<Axis> {
 fn by_name(name: &str) -> Axis {
     match name.to_ascii_lowercase().as_str() {
         "bnds" | "bounds" | "nbnd" | "nv" | "vertices" | "nvertex" | "axis_nbounds" => Axis::Bounds,
-        "t" => Axis::Time,
         lower if lower.starts_with("time") => Axis::Time,
-        _ => Axis::Other,
+        _ => axis::axis_named(name).map_or(Axis::Other, Axis::of),
     }
 }

@@ -113,17 +113,26 @@ fn blosc(filter: &Filter) -> Result<Codec, String> {
     })
 }
 
-fn name_of(filter: &Filter) -> &str {
+/// The name of a filter by the registry, else as stored.
+pub(crate) fn name_of(filter: &Filter) -> &str {
     match filter.id {
+        1 => "deflate",
+        2 => "shuffle",
+        3 => "fletcher32",
         4 => "szip",
         5 => "nbit",
         6 => "scaleoffset",
         305 => "lzo",
+        307 => "bzip2",
         32000 => "lzf",
+        32001 => "blosc",
         32004 => "lz4",
         32008 => "bitshuffle",
         32013 => "zfp",
+        32015 => "zstd",
         32017 => "sz",
+        32022 => "bitgroom",
+        32023 => "granular bitround",
         32024 => "sz3",
         32026 => "blosc2",
         _ if filter.name.is_empty() => "without a name",
