@@ -17,6 +17,7 @@ mod function_definitions;
 mod http_api;
 mod inspect;
 mod matrix;
+mod readers;
 mod redelivery;
 mod rejection;
 mod round_trips;

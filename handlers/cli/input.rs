@@ -6,6 +6,7 @@ use std::sync::Arc;
 use virtualize::{DecodeOptions, VirtualDataset, kerchunk};
 
 use super::failure::Failure;
+use super::parquet;
 use crate::read::{self, IoCount, ReadError, ReadPolicy};
 use crate::stores::blobs::{BlobError, BlobPath, HttpProblem, Named, NamedSources, RangeSource};
 use crate::validate;
@@ -83,13 +84,8 @@ pub(super) async fn read_file_or_reference(
     sources: &NamedSources,
     options: DecodeOptions,
 ) -> Result<(VirtualDataset, IoCount), Failure> {
-    let is_json = |file: &Path| {
-        file.extension()
-            .is_some_and(|extension| extension == "json")
-    };
-    let file = match named {
-        Named::File(file) if is_json(file) => file,
-        _ => return read_file(named, sources, options).await,
+    let Named::File(file) = named else {
+        return read_file(named, sources, options).await;
     };
     let fail = |error: &dyn std::error::Error| {
         Failure::rejected(
@@ -97,19 +93,29 @@ pub(super) async fn read_file_or_reference(
             format!("{}: {}", file.display(), crate::pipeline::chain(error)),
         )
     };
+    if parquet::is_set(file) {
+        let dataset = parquet::read(file).map_err(|error| fail(&error))?;
+        return Ok((dataset, IoCount::default()));
+    }
+    let is_reference = file
+        .extension()
+        .is_some_and(|extension| extension == "json");
+    if !is_reference {
+        return read_file(named, sources, options).await;
+    }
     let bytes = tokio::fs::read(file).await.map_err(|error| fail(&error))?;
     let dataset = kerchunk::json::read(&bytes).map_err(|error| fail(&error))?;
     Ok((dataset, IoCount::default()))
 }
 
-/// The files that arguments mean: a folder stands for the data files in it.
+/// The files that arguments mean: a folder stands for the data files in it, unless it is a Parquet reference.
 pub(super) fn expand(inputs: &[PathBuf]) -> Result<Vec<Named>, Failure> {
     let mut files = Vec::new();
     for input in inputs {
         let named = Named::parse(input)
             .map_err(|error| Failure::rejected("address_invalid", error.to_string()))?;
         match &named {
-            Named::File(folder) if folder.is_dir() => {
+            Named::File(folder) if folder.is_dir() && !parquet::is_set(folder) => {
                 files.extend(data_files(folder)?.into_iter().map(Named::File));
             }
             _ => files.push(named),

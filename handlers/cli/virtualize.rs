@@ -1,16 +1,15 @@
 //! `landfall virtualize INPUT… -o OUTPUT`: the kerchunk reference of each file.
 
-use std::fs::File;
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use serde_json::{Value, json};
+use virtualize::VirtualDataset;
 use virtualize::rules::Grade;
-use virtualize::{VirtualDataset, kerchunk};
 
 use super::failure::Failure;
 use super::input;
+use super::output::{OutputArguments, Written};
 use crate::read::IoCount;
 use crate::stores::blobs::{Named, NamedSources};
 use crate::validate;
@@ -21,9 +20,8 @@ pub(super) struct Arguments {
     /// NetCDF or HDF5 files, http(s) addresses of them, or folders of them.
     #[arg(required = true)]
     inputs: Vec<PathBuf>,
-    /// The reference to write; a folder when there are several inputs.
-    #[arg(short, long)]
-    output: PathBuf,
+    #[command(flatten)]
+    output: OutputArguments,
     #[command(flatten)]
     read: input::ReadArguments,
     /// One JSON line per file on stdout.
@@ -43,8 +41,11 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         .iter()
         .map(|file| {
             let output = match into_folder {
-                true => arguments.output.join(name_of(file)),
-                false => arguments.output.clone(),
+                true => arguments
+                    .output
+                    .output
+                    .join(name_of(file, arguments.output.extension())),
+                false => arguments.output.output.clone(),
             };
             one(file, &sources, output, &arguments).boxed_local()
         })
@@ -64,10 +65,10 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 /// As in silver: `a.nc` becomes `a.json`, any other name gets `.json` appended.
-fn name_of(file: &Named) -> PathBuf {
+fn name_of(file: &Named, extension: &str) -> PathBuf {
     let name = file.file_name();
     PathBuf::from(format!(
-        "{}.json",
+        "{}.{extension}",
         name.strip_suffix(".nc").unwrap_or(&name)
     ))
 }
@@ -80,47 +81,15 @@ async fn one(
 ) -> Result<(), Failure> {
     let options = arguments.read.decode_options();
     let (dataset, io) = input::read_file(file, sources, options).await?;
-    let size = write_with(&output, |out| kerchunk::json::write(&dataset, out))?;
+    let written = arguments.output.write(&output, &dataset)?;
     match arguments.json {
-        true => println!("{}", summary(&dataset, &output, size, io)),
-        false => print(&dataset, &output, size),
+        true => println!("{}", summary(&dataset, &output, &written, io)),
+        false => print(&dataset, &output, &written),
     }
     Ok(())
 }
 
-/// Writes a document as a whole.
-pub(super) fn write(output: &Path, document: &[u8]) -> Result<(), Failure> {
-    write_with(output, |mut file| file.write_all(document))
-}
-
-/// Writes beside the target and renames, so that nobody reads a part of it.
-fn write_with<T>(
-    output: &Path,
-    document: impl FnOnce(File) -> io::Result<T>,
-) -> Result<T, Failure> {
-    let fail = |error: io::Error| {
-        let message = format!("could not write {}: {error}", output.display());
-        Failure::failed("write_failed", &io::Error::other(message))
-    };
-    if let Some(folder) = output
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-    {
-        std::fs::create_dir_all(folder).map_err(fail)?;
-    }
-    let temporary = output.with_added_extension("tmp");
-    let written = File::create(&temporary).and_then(document);
-    let renamed = written.and_then(|written| {
-        std::fs::rename(&temporary, output)?;
-        Ok(written)
-    });
-    renamed.map_err(|error| {
-        std::fs::remove_file(&temporary).ok();
-        fail(error)
-    })
-}
-
-fn summary(dataset: &VirtualDataset, output: &Path, size: u64, io: IoCount) -> Value {
+fn summary(dataset: &VirtualDataset, output: &Path, written: &Written, io: IoCount) -> Value {
     let (findings, _) = validate::validate(
         dataset,
         &crate::stores::ledger::ProcessingOptions::default(),
@@ -128,12 +97,13 @@ fn summary(dataset: &VirtualDataset, output: &Path, size: u64, io: IoCount) -> V
     json!({
         "nc_url": dataset.sources.first().map(|source| source.url.as_str()),
         "ref_url": format!("file://{}", absolute(output).display()),
+        "parquet_ref_url": url_of(written),
         "format": dataset.format,
         "dimensions": dimensions(dataset),
         "variables": dataset.root.walk().into_iter().map(|(name, _)| name).collect::<Vec<_>>(),
         "skipped": dataset.skipped,
         "findings": findings,
-        "ref_size_bytes": size,
+        "ref_size_bytes": written.size,
         "io": io,
     })
 }
@@ -152,14 +122,27 @@ pub(super) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-fn print(dataset: &VirtualDataset, output: &Path, size: u64) {
-    let arrays = dataset.root.walk();
-    let chunks: usize = arrays.iter().map(|(_, array)| array.chunks.len()).sum();
+/// The Parquet set that was written beside JSON, as a URL.
+pub(super) fn url_of(written: &Written) -> Option<String> {
+    let beside = written.beside.as_deref()?;
+    Some(format!("file://{}", absolute(beside).display()))
+}
+
+pub(super) fn print_beside(written: &Written) {
+    if let Some(beside) = &written.beside {
+        println!("  beside it, as Parquet: {}", beside.display());
+    }
+}
+
+fn print(dataset: &VirtualDataset, output: &Path, written: &Written) {
     println!(
-        "{}: {} variables, {chunks} chunks, {size} bytes",
+        "{}: {} variables, {} chunks, {} bytes",
         output.display(),
-        arrays.len()
+        dataset.root.walk().len(),
+        dataset.chunk_count(),
+        written.size
     );
+    print_beside(written);
     for skipped in &dataset.skipped {
         println!("  without {}: {}", skipped.variable, skipped.reason);
     }

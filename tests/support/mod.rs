@@ -52,6 +52,18 @@ pub(crate) fn python() -> PathBuf {
     python
 }
 
+/// Where the readers for Node are.
+pub(crate) fn node_folder() -> PathBuf {
+    let folder = std::env::var_os("LANDFALL_TEST_NODE_FOLDER").map(PathBuf::from);
+    let folder = folder.unwrap_or_else(|| repository().join(".venv/node"));
+    assert!(
+        folder.join("node_modules").exists(),
+        "no readers for Node in {}: run `./just setup`",
+        folder.display()
+    );
+    folder
+}
+
 /// Compares with real readers (`tests/support/read_with_xarray.py`) and fails with what differs.
 pub(crate) fn read_with_xarray(reader: &str, target: &str, files: &[PathBuf]) {
     let script = repository().join("tests/support/read_with_xarray.py");
