@@ -125,6 +125,8 @@ pub struct DecodeOptions {
     /// Whether a structure whose checksum does not match is refused. Off for a search of the parsers for faults: who
     /// means harm makes the checksums match, random damage never does.
     pub verify_checksums: bool,
+    /// Whether values of what looks like a coordinate are asked for before it is known to be one.
+    pub speculate: bool,
     /// Takes notes for people, and goes on in a file that is shorter than it should be.
     pub probe: Option<Probe>,
 }
@@ -149,6 +151,7 @@ impl Default for DecodeOptions {
             max_objects: 1_000_000,
             max_chunks: 50_000_000,
             verify_checksums: true,
+            speculate: true,
             probe: None,
         }
     }
@@ -204,6 +207,8 @@ async fn decode_file(
         }
     };
     crate::inline::inline_coordinates(&mut dataset, &buffer, &options).await?;
+    let wanted = crate::zarr::plugin_findings(&dataset.root);
+    dataset.findings.extend(wanted);
     Ok(dataset)
 }
 

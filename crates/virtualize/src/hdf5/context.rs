@@ -55,6 +55,8 @@ pub(super) struct Context<'a> {
     verify_checksums: bool,
     work: Budget,
     chunks: Budget,
+    guesses: Budget,
+    guessed: Budget,
 }
 
 impl<'a> Context<'a> {
@@ -80,6 +82,8 @@ impl<'a> Context<'a> {
             verify_checksums: options.verify_checksums,
             work: Budget::new("metadata read", work),
             chunks: Budget::new("number of chunks", chunks),
+            guesses: Budget::new("values read ahead", if options.speculate { 32 } else { 0 }),
+            guessed: Budget::new("bytes of values read ahead", 256 << 10),
         }
     }
 
@@ -147,6 +151,11 @@ impl<'a> Context<'a> {
     /// Asks for bytes that will be needed soon.
     pub(super) fn prefetch(&self, at: u64, len: u64) {
         self.buffer.prefetch(at, len);
+    }
+
+    /// Whether so many bytes may be asked for without knowing that they are needed.
+    pub(super) fn may_speculate(&self, bytes: u64) -> bool {
+        self.guesses.spend(1).is_ok() && self.guessed.spend(bytes).is_ok()
     }
 
     /// A cursor over bytes read at `at`.
