@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 
 use crate::dataset::{VirtualArray, VirtualDataset, VirtualGroup};
-use crate::decode::{ByteRange, Cost, DecodeError, DecodeOptions, SourceBuffer};
+use crate::decode::{ByteRange, DecodeError, DecodeOptions, SourceBuffer};
 use crate::manifest::{ChunkEntry, ChunkManifest};
 use crate::rules::Finding;
 use crate::zarr::{Codec, DataType};
@@ -30,12 +30,6 @@ const GAP: u64 = 64 << 10;
 /// The most ranges that are read for one coordinate.
 const MAX_RANGES: usize = 16;
 
-/// Size of a concat coordinate, or of a chunk of it, beyond which a file is not taken seriously.
-const CONCAT_MAX_BYTES: u64 = 256 << 20;
-
-/// Size of a chunk that any file may have to be decoded; larger files may have larger ones.
-const CHUNK_MAX_BYTES: u64 = 16 << 20;
-
 /// Inlines the concat coordinate, and other coordinates, bounds, levels and scalars where they are small.
 ///
 /// # Errors
@@ -56,8 +50,6 @@ pub(crate) async fn inline_coordinates(
             Some((path, role, array.clone()))
         })
         .collect();
-    let (wanted, left) = affordable(wanted, buffer)?;
-    dataset.findings.extend(left);
     let reads = wanted
         .iter()
         .map(|(_, _, array)| read_values(array, buffer));
@@ -75,37 +67,6 @@ pub(crate) async fn inline_coordinates(
         }
     }
     Ok(())
-}
-
-type Wanted = Vec<(String, Role, VirtualArray)>;
-
-/// Those that can be read within the budget of the file, in their order, and findings about the others.
-fn affordable(
-    wanted: Wanted,
-    buffer: &SourceBuffer,
-) -> Result<(Wanted, Vec<Finding>), DecodeError> {
-    let (mut kept, mut left) = (Wanted::new(), Vec::new());
-    for (path, role, array) in wanted {
-        match (spend(&array, buffer), role) {
-            (Ok(()), _) => kept.push((path, role, array)),
-            (Err(error), Role::Concat) => return Err(unreadable(&path, error)),
-            (Err(error), Role::Coordinate) => left.push(not_inlined(&path, &error)),
-        }
-    }
-    Ok((kept, left))
-}
-
-fn spend(array: &VirtualArray, buffer: &SourceBuffer) -> Result<(), ValuesError> {
-    let (whole, chunk) = (array.nbytes(), array.chunk_nbytes());
-    let (Some(whole), Some(chunk)) = (whole, chunk) else {
-        return Err(ValuesError::TooLarge);
-    };
-    if chunk.max(whole) > CONCAT_MAX_BYTES || chunk > buffer.file_len().max(CHUNK_MAX_BYTES) {
-        return Err(ValuesError::TooLarge);
-    }
-    let count = u64::try_from(array.chunks.len()).unwrap_or(u64::MAX);
-    buffer.spend(Cost::Work, count.saturating_mul(chunk))?;
-    Ok(buffer.spend(Cost::Memory, whole)?)
 }
 
 fn not_inlined(path: &str, error: &ValuesError) -> Finding {

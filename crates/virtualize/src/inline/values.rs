@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 
 use crate::dataset::VirtualArray;
-use crate::decode::{DecodeError, SourceBuffer};
+use crate::decode::{Cost, DecodeError, SourceBuffer};
 use crate::manifest::ChunkEntry;
 use crate::zarr::{CodecError, coordinates, decode_chunk};
 
@@ -38,12 +38,32 @@ impl ValuesError {
     }
 }
 
+/// Size of an array, or of a chunk of it, beyond which a file is not taken seriously.
+const MAX_BYTES: u64 = 256 << 20;
+
+/// Size of a chunk that any file may have to be decoded; larger files may have larger ones.
+const CHUNK_BYTES: u64 = 16 << 20;
+
+/// Counts what reading the values costs, before anything is allocated.
+fn spend(array: &VirtualArray, buffer: &SourceBuffer) -> Result<(), ValuesError> {
+    let (Some(whole), Some(chunk)) = (array.nbytes(), array.chunk_nbytes()) else {
+        return Err(ValuesError::TooLarge);
+    };
+    if chunk.max(whole) > MAX_BYTES || chunk > buffer.file_len().max(CHUNK_BYTES) {
+        return Err(ValuesError::TooLarge);
+    }
+    let count = u64::try_from(array.chunks.len()).unwrap_or(u64::MAX);
+    buffer.spend(Cost::Work, count.saturating_mul(chunk))?;
+    Ok(buffer.spend(Cost::Memory, whole)?)
+}
+
 /// All values in C order, as stored; chunks that are nowhere give the fill value or zeros. Every chunk is asked for at
 /// once.
 pub(crate) async fn read_values(
     array: &VirtualArray,
     buffer: &SourceBuffer,
 ) -> Result<Vec<u8>, ValuesError> {
+    spend(array, buffer)?;
     let mut values = Values::new(array)?;
     let reads = array
         .chunks
