@@ -106,7 +106,7 @@ impl ReadPolicy {
     /// For local files, where a request costs next to nothing.
     pub const fn local() -> Self {
         Self {
-            head: 32 << 10,
+            head: 64 << 10,
             tail: 0,
             whole: 64 << 10,
             gap: 4 << 10,

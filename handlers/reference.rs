@@ -197,7 +197,7 @@ mod tests {
             codecs: Vec::new(),
             dimension_names: vec![String::from("x")],
             attributes: serde_json::Map::new(),
-            chunks: ChunkManifest::from_rows(SourceId(0), rows.collect()).0,
+            chunks: ChunkManifest::from_rows(SourceId(0), rows).0,
             layout: Layout::Chunked,
         };
         let mut root = VirtualGroup::default();

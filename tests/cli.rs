@@ -122,7 +122,7 @@ fn rejected_input_is_exit_code_3_and_a_missing_file_1() {
     );
 }
 
-/// lzf has no codec that a Zarr reader registers, so the variable is refused and the file with it.
+/// A view of other files is refused, and with it the file whose data variable it is.
 #[test]
 fn validate_judges_by_the_metadata_alone() {
     let good = demo_series()[0].clone();
@@ -146,11 +146,11 @@ fn validate_judges_by_the_metadata_alone() {
     );
     let refused = landfall()
         .arg("validate")
-        .arg(fixture("mismatch/codec.nc"))
+        .arg(fixture("hdf5/virtual_dataset.h5"))
         .output()
         .unwrap();
     assert_eq!(refused.status.code(), Some(3));
-    assert!(String::from_utf8_lossy(&refused.stdout).contains("lzf"));
+    assert!(String::from_utf8_lossy(&refused.stdout).contains("virtual layout"));
 }
 
 #[test]

@@ -53,7 +53,7 @@ fn these_are_joined_as_the_files_have_it(#[case] second: &str) {
 #[case("calendar", "calendar_mismatch", "time")]
 #[case("lat", "coord_mismatch", "lat")]
 #[case("chunk_shape", "chunk_shape_mismatch", "tas")]
-#[case::no_codec_for_its_filter("codec", "variable_missing", "tas")]
+#[case("codec", "codec_mismatch", "tas")]
 #[case("dtype", "dtype_mismatch", "tas")]
 #[case("dims", "dims_mismatch", "tas")]
 #[case("variable_missing", "variable_missing", "tas")]

@@ -47,9 +47,9 @@ fn run(command: &str, address: &str) -> Done {
     }
     let output = call.output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let line = text.lines().next().unwrap_or_else(|| {
-        panic!("no line, but {}", String::from_utf8_lossy(&output.stderr));
-    });
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(!text.is_empty(), "no line, but {told}");
+    let line = text.lines().next().unwrap_or_default();
     let document = std::fs::read(reference).ok();
     Done {
         line: serde_json::from_str(line).unwrap(),

@@ -151,7 +151,8 @@ def compare(path, reference):
                 continue
             array = group[name]
             metadata = json.loads(refs["refs"][f"{name}/.zarray"])
-            ids = [codec["id"] for codec in metadata["filters"] or []]
+            codecs = [*(metadata["filters"] or []), metadata["compressor"]]
+            ids = [codec["id"] for codec in codecs if codec]
             result["codecs"].setdefault("+".join(ids), []).append(name)
             try:
                 equal = array[...].tobytes() == dataset[...].astype(array.dtype).tobytes()

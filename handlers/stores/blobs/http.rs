@@ -125,7 +125,7 @@ impl HttpFile {
         )
         .await;
         let start = start.map_err(|problem| HttpError {
-            url: url.clone(),
+            url: Box::new(url.clone()),
             problem,
         })?;
         let end = end.filter(|(version, length, ..)| {
@@ -175,7 +175,7 @@ impl HttpFile {
             (None, true) => with_retries(|tries| self.attempt(range, tries)).await,
         };
         read.map_err(|problem| HttpError {
-            url: self.url.clone(),
+            url: Box::new(self.url.clone()),
             problem,
         })
     }

@@ -89,7 +89,7 @@ impl NamedSources {
             return Ok(client.clone());
         }
         let client = HttpClient::try_new().map_err(|problem| HttpError {
-            url: url.clone(),
+            url: Box::new(url.clone()),
             problem,
         })?;
         Ok(self.client.get_or_init(|| client).clone())

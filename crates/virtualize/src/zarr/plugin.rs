@@ -19,6 +19,6 @@ fn finding(path: &str, array: &VirtualArray) -> Option<Finding> {
         "its {} chunks are read with the package imagecodecs-numcodecs, which adds codecs to numcodecs",
         Codec::name(codec)
     );
-    let code = "codec-needs-plugin";
-    Some(Finding::graded(Grade::Warning, code, Some(path), message))
+    let (code, path) = ("codec-needs-plugin", format!("/{path}"));
+    Some(Finding::graded(Grade::Warning, code, Some(&path), message))
 }

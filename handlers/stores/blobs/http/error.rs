@@ -7,7 +7,7 @@ use super::address::HttpUrl;
 #[error("could not read {url}")]
 pub struct HttpError {
     /// The file.
-    pub url: HttpUrl,
+    pub url: Box<HttpUrl>,
     /// What went wrong.
     #[source]
     pub problem: HttpProblem,
