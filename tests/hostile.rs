@@ -26,8 +26,11 @@ const SECONDS: u64 = if cfg!(debug_assertions) { 20 } else { 2 };
 const DAMAGED: usize = 4000;
 const BATCH: usize = 100;
 
+/// What must hold of an input, or it panics.
+type Target = fn(&[u8]);
+
 /// The corpora of the fuzz targets, and the functions that they are run through.
-const TARGETS: [(&str, fn(&[u8])); 5] = [
+const TARGETS: [(&str, Target); 5] = [
     ("classic", fuzz::classic::run),
     ("envelopes", fuzz::envelopes::run),
     ("hdf5", fuzz::hdf5::run),

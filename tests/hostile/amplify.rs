@@ -205,7 +205,7 @@ fn claimed_attributes() -> Vec<u8> {
     let datatype = bytes_type().2;
     let attributes: Vec<Message> = (0..16_000)
         .map(|i: u64| {
-            let lengths = [1 << 40, if i % 2 == 0 { 1 << 20 } else { 0 }];
+            let lengths = [1 << 40, if i.is_multiple_of(2) { 1 << 20 } else { 0 }];
             attribute("a", &datatype, &dataspace(&lengths).2, &[])
         })
         .collect();

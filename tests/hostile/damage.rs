@@ -2,7 +2,7 @@
 
 use super::fuzz::hdf5::lookup3;
 
-/// SplitMix64.
+/// The generator known as `SplitMix64`.
 pub(super) struct Random(pub(super) u64);
 
 impl Random {

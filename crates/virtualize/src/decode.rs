@@ -257,9 +257,7 @@ pub(crate) type Begun<F> = Either<Ready<<F as Future>::Output>, Pin<Box<F>>>;
 
 /// Waits for all of a set of futures. Unlike `join_all` it keeps only those that wait for bytes: of many thousands most
 /// end at once, and each takes kilobytes while it is there.
-pub(crate) fn settle<F: Future>(
-    futures: impl IntoIterator<Item = F>,
-) -> JoinAll<Begun<F>> {
+pub(crate) fn settle<F: Future>(futures: impl IntoIterator<Item = F>) -> JoinAll<Begun<F>> {
     // Who waits is polled again, and by then told apart.
     let mut context = Context::from_waker(Waker::noop());
     let begun = futures.into_iter().map(|future| {
