@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | `input`, `values` | the files, and the values of their small variables |
 //! | `join` | runs a join: order, comparison, joined arrays |
+//! | `parts`, `merge` | files that hold different variables: which belong together; what they share |
 //! | `time`, `columns` | puts files in order, checks that time increases; re-encodes times and bounds |
 //! | `agree`, `coordinates` | what must agree along the series; variables without the concat dimension |
 //! | `plan`, `ragged` | how each variable is joined; the chunk grid that all files share |
@@ -23,7 +24,9 @@ mod coordinates;
 mod extent;
 mod input;
 mod join;
+mod merge;
 mod outcome;
+mod parts;
 mod plan;
 mod ragged;
 mod refusal;
@@ -131,9 +134,14 @@ pub enum CombineError {
         /// Its decoded size.
         bytes: u64,
     },
-    /// An option that this version does not have.
-    #[error("unsupported: {0}")]
-    Unsupported(String),
+    /// A variable that is to be dropped is in no file.
+    #[error("drop_variables names {name}, which is in no file; there are {}", known.join(", "))]
+    UnknownVariable {
+        /// The name.
+        name: String,
+        /// Paths of the variables that the files have.
+        known: Vec<String>,
+    },
 }
 
 /// A joined series.
@@ -182,14 +190,13 @@ impl Combiner {
     ///
     /// # Errors
     ///
-    /// [`CombineError::Empty`] without an input, [`CombineError::Unsupported`] for an option not built yet.
+    /// [`CombineError::Empty`] without an input, [`CombineError::UnknownVariable`] for a name in `drop_variables`
+    /// that no input has.
     pub fn new(inputs: Vec<VirtualDataset>, options: CombineOptions) -> Result<Self, CombineError> {
         if inputs.is_empty() {
             return Err(CombineError::Empty);
         }
-        if options.merge_variables && inputs.len() > 1 {
-            return Err(CombineError::Unsupported(String::from("merge_variables")));
-        }
+        input::check_dropped(&inputs, &options.drop_variables)?;
         Ok(Self {
             inputs: input::numbered(inputs, &options.drop_variables),
             options,
