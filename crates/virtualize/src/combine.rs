@@ -40,7 +40,7 @@ pub mod verify;
     clippy::cast_precision_loss,
     reason = "lengths in tests are small"
 )]
-mod matrix_tests;
+mod tests;
 #[cfg(test)]
 #[expect(
     clippy::cast_possible_truncation,
