@@ -13,6 +13,7 @@ mod event_to_item;
 mod function_definitions;
 mod http_api;
 mod inspect;
+mod mismatch;
 mod redelivery;
 mod rejection;
 mod storm;

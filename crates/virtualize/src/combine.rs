@@ -151,7 +151,7 @@ pub struct Combined {
     pub dataset: VirtualDataset,
     /// For each position in the series, which of the inputs stands there.
     pub order: Vec<usize>,
-    /// The first step of each file, in the order of the series.
+    /// The first step of each file, in the order of the series; files that hold different variables share steps.
     pub starts: Vec<u64>,
     /// First and last time in ISO 8601, in the calendar of the data.
     pub time_range: Option<(String, String)>,

@@ -74,11 +74,36 @@ pub(super) fn check_dropped(
 }
 
 fn drop_variables(group: &mut VirtualGroup, prefix: &str, drop: &[String]) {
-    group
-        .arrays
-        .retain(|name, _| !is_named(&format!("{prefix}{name}"), drop));
+    if drop.is_empty() {
+        return;
+    }
+    let dropped = |name: &str| is_named(&format!("{prefix}{name}"), drop);
+    group.arrays.retain(|name, _| !dropped(name));
+    for array in group.arrays.values_mut() {
+        forget_coordinates(array, dropped);
+    }
     for (name, inner) in &mut group.groups {
         drop_variables(inner, &format!("{prefix}{name}/"), drop);
+    }
+}
+
+/// Takes dropped names out of a list of coordinates: readers ignore a list that names what is not there.
+fn forget_coordinates(array: &mut VirtualArray, dropped: impl Fn(&str) -> bool) {
+    let Some(list) = text(array, "coordinates") else {
+        return;
+    };
+    let kept: Vec<&str> = list
+        .split_whitespace()
+        .filter(|name| !dropped(name))
+        .collect();
+    let list = kept.join(" ");
+    match list.is_empty() {
+        true => drop(array.attributes.remove("coordinates")),
+        false => drop(
+            array
+                .attributes
+                .insert(String::from("coordinates"), list.into()),
+        ),
     }
 }
 

@@ -63,7 +63,7 @@ impl Joint<'_> {
 }
 
 /// Paths that several parts hold.
-fn shared<'a>(joints: &'a [Joint<'_>]) -> BTreeSet<String> {
+fn shared(joints: &[Joint<'_>]) -> BTreeSet<String> {
     let mut seen = BTreeSet::new();
     let mut shared = BTreeSet::new();
     for path in joints.iter().flat_map(|joint| joint.series.paths()) {

@@ -165,29 +165,29 @@ impl Timeline<'_> {
 
     /// Parts that share a variable and no step are one series in which variables are missing here and there.
     fn united(&self, parts: Vec<Part>) -> Vec<Part> {
-        let mut out: Vec<(Part, HashSet<Mark>)> = Vec::new();
+        let mut out: Vec<Part> = Vec::new();
         for part in parts {
-            let steps: HashSet<Mark> = self
-                .steps(self.clocks.first(), &part.members)
-                .into_iter()
-                .collect();
-            let continues = |(other, known): &&mut (Part, HashSet<Mark>)| {
-                !steps.is_empty()
-                    && !known.is_empty()
-                    && !other.variables.is_disjoint(&part.variables)
-                    && known.is_disjoint(&steps)
+            let continues = |other: &&mut Part| {
+                !other.variables.is_disjoint(&part.variables) && self.follow(other, &part)
             };
             match out.iter_mut().find(continues) {
-                Some((other, known)) => {
+                Some(other) => {
                     other.variables.extend(part.variables);
                     other.members.extend(part.members);
                     other.members.sort_unstable();
-                    known.extend(steps);
                 }
-                None => out.push((part, steps)),
+                None => out.push(part),
             }
         }
-        out.into_iter().map(|(part, _)| part).collect()
+        out
+    }
+
+    /// Whether both parts have steps, and none in common.
+    fn follow(&self, a: &Part, b: &Part) -> bool {
+        let clock = self.clocks.first();
+        let (a, b) = (self.steps(clock, &a.members), self.steps(clock, &b.members));
+        let known: HashSet<&Mark> = a.iter().collect();
+        !a.is_empty() && !b.is_empty() && !b.iter().any(|step| known.contains(step))
     }
 
     /// Lends a part the files of others whose steps it lacks altogether.
@@ -222,20 +222,28 @@ impl Timeline<'_> {
                 .iter()
                 .filter(|part| self.runs_along(part, clock))
                 .collect();
-            let axes: Vec<Vec<Mark>> = timed
-                .iter()
-                .map(|part| self.steps(Some(clock), &part.places()))
-                .collect();
-            for (part, axis) in timed.iter().zip(&axes) {
-                if axis.is_empty() {
-                    faults.extend(self.untold(part, &clock.path));
-                } else if axes.iter().any(|other| other != axis) {
-                    let known: HashSet<&Mark> = axis.iter().collect();
-                    let others = timed.iter().filter(|other| !std::ptr::eq(**other, *part));
-                    for place in others.flat_map(|other| other.members.iter()) {
-                        faults.extend(self.lacking(part, clock, *place, &known));
-                    }
-                }
+            let axis = |part: &Part| self.steps(Some(clock), &part.places());
+            let Some(first) = timed.first().map(|part| axis(part)) else {
+                continue;
+            };
+            if first.is_empty() || timed.iter().any(|part| axis(part) != first) {
+                self.disagree(&timed, clock, faults);
+            }
+        }
+    }
+
+    /// Says of each part which steps of the others it lacks.
+    fn disagree(&self, timed: &[&Part], clock: &Clock, faults: &mut Vec<Disagreement>) {
+        for part in timed {
+            let axis = self.steps(Some(clock), &part.places());
+            if axis.is_empty() {
+                faults.extend(self.untold(part, &clock.path));
+                continue;
+            }
+            let known: HashSet<&Mark> = axis.iter().collect();
+            let others = timed.iter().filter(|other| !std::ptr::eq(**other, *part));
+            for place in others.flat_map(|other| other.members.iter()) {
+                faults.extend(self.lacking(part, clock, *place, &known));
             }
         }
     }

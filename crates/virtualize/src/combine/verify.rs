@@ -117,6 +117,8 @@ pub struct Verifier<'a> {
     asked: u64,
     /// By the path of a concat coordinate: the first step of each file.
     starts: BTreeMap<String, Vec<Option<u64>>>,
+    /// By the folder of a group: the length of each file there.
+    lengths: BTreeMap<String, Vec<u64>>,
     mismatches: Vec<Mismatch>,
     report: VerifyReport,
 }
@@ -151,6 +153,7 @@ impl<'a> Verifier<'a> {
             per_file: vec![0; fresh.len()],
             asked: 0,
             starts: BTreeMap::new(),
+            lengths: BTreeMap::new(),
             mismatches: Vec::new(),
             report,
         };

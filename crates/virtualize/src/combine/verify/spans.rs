@@ -43,11 +43,12 @@ impl<'a> Verifier<'a> {
     /// dimension.
     pub(super) fn spans(&mut self, path: &str) -> Option<Spans> {
         let starts = self.starts(path);
+        let lengths = self.lengths(split(path).0);
         let (mut all, mut end) = (Vec::new(), 0u64);
         for file in 0..self.fresh.len() {
             let start = starts.get(file).copied().flatten().unwrap_or(end);
             let len = match self.fresh_array(file, path) {
-                None => self.length_without(path, file),
+                None => lengths.get(file).copied().unwrap_or(0),
                 Some(fresh) => match length_along(fresh, &self.options.concat_dim) {
                     Some(len) => len,
                     None => {
@@ -126,21 +127,28 @@ impl<'a> Verifier<'a> {
         }
     }
 
-    /// Length of a file that lacks the variable.
-    fn length_without(&self, path: &str, file: usize) -> u64 {
-        let folder = split(path).0;
-        let arrays = self
-            .fresh
-            .get(file)
-            .map(|fresh| fresh.root.walk())
-            .unwrap_or_default();
+    /// Length of each file along the concat dimension as it is seen from a group.
+    fn lengths(&mut self, folder: &str) -> Vec<u64> {
+        if let Some(known) = self.lengths.get(folder) {
+            return known.clone();
+        }
+        let files = 0..self.fresh.len();
+        let lengths: Vec<u64> = files.map(|file| self.length_in(folder, file)).collect();
+        self.lengths.insert(folder.to_owned(), lengths.clone());
+        lengths
+    }
+
+    fn length_in(&self, folder: &str, file: usize) -> u64 {
+        let arrays = self.fresh.get(file).map(|fresh| fresh.root.walk());
         let mut near: Vec<_> = arrays
+            .unwrap_or_default()
             .into_iter()
             .filter(|(other, _)| folder.starts_with(split(other).0))
             .collect();
         near.sort_by_key(|(other, _)| std::cmp::Reverse(split(other).0.len()));
-        near.into_iter()
-            .find_map(|(_, array)| length_along(array, &self.options.concat_dim))
-            .unwrap_or(0)
+        let mut lengths = near
+            .into_iter()
+            .filter_map(|(_, array)| length_along(array, &self.options.concat_dim));
+        lengths.next().unwrap_or(0)
     }
 }
