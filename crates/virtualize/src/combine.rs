@@ -7,9 +7,9 @@
 //! | module | what it does |
 //! | --- | --- |
 //! | `input`, `values` | the files, and the values of their small variables |
-//! | `join` | runs a join: order, comparison, joined arrays |
+//! | `join`, `run` | runs a join; joins the files of one part: comparison, joined arrays |
 //! | `parts`, `merge` | files that hold different variables: which belong together; what they share |
-//! | `time`, `columns` | puts files in order, checks that time increases; re-encodes times and bounds |
+//! | `time`, `timeline`, `columns` | puts files in order, checks that time increases; re-encodes times and bounds |
 //! | `agree`, `coordinates` | what must agree along the series; variables without the concat dimension |
 //! | `plan`, `ragged` | how each variable is joined; the chunk grid that all files share |
 //! | `concat` | joins manifests and inlined values |
@@ -30,7 +30,9 @@ mod parts;
 mod plan;
 mod ragged;
 mod refusal;
+mod run;
 mod time;
+mod timeline;
 mod values;
 pub mod verify;
 

@@ -1,20 +1,19 @@
-//! Runs a join from the inputs to the joined arrays: order, comparison, and only then the chunks.
+//! Runs a join from the inputs to the result: puts the files in order, joins each part, and merges the parts.
 
 use std::collections::BTreeMap;
 
-use crate::combine::columns::{self, Columns};
 use crate::combine::concat;
 use crate::combine::coordinates::{Comparison, Verdicts};
-use crate::combine::input::{Input, Series, axis_along, has_axis, has_dimension};
+use crate::combine::input::{Input, Series, has_dimension, split};
 use crate::combine::merge::{self, Joint, Merge};
 use crate::combine::outcome::Outcome;
-use crate::combine::parts::{self, Part, Timeline};
-use crate::combine::plan::Plan;
-use crate::combine::ragged::Member;
+use crate::combine::parts::{self, Part};
 use crate::combine::refusal::{self, Disagreement};
-use crate::combine::time::{self, Clock};
+use crate::combine::run::Run;
+use crate::combine::time;
+use crate::combine::timeline::Timeline;
 use crate::combine::values::Reader;
-use crate::combine::{CombineError, CombineOptions, Combined};
+use crate::combine::{CombineError, CombineOptions, Combined, Missing};
 use crate::dataset::VirtualArray;
 use crate::rules::{Finding, Grade};
 
@@ -148,7 +147,35 @@ fn arrays(
             all.entry(path).or_insert(array);
         }
     }
-    Ok(Some(all))
+    let faults = lengths_that_differ(&all, files);
+    let may_differ = options.merge_variables || options.missing == Missing::Fill;
+    match may_differ && !faults.is_empty() {
+        true => Err(CombineError::Refused(refusal::condensed(faults))),
+        false => Ok(Some(all)),
+    }
+}
+
+/// Dimensions of one name and different lengths in one group, which different variables may bring along.
+fn lengths_that_differ(
+    arrays: &BTreeMap<String, VirtualArray>,
+    files: &[&Input],
+) -> Vec<Disagreement> {
+    let mut known: BTreeMap<(&str, &str), (u64, &str)> = BTreeMap::new();
+    let mut faults = Vec::new();
+    for (path, array) in arrays {
+        for (name, len) in array.dimension_names.iter().zip(&array.shape) {
+            let (first, other) = *known
+                .entry((split(path).0, name.as_str()))
+                .or_insert((*len, path.as_str()));
+            let file = files.iter().find(|file| file.array(path).is_some());
+            if let Some(file) = file.filter(|_| first != *len) {
+                let problem = format!("has {len} along {name}, where {other} has {first}");
+                let fault = Disagreement::new("dims_mismatch", &file.name, path, &problem);
+                faults.push(fault.with_values(first.to_string(), len.to_string()));
+            }
+        }
+    }
+    faults
 }
 
 /// For each source of the result, its number among those of all inputs.
@@ -198,10 +225,7 @@ pub(super) struct Notes {
 impl Notes {
     /// One file alone stays as it is, so that times nobody can read are only worth telling.
     fn forgive_units(&mut self) {
-        let unreadable = |fault: &mut Disagreement| {
-            matches!(fault.code, "time_units_invalid" | "calendar_mismatch")
-        };
-        for fault in self.faults.extract_if(.., unreadable) {
+        for fault in self.faults.extract_if(.., |fault| is_about_units(fault)) {
             let code = fault.code.replace('_', "-");
             let path = Some(fault.variable.as_str());
             self.findings
@@ -210,158 +234,7 @@ impl Notes {
     }
 }
 
-/// One attempt at joining the files of one part.
-#[derive(Debug)]
-pub(super) struct Run<'a> {
-    pub series: Series<'a>,
-    pub options: &'a CombineOptions,
-    pub clocks: &'a [Clock],
-}
-
-impl Run<'_> {
-    /// The joined variables; `None` while bytes are missing or when the files disagree, which is noted.
-    fn arrays(
-        &self,
-        reader: &mut Reader<'_>,
-        verdicts: &mut Verdicts,
-        notes: &mut Notes,
-    ) -> Result<Option<BTreeMap<String, VirtualArray>>, CombineError> {
-        let (along, still) = self.partition();
-        let inline_max = self.options.inline_max_bytes;
-        let (faults, findings) = (&mut notes.faults, &mut notes.findings);
-        let columns = columns::columns(&self.series, &along, inline_max, reader, faults)?;
-        let mut comparison = Comparison::new(self.options, reader, verdicts, faults, findings);
-        for path in &still {
-            comparison.compare(&self.series, path)?;
-        }
-        let plans = self.plans(&along, &columns, &mut notes.faults);
-        let mut arrays = self.inlined(&plans, reader)?;
-        let lone_units = |fault: &Disagreement| {
-            self.series.files.len() == 1
-                && matches!(fault.code, "time_units_invalid" | "calendar_mismatch")
-        };
-        if reader.is_waiting() || !notes.faults.iter().all(lone_units) {
-            return Ok(None);
-        }
-        self.add_virtual(&plans, &mut arrays)?;
-        self.add_columns(&columns, &mut arrays);
-        self.add_still(&still, &mut arrays);
-        Ok(Some(arrays))
-    }
-
-    /// The paths of variables with and without the concat dimension.
-    pub(super) fn partition(&self) -> (Vec<String>, Vec<String>) {
-        let has = |path: &String| {
-            let first = self.series.first(path);
-            first.is_some_and(|(_, array)| has_axis(array, self.series.dim))
-        };
-        self.series.paths().into_iter().partition(has)
-    }
-
-    /// The variable in each file of the series.
-    pub(super) fn members(&self, path: &str) -> Vec<Member<'_>> {
-        let lengths = self.series.lengths(path);
-        let files = self.series.files.iter().zip(lengths);
-        files
-            .map(|(file, len)| Member {
-                file,
-                array: file.array(path),
-                len,
-            })
-            .collect()
-    }
-
-    fn inlined(
-        &self,
-        plans: &BTreeMap<String, Plan>,
-        reader: &mut Reader<'_>,
-    ) -> Result<BTreeMap<String, VirtualArray>, CombineError> {
-        let mut arrays = BTreeMap::new();
-        for (path, _) in plans.iter().filter(|(_, plan)| **plan == Plan::Inline) {
-            if let Some(array) =
-                concat::inlined_array(&self.series, path, &self.members(path), reader)?
-            {
-                arrays.insert(path.clone(), array);
-            }
-        }
-        Ok(arrays)
-    }
-
-    fn add_virtual(
-        &self,
-        plans: &BTreeMap<String, Plan>,
-        arrays: &mut BTreeMap<String, VirtualArray>,
-    ) -> Result<(), CombineError> {
-        for (path, plan) in plans {
-            let Plan::Virtual { axis, chunk_shape } = plan else {
-                continue;
-            };
-            let members = self.members(path);
-            if let Some(array) =
-                concat::virtual_array(path, *axis, chunk_shape, &members, &self.series.bases)?
-            {
-                arrays.insert(path.clone(), array);
-            }
-        }
-        Ok(())
-    }
-
-    /// Times and bounds that were brought to one encoding.
-    fn add_columns(&self, columns: &Columns, arrays: &mut BTreeMap<String, VirtualArray>) {
-        for (path, column) in &columns.joined {
-            let Some((_, first)) = self.series.first(path) else {
-                continue;
-            };
-            let mut shape = first.shape.clone();
-            if let Some(length) =
-                axis_along(first, self.series.dim).and_then(|axis| shape.get_mut(axis))
-            {
-                *length = self
-                    .series
-                    .lengths(path)
-                    .iter()
-                    .fold(0, |sum: u64, len| sum.saturating_add(*len));
-            }
-            let mut like = first.clone();
-            // Every value was read as a time, so none stands for a missing one.
-            like.fill_value = None;
-            like.attributes.remove("missing_value");
-            like.attributes.remove("_FillValue");
-            let mut array =
-                concat::inline(&like, shape, column.data_type.clone(), column.bytes.clone());
-            if array.attributes.contains_key("units") {
-                array
-                    .attributes
-                    .insert(String::from("units"), column.units.clone().into());
-            }
-            arrays.insert(path.clone(), array);
-        }
-    }
-
-    /// Variables without the concat dimension, from the first file that has them.
-    fn add_still(&self, still: &[String], arrays: &mut BTreeMap<String, VirtualArray>) {
-        for path in still {
-            let place = self
-                .series
-                .files
-                .iter()
-                .position(|file| file.array(path).is_some());
-            let found = place.and_then(|at| {
-                Some((
-                    self.series.bases.get(at)?,
-                    self.series.files.get(at)?.array(path)?,
-                ))
-            });
-            if let Some((base, array)) = found {
-                let chunks = concat::rebased(&array.chunks, *base);
-                arrays.insert(
-                    path.clone(),
-                    VirtualArray {
-                        chunks,
-                        ..array.clone()
-                    },
-                );
-            }
-        }
-    }
+/// Whether a fault says that times cannot be read.
+pub(super) fn is_about_units(fault: &Disagreement) -> bool {
+    matches!(fault.code, "time_units_invalid" | "calendar_mismatch")
 }

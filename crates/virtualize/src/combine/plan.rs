@@ -6,10 +6,10 @@ use crate::combine::Missing;
 use crate::combine::agree::{self, pairs};
 use crate::combine::columns::Columns;
 use crate::combine::input::{Input, axis_along};
-use crate::combine::join::Run;
 use crate::combine::parts::data_variables;
 use crate::combine::ragged::{self, Member};
 use crate::combine::refusal::{Disagreement, MERGE};
+use crate::combine::run::Run;
 use crate::dataset::VirtualArray;
 
 /// Joined bytes of a coordinate beyond which it is not read only to be inlined.

@@ -3,6 +3,7 @@
 mod chunks;
 mod coordinates;
 mod encoding;
+mod merge_refusals;
 mod merging;
 mod series;
 mod times;

@@ -7,7 +7,7 @@ use super::*;
 use crate::combine::verify::{Verifier, VerifyOptions};
 
 /// A daily file whose data variable has another name.
-fn holding(variable: &str, name: &str, first_day: u32, steps: u32, chunk: u64) -> File {
+pub(super) fn holding(variable: &str, name: &str, first_day: u32, steps: u32, chunk: u64) -> File {
     let mut file = daily_in_chunks(name, first_day, steps, chunk);
     let array = file.dataset.root.arrays.remove("tas").unwrap();
     file.insert(variable, array);
@@ -15,7 +15,7 @@ fn holding(variable: &str, name: &str, first_day: u32, steps: u32, chunk: u64) -
 }
 
 /// Two variables, one in two files, the other in three.
-fn cube() -> Vec<File> {
+pub(super) fn cube() -> Vec<File> {
     vec![
         holding("pr", "pr_b.nc", 4, 4, 2),
         holding("uas", "uas_a.nc", 0, 3, 3),
@@ -25,19 +25,19 @@ fn cube() -> Vec<File> {
     ]
 }
 
-fn merging() -> CombineOptions {
+pub(super) fn merging() -> CombineOptions {
     CombineOptions {
         merge_variables: true,
         ..options()
     }
 }
 
-fn merged(files: &[File]) -> Combined {
+pub(super) fn merged(files: &[File]) -> Combined {
     run(files, merging()).unwrap().0
 }
 
 /// The refusal of a merge in full.
-fn refused(files: &[File], options: CombineOptions) -> Vec<Disagreement> {
+pub(super) fn refused(files: &[File], options: CombineOptions) -> Vec<Disagreement> {
     match run(files, options) {
         Err(CombineError::Refused(all)) => all,
         other => panic!("{other:?}"),
@@ -45,7 +45,7 @@ fn refused(files: &[File], options: CombineOptions) -> Vec<Disagreement> {
 }
 
 /// Proves a join with files in the order of the inputs.
-fn verified(combined: &Combined, files: &[File]) -> Result<usize, Vec<String>> {
+pub(super) fn verified(combined: &Combined, files: &[File]) -> Result<usize, Vec<String>> {
     let ordered: Vec<&File> = combined.order.iter().map(|at| &files[*at]).collect();
     let fresh: Vec<_> = ordered.iter().map(|file| file.dataset.clone()).collect();
     let told = |all: Vec<crate::combine::verify::Mismatch>| {
@@ -181,78 +181,6 @@ fn files_without_the_concat_dimension_are_merged_too() {
 }
 
 #[test]
-fn a_scalar_that_differs_is_refused_with_the_option_that_drops_it() {
-    let at =
-        |file: File, height: f64| file.inline("height", &F8, &[], &[height], json!({"units": "m"}));
-    let files = [
-        at(holding("tas", "tas.nc", 0, 3, 1), 2.0),
-        at(holding("uas", "uas.nc", 0, 3, 1), 10.0),
-    ];
-    let all = refused(&files, merging());
-    let [one] = all.as_slice() else {
-        panic!("{all:?}")
-    };
-    assert_eq!((one.code, one.file.as_str()), ("coord_mismatch", "uas.nc"));
-    assert_eq!((one.first.as_str(), one.other.as_str()), ("2", "10"));
-    assert!(one.cure.contains("drop_variables height"), "{}", one.cure);
-    let options = CombineOptions {
-        drop_variables: vec!["height".to_owned()],
-        ..merging()
-    };
-    assert!(run(&files, options).is_ok());
-}
-
-#[rstest]
-#[case::earlier_end(&[("pr", 0, 3), ("pr", 3, 3), ("uas", 0, 3)], "variable_missing", "uas", 1)]
-#[case::both_ways(&[("pr", 0, 3), ("uas", 3, 3)], "variable_missing", "uas", 2)]
-#[case::a_step_short(&[("pr", 0, 4), ("uas", 0, 3)], "variable_missing", "uas", 1)]
-fn times_that_one_variable_lacks_are_refused(
-    #[case] files: &[(&str, u32, u32)],
-    #[case] code: &str,
-    #[case] variable: &str,
-    #[case] count: usize,
-) {
-    let files: Vec<File> = files
-        .iter()
-        .map(|(variable, first, steps)| {
-            holding(
-                variable,
-                &format!("{variable}_{first}.nc"),
-                *first,
-                *steps,
-                1,
-            )
-        })
-        .collect();
-    let all = refused(&files, merging());
-    assert_eq!(all.len(), count, "{all:?}");
-    let found = all.iter().find(|one| one.variable == variable).unwrap();
-    assert_eq!(found.code, code);
-    assert!(found.file.starts_with("pr_"), "{}", found.file);
-}
-
-#[test]
-fn times_at_another_hour_are_another_coordinate() {
-    let noon = holding("uas", "uas.nc", 0, 3, 1)
-        .without("time_bnds")
-        .inline(
-            "time",
-            &F8,
-            &[("time", 3)],
-            &[0.5, 1.5, 2.5],
-            json!({"units": "days since 2000-01-01", "calendar": "standard"}),
-        );
-    let pr = holding("pr", "pr.nc", 0, 3, 1).without("time_bnds");
-    let all = refused(&[pr, noon], merging());
-    let found = all.iter().find(|one| one.file == "uas.nc").unwrap();
-    assert_eq!(
-        (found.code, found.variable.as_str()),
-        ("coord_mismatch", "time")
-    );
-    assert_eq!(found.other, "2000-01-01T12:00:00Z");
-}
-
-#[test]
 fn times_that_one_variable_lacks_are_filled_when_asked_for() {
     let fill = |tas: &mut crate::VirtualArray| tas.fill_value = Some(vec![0, 0, 192, 127]);
     let files = [
@@ -319,60 +247,6 @@ fn data_that_both_hold_is_compared(#[case] by: f64, #[case] expected: &[&str]) {
 }
 
 #[test]
-fn a_file_that_lacks_a_variable_of_its_own_part_is_named() {
-    let files = [
-        daily("a.nc", 0, 3).inline("extra", &F8, &[("time", 3)], &[0.0; 3], json!({})),
-        daily("b.nc", 3, 3),
-        holding("pr", "pr.nc", 0, 6, 1),
-    ];
-    let all = refused(&files, merging());
-    let [one] = all.as_slice() else {
-        panic!("{all:?}")
-    };
-    assert_eq!(
-        (one.code, one.file.as_str(), one.variable.as_str()),
-        ("variable_missing", "b.nc", "extra")
-    );
-}
-
-#[test]
-fn without_the_option_the_refusal_names_it() {
-    let files = [
-        holding("pr", "pr.nc", 0, 3, 1),
-        holding("uas", "uas.nc", 0, 3, 1),
-    ];
-    let all = refused(&files, options());
-    let missing: Vec<_> = all
-        .iter()
-        .filter(|one| one.code == "variable_missing")
-        .collect();
-    assert_eq!(missing.len(), 2);
-    assert!(
-        all.iter().all(|one| one.cure.contains("--merge-variables")),
-        "{all:?}"
-    );
-}
-
-#[test]
-fn steps_that_nothing_tells_are_not_merged() {
-    let bare = |file: File| file.without("time").without("time_bnds");
-    let files = [
-        bare(holding("pr", "pr.nc", 0, 3, 1)),
-        bare(holding("uas", "uas.nc", 0, 3, 1)),
-    ];
-    assert_eq!(refused(&files, merging())[0].code, "variable_missing");
-    let half = [
-        holding("pr", "pr.nc", 0, 3, 1),
-        bare(holding("uas", "uas.nc", 0, 3, 1)),
-    ];
-    let all = refused(&half, merging());
-    assert_eq!(
-        (all[0].file.as_str(), all[0].variable.as_str()),
-        ("uas.nc", "time")
-    );
-}
-
-#[test]
 fn plain_numbers_are_merged_by_value() {
     let numbered = |variable: &str, first: u32, steps: u32| {
         let values = days(first..first + steps);
@@ -394,4 +268,30 @@ fn plain_numbers_are_merged_by_value() {
     let combined = merged(&files);
     assert_eq!(values(&combined.dataset, &files, "uas"), field(&days(0..4)));
     assert!(verified(&combined, &files).is_ok());
+}
+
+#[test]
+fn other_values_of_the_file_that_gave_none_are_found() {
+    let pressure = |file: File| {
+        let dims = [("time", 4), ("lat", 2), ("lon", 3)];
+        let values = field(&days(0..4));
+        file.stored(
+            "ps",
+            &F4,
+            &dims,
+            &[1, 2, 3],
+            &values,
+            json!({"units": "Pa"}),
+        )
+    };
+    let mut files = [
+        pressure(holding("ta", "ta.nc", 0, 4, 1)),
+        pressure(holding("ua", "ua.nc", 0, 4, 1)),
+    ];
+    let combined = merged(&files);
+    assert!(verified(&combined, &files).is_ok());
+    let last = files[1].bytes.len() - 4;
+    files[1].bytes[last] ^= 1;
+    let told = verified(&combined, &files).unwrap_err();
+    assert!(told[0].starts_with("ua.nc: ps: "), "{told:?}");
 }
