@@ -60,6 +60,22 @@ corpus:
     "{{ python }}" "{{ corpus }}/check_groups.py" --manifest "{{ corpus }}/MANIFEST.json" --root "{{ corpus }}" \
         --jobs 2 --cmd '{{ target }}/debug/landfall combine {inputs} -o {output} --concat-dim {dim} --json'
 
+# The whole product of contents, format bounds and kinds of files (the tests run every two of them), against h5py and netCDF4.
+matrix JOBS="2":
+    #!/usr/bin/env bash
+    set -euo pipefail
+    tests/support/setup.sh readers
+    cargo build --quiet --bin landfall
+    folder=$(mktemp -d)
+    trap 'rm -rf "$folder"' EXIT
+    "{{ python }}" tests/fixtures/make_matrix.py "$folder" --full --jobs {{ JOBS }}
+    "{{ python }}" tests/support/check_matrix.py "{{ target }}/debug/landfall" "$folder" --jobs {{ JOBS }}
+
+# Our decoder against the HDF5 C library, which is compiled for it: two minutes and more.
+libhdf5:
+    @tests/support/setup.sh python-tools
+    cargo test -p libhdf5-oracle --features static
+
 # The function app as the Functions host wants it: host.json, the function folders and the binary side by side.
 stage:
     cargo build --release --bin landfall
@@ -73,8 +89,20 @@ package: stage
     rm -f dist/landfall.zip
     cd dist/app && python3 -m zipfile -c ../landfall.zip *
 
-# Landfall beside kerchunk and VirtualiZarr, in one run: processor seconds and memory of whole processes.
+# What decoding costs, by file: time, requests, rounds and bytes as over an object store.
+bench:
+    @tests/support/setup.sh readers
+    {{ python }} benches/make_inputs.py {{ target }}/bench --years 1 --months 1
+    cargo bench --quiet --bench decode -- {{ target }}/bench/*/*.nc tests/fixtures/cmip6/*.nc
+
+# Landfall beside kerchunk and VirtualiZarr, in one run: processor seconds and memory of whole processes, as a Markdown table.
 bench-peers FILES="200":
     @tests/support/setup.sh peers
     cargo build --release --bin landfall
     .venv/bench/bin/python benches/peers.py {{ target }}/release/landfall --files {{ FILES }}
+
+# The same over HTTP: rounds, requests, bytes and seconds of a cold read. Makes about 0.7 GB of files and removes them.
+bench-remote LATENCY_MS="20":
+    @tests/support/setup.sh peers
+    cargo build --release --bin landfall
+    .venv/bench/bin/python benches/remote.py {{ target }}/release/landfall --latency-ms {{ LATENCY_MS }}

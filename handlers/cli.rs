@@ -5,6 +5,8 @@ mod dev;
 mod failure;
 mod input;
 mod inspect;
+mod output;
+mod parquet;
 mod serve;
 mod validate;
 mod virtualize;

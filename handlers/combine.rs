@@ -94,8 +94,7 @@ impl JoinError {
 
     /// Whether a source is no longer the version that the series has: a newer event comes.
     pub fn is_superseded(&self) -> bool {
-        let changed =
-            |error: &BlobError| matches!(error, BlobError::Changed(_) | BlobError::NotFound(_));
+        let changed = |error: &BlobError| error.is_changed() || error.is_missing();
         match self {
             Self::Superseded { .. } => true,
             Self::Source { source, .. } => changed(source),
@@ -228,14 +227,16 @@ async fn run(
     }
 }
 
+/// Bytes of one of several sources.
+type Fetched = (SourceId, ByteRange, Bytes);
+
 /// Fetches ranges of several sources, a few sources at a time.
 async fn fetch(
     all: &[Source],
     sources: &dyn Sources,
     needs: &[(SourceId, ByteRange)],
     io: &mut IoCount,
-) -> Result<Vec<(SourceId, ByteRange, Bytes)>, JoinError> {
-    io.rounds += 1;
+) -> Result<Vec<Fetched>, JoinError> {
     let mut by_source: std::collections::BTreeMap<SourceId, Vec<ByteRange>> =
         std::collections::BTreeMap::new();
     for (id, range) in needs {
@@ -247,14 +248,12 @@ async fn fetch(
             fetches.push(fetch_source(id, source, sources, ranges).boxed());
         }
     }
-    let fetched: Vec<_> = stream::iter(fetches)
+    let fetched: Vec<(Vec<Fetched>, IoCount)> = stream::iter(fetches)
         .buffer_unordered(FILES_AT_ONCE)
         .try_collect()
         .await?;
-    let fetched: Vec<(SourceId, ByteRange, Bytes)> = fetched.into_iter().flatten().collect();
-    io.requests += u64::try_from(fetched.len()).unwrap_or(u64::MAX);
-    io.bytes += fetched.iter().map(|(_, range, _)| range.len).sum::<u64>();
-    Ok(fetched)
+    add_beside(io, fetched.iter().map(|(_, count)| *count));
+    Ok(fetched.into_iter().flat_map(|(parts, _)| parts).collect())
 }
 
 async fn fetch_source(
@@ -262,18 +261,29 @@ async fn fetch_source(
     source: &Source,
     sources: &dyn Sources,
     ranges: Vec<ByteRange>,
-) -> Result<Vec<(SourceId, ByteRange, Bytes)>, JoinError> {
+) -> Result<(Vec<Fetched>, IoCount), JoinError> {
     let fail = |error| JoinError::Source {
         file: file_name(&source.url).to_owned(),
         source: error,
     };
     let opened = sources.open(source).await.map_err(fail)?;
-    let parts = opened.ranges(&ranges).await.map_err(fail)?;
-    Ok(ranges
-        .into_iter()
-        .zip(parts)
-        .map(|(range, bytes)| (id, range, bytes))
-        .collect())
+    let read = read::read_ranges(opened.as_ref(), &ranges).await;
+    let (parts, count) = read.map_err(fail)?;
+    let parts = ranges.into_iter().zip(parts);
+    Ok((
+        parts.map(|(range, bytes)| (id, range, bytes)).collect(),
+        count,
+    ))
+}
+
+/// Adds what reading several files at the same time has cost: its rounds are those of the deepest.
+fn add_beside(io: &mut IoCount, counts: impl Iterator<Item = IoCount>) {
+    let mut rounds = 0;
+    for count in counts {
+        io.add_beside(count);
+        rounds = count.rounds.max(rounds);
+    }
+    io.rounds += rounds;
 }
 
 fn file_name(url: &str) -> &str {
@@ -314,15 +324,7 @@ async fn decode_all(
         .buffered(FILES_AT_ONCE)
         .try_collect()
         .await?;
-    for (_, count) in &decoded {
-        io.requests += count.requests;
-        io.bytes += count.bytes;
-    }
-    io.rounds += decoded
-        .iter()
-        .map(|(_, count)| count.rounds)
-        .max()
-        .unwrap_or(0);
+    add_beside(io, decoded.iter().map(|(_, count)| *count));
     Ok(decoded.into_iter().map(|(dataset, _)| dataset).collect())
 }
 
@@ -340,7 +342,8 @@ async fn decode_again(
                 file: file(),
                 source,
             })?;
-    let read = read::read_metadata(opened.as_ref(), options, ReadPolicy::default()).await;
+    let policy = ReadPolicy::of(opened.as_ref());
+    let read = read::read_metadata(opened.as_ref(), options, policy).await;
     read.map_err(|source| JoinError::Decode {
         file: file(),
         source,

@@ -1,5 +1,10 @@
 //! Stage 4: publishes the reference of one file. SPEC §5.
 
+mod tables;
+
+pub use tables::wants_tables;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -56,6 +61,50 @@ pub fn render(dataset: &VirtualDataset) -> Result<Bytes, ReferenceError> {
     Ok(document.into())
 }
 
+/// Publishes a dataset: its document, with the Parquet set of a large one beside it (`tas.parq/` beside `tas.json`);
+/// `false` if the writer is not entitled any more.
+///
+/// The document is what makes a reference visible, so it is written last, and a document that stands there already
+/// means that everything does. `is_entitled` is asked before each write, as in [`write`].
+///
+/// # Errors
+///
+/// As [`write`].
+pub async fn publish<E: From<ReferenceError>, F>(
+    blobs: &Arc<dyn Blobs>,
+    at: &BlobPath,
+    dataset: &VirtualDataset,
+    document: &Bytes,
+    is_entitled: impl Fn() -> F + Send + Sync,
+) -> Result<bool, E>
+where
+    F: Future<Output = Result<bool, E>> + Send,
+{
+    let (condition, replaces) = match blobs.get(at).await {
+        Ok((present, _)) if present == *document => return is_entitled().await,
+        Ok((_, info)) => (PutCondition::IfMatch(info.etag), true),
+        Err(BlobError::NotFound(_)) => (PutCondition::IfAbsent, false),
+        Err(error) => return Err(ReferenceError::from(error).into()),
+    };
+    if !is_entitled().await? {
+        return Ok(false);
+    }
+    let folder = tables::folder(at);
+    if wants_tables(dataset) {
+        if !tables::put(blobs, &folder, dataset, &is_entitled).await? || !is_entitled().await? {
+            return Ok(false);
+        }
+    } else if replaces {
+        let removed = tables::remove_but(blobs, &folder, &BTreeSet::new()).await;
+        removed.map_err(ReferenceError::from)?;
+    }
+    blobs
+        .put(at, document.clone(), condition)
+        .await
+        .map_err(ReferenceError::from)?;
+    Ok(true)
+}
+
 /// Writes a document to its path, unless it stands there already; `false` if the writer is not entitled any more.
 ///
 /// `is_entitled` is asked between looking at what is there and replacing exactly that: a late writer either learns
@@ -65,7 +114,7 @@ pub fn render(dataset: &VirtualDataset) -> Result<Bytes, ReferenceError> {
 ///
 /// [`ReferenceError`], or what `is_entitled` fails with; a lost race is [`BlobError::Changed`] or
 /// [`BlobError::Exists`] inside it.
-pub async fn write<E: From<ReferenceError>>(
+async fn write<E: From<ReferenceError>>(
     blobs: &Arc<dyn Blobs>,
     at: &BlobPath,
     document: &Bytes,
@@ -128,9 +177,109 @@ pub fn time_span(dataset: &VirtualDataset, concat_dim: &str) -> Option<TimeSpan>
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use rstest::rstest;
+    use virtualize::dataset::{Format, Layout};
+    use virtualize::zarr::DataType;
+    use virtualize::{ByteRange, ChunkManifest, SourceId, VirtualArray, VirtualGroup};
 
     use super::*;
+    use crate::stores::blobs::LocalBlobs;
+
+    fn dataset(chunks: u64) -> VirtualDataset {
+        let rows = (0..chunks).map(|number| (number, ByteRange::new(number, 1)));
+        let array = VirtualArray {
+            shape: vec![chunks],
+            chunk_shape: vec![1],
+            data_type: DataType::Bool,
+            fill_value: None,
+            codecs: Vec::new(),
+            dimension_names: vec![String::from("x")],
+            attributes: serde_json::Map::new(),
+            chunks: ChunkManifest::from_rows(SourceId(0), rows).0,
+            layout: Layout::Chunked,
+        };
+        let mut root = VirtualGroup::default();
+        root.arrays.insert(String::from("v"), array);
+        VirtualDataset::new(Format::Hdf5, root, chunks)
+    }
+
+    struct Silver {
+        _folder: tempfile::TempDir,
+        blobs: Arc<dyn Blobs>,
+        asked: AtomicUsize,
+    }
+
+    impl Silver {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let blobs = LocalBlobs::new(folder.path().join("bronze"), folder.path().join("silver"));
+            Self {
+                _folder: folder,
+                blobs: Arc::new(blobs),
+                asked: AtomicUsize::new(0),
+            }
+        }
+
+        /// Publishes with a claim that is lost when it has been asked for so often.
+        async fn publish(&self, chunks: u64, entitled: usize) -> bool {
+            self.asked.store(0, Ordering::Relaxed);
+            let dataset = dataset(chunks);
+            let document = render(&dataset).unwrap();
+            let is_entitled = || async {
+                Ok::<_, ReferenceError>(self.asked.fetch_add(1, Ordering::Relaxed) < entitled)
+            };
+            let at = silver("refs/v.json");
+            publish(&self.blobs, &at, &dataset, &document, is_entitled)
+                .await
+                .unwrap()
+        }
+
+        async fn names(&self) -> Vec<String> {
+            let found = self.blobs.list(&silver("refs/")).await.unwrap();
+            found.into_iter().map(|info| info.path.blob).collect()
+        }
+    }
+
+    const ALWAYS: usize = usize::MAX;
+
+    #[tokio::test]
+    async fn a_large_reference_has_tables_beside_it() {
+        let silver = Silver::new();
+        assert!(silver.publish(100_000, ALWAYS).await);
+        assert_eq!(silver.names().await, ["refs/v.json"]);
+        assert!(silver.publish(200_001, ALWAYS).await);
+        let mut expected = vec![
+            "refs/v.json",
+            "refs/v.parq/.zmetadata",
+            "refs/v.parq/v/refs.0.parq",
+            "refs/v.parq/v/refs.1.parq",
+            "refs/v.parq/v/refs.2.parq",
+        ];
+        assert_eq!(silver.names().await, expected);
+        assert!(silver.publish(200_000, ALWAYS).await);
+        expected.pop();
+        assert_eq!(
+            silver.names().await,
+            expected,
+            "a table too many is removed"
+        );
+        assert!(silver.publish(1, ALWAYS).await);
+        assert_eq!(silver.names().await, ["refs/v.json"], "they are not of it");
+    }
+
+    #[tokio::test]
+    async fn the_document_is_written_last_and_by_the_entitled_alone() {
+        for entitled in 0..5 {
+            let silver = Silver::new();
+            assert!(!silver.publish(100_001, entitled).await);
+            let names = silver.names().await;
+            assert!(!names.contains(&String::from("refs/v.json")), "{names:?}");
+            assert_eq!(names.len(), entitled.saturating_sub(1));
+        }
+        assert!(Silver::new().publish(100_001, 5).await);
+    }
 
     #[rstest]
     #[case("cmip6/tas.nc", "refs/files/acct/bronze/cmip6/tas.json")]

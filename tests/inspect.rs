@@ -230,7 +230,7 @@ fn a_cold_read_is_reckoned_for_an_object_store() {
         .unwrap();
     let told: Value = serde_json::from_str(&stdout(&output)).unwrap();
     let expected = serde_json::json!({
-        "requests": 2, "rounds": 1, "bytes": 160 << 10, "round_trip_ms": 50, "milliseconds": 50
+        "requests": 2, "rounds": 1, "bytes": 288 << 10, "round_trip_ms": 50, "milliseconds": 50
     });
     assert_eq!(told["cold_read"], expected);
     assert_eq!(told["metadata"]["extents"], serde_json::json!([[0, 488]]));

@@ -7,14 +7,21 @@
 )]
 
 mod cli;
+mod codecs;
 mod combine;
 mod corpus;
+mod economy;
 mod event_to_item;
+mod fill_values;
 mod function_definitions;
 mod http_api;
 mod inspect;
+mod matrix;
 mod mismatch;
+mod readers;
 mod redelivery;
 mod rejection;
+mod round_trips;
+mod semantics;
 mod storm;
 mod support;

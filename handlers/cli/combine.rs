@@ -1,27 +1,27 @@
 //! `landfall combine INPUT… -o OUTPUT`: joins the files of a series, or their references, into one.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
 use virtualize::combine::CombineError;
 
 use super::failure::Failure;
+use super::output::{OutputArguments, Written};
 use super::{input, virtualize as files};
 use crate::combine::{JoinError, Joined, combine_options};
-use crate::stores::blobs::LocalSources;
+use crate::stores::blobs::NamedSources;
 use crate::stores::ledger::ProcessingOptions;
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// NetCDF files, folders of them, or their references.
+    /// NetCDF files, http(s) addresses of them, folders of them, or their references.
     #[arg(required = true)]
     inputs: Vec<PathBuf>,
-    /// The combined reference to write.
-    #[arg(short, long)]
-    output: PathBuf,
+    #[command(flatten)]
+    output: OutputArguments,
     #[command(flatten)]
     read: input::ReadArguments,
     /// Variables to leave out.
@@ -47,11 +47,11 @@ pub(super) struct Arguments {
 /// Joins the inputs, proves the join, and writes it.
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     crate::telemetry::init_terminal();
-    let files = input::expand(&arguments.inputs)?;
+    let (files, sources) = (input::expand(&arguments.inputs)?, NamedSources::default());
     let decode = arguments.read.decode_options();
     let reads = files
         .iter()
-        .map(|file| input::read_file_or_reference(file, decode.clone()).boxed());
+        .map(|file| input::read_file_or_reference(file, &sources, decode.clone()).boxed());
     let inputs: Vec<_> = stream::iter(reads)
         .buffered(8)
         .map_ok(|(dataset, _)| dataset)
@@ -66,12 +66,13 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         inline_max_bytes: arguments.read.inline_max_bytes,
         ..ProcessingOptions::default()
     });
-    let joined = crate::combine::join(inputs, &LocalSources, options, !arguments.no_verify).await;
+    let joined = crate::combine::join(inputs, &sources, options, !arguments.no_verify).await;
     let joined = joined.map_err(|error| failure(&error))?;
-    files::write(&arguments.output, &joined.document)?;
+    let output = &arguments.output;
+    let written = output.write(&output.output, &joined.combined.dataset)?;
     match arguments.json {
-        true => println!("{}", summary(&joined, &arguments)),
-        false => print(&joined, &arguments),
+        true => println!("{}", summary(&joined, &output.output, &written)),
+        false => print(&joined, &output.output, &written),
     }
     Ok(())
 }
@@ -98,10 +99,11 @@ fn failure(error: &JoinError) -> Failure {
     }
 }
 
-fn summary(joined: &Joined, arguments: &Arguments) -> Value {
+fn summary(joined: &Joined, output: &Path, written: &Written) -> Value {
     let dataset = &joined.combined.dataset;
     json!({
-        "combined_ref_url": format!("file://{}", files::absolute(&arguments.output).display()),
+        "combined_ref_url": format!("file://{}", files::absolute(output).display()),
+        "parquet_ref_url": files::url_of(written),
         "source_files": dataset.sources.iter().map(|source| source.url.as_str()).collect::<Vec<_>>(),
         "dimensions": files::dimensions(dataset),
         "variables": dataset.root.walk().into_iter().map(|(name, _)| name).collect::<Vec<_>>(),
@@ -111,24 +113,25 @@ fn summary(joined: &Joined, arguments: &Arguments) -> Value {
         "time_range": joined.combined.time_range,
         "spatial_extent": joined.combined.spatial_extent,
         "verified": joined.report,
-        "ref_size_bytes": joined.document.len(),
+        "ref_size_bytes": written.size,
         "io": joined.io,
     })
 }
 
-fn print(joined: &Joined, arguments: &Arguments) {
+fn print(joined: &Joined, output: &Path, written: &Written) {
     let files = joined.combined.dataset.sources.len();
     let (start, end) = joined.combined.time_range.clone().unwrap_or_default();
     println!(
         "{}: {files} files, {start} to {end}, {} bytes",
-        arguments.output.display(),
-        joined.document.len()
+        output.display(),
+        written.size
     );
+    files::print_beside(written);
     for finding in &joined.combined.findings {
         println!("  {}: {}", finding.code, finding.message);
     }
     println!(
         "\nimport xarray as xr\nds = xr.open_dataset(\"{}\", engine=\"kerchunk\")",
-        arguments.output.display()
+        output.display()
     );
 }

@@ -1,12 +1,14 @@
-//! What the command line names: NetCDF files, folders of them, and references.
+//! What the command line names: NetCDF files here and on web servers, folders of them, and references.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use virtualize::{DecodeOptions, VirtualDataset, kerchunk};
 
 use super::failure::Failure;
+use super::parquet;
 use crate::read::{self, IoCount, ReadError, ReadPolicy};
-use crate::stores::blobs::{BlobError, PinnedBlob};
+use crate::stores::blobs::{BlobError, BlobPath, HttpProblem, Named, NamedSources, RangeSource};
 use crate::validate;
 
 /// How files are read, the same for every command that reads them.
@@ -29,68 +31,94 @@ impl ReadArguments {
 
 /// The virtual dataset of a NetCDF or HDF5 file, with what reading it cost.
 pub(super) async fn read_file(
-    file: &Path,
+    file: &Named,
+    sources: &NamedSources,
     options: DecodeOptions,
 ) -> Result<(VirtualDataset, IoCount), Failure> {
-    let source = open(file).await?;
-    read::read_metadata(&source, options, ReadPolicy::local())
+    let source = open(file, sources).await?;
+    let policy = ReadPolicy::of(source.as_ref());
+    read::read_metadata(source.as_ref(), options, policy)
         .await
         .map_err(|error| failure(file, &error))
 }
 
 /// A file as it is now.
-pub(super) async fn open(file: &Path) -> Result<PinnedBlob, Failure> {
-    PinnedBlob::open_file(file)
-        .await
-        .map_err(|error| failure(file, &error.into()))
+pub(super) async fn open(
+    file: &Named,
+    sources: &NamedSources,
+) -> Result<Arc<dyn RangeSource>, Failure> {
+    // A local file is opened without reading; what is read ahead of another is what the first round reads.
+    let ahead = ReadPolicy::default();
+    let opened = sources.open_now(file, ahead.head, ahead.tail).await;
+    opened.map_err(|error| failure(file, &error.into()))
 }
 
 /// What an error of reading means for the command.
-pub(super) fn failure(file: &Path, error: &ReadError) -> Failure {
-    let message = format!("{}: {}", file.display(), crate::pipeline::chain(error));
-    match validate::fault_of(error) {
-        Some(fault) => Failure::rejected(&fault.code, message),
-        None => {
-            let code = match error {
-                ReadError::Fetch(BlobError::NotFound(_)) => "not_found",
-                ReadError::Fetch(BlobError::Changed(_)) => "source_changed",
-                _ => "read_failed",
-            };
-            let source = std::io::Error::other(message);
-            Failure::failed(code, &source)
+pub(super) fn failure(file: &Named, error: &ReadError) -> Failure {
+    let message = format!("{file}: {}", crate::pipeline::chain(error));
+    match (validate::fault_of(error), error) {
+        (Some(fault), _) => Failure::rejected(&fault.code, message),
+        (None, ReadError::Fetch(error)) => {
+            Failure::failed(code_of(error), &std::io::Error::other(message))
         }
+        (None, _) => Failure::failed("read_failed", &std::io::Error::other(message)),
+    }
+}
+
+fn code_of(error: &BlobError) -> &'static str {
+    match error {
+        error if error.is_missing() => "not_found",
+        error if error.is_changed() => "source_changed",
+        BlobError::Http(error) => match error.problem {
+            HttpProblem::NoRanges(_) => "no_byte_ranges",
+            HttpProblem::Denied(_) => "access_denied",
+            _ => "read_failed",
+        },
+        _ => "read_failed",
     }
 }
 
 /// A dataset from a NetCDF file or from its reference, whichever the file is.
 pub(super) async fn read_file_or_reference(
-    file: &Path,
+    named: &Named,
+    sources: &NamedSources,
     options: DecodeOptions,
 ) -> Result<(VirtualDataset, IoCount), Failure> {
-    let is_reference = file
-        .extension()
-        .is_some_and(|extension| extension == "json");
-    if !is_reference {
-        return read_file(file, options).await;
-    }
+    let Named::File(file) = named else {
+        return read_file(named, sources, options).await;
+    };
     let fail = |error: &dyn std::error::Error| {
         Failure::rejected(
             "reference_invalid",
             format!("{}: {}", file.display(), crate::pipeline::chain(error)),
         )
     };
+    if parquet::is_set(file) {
+        let dataset = parquet::read(file).map_err(|error| fail(&error))?;
+        return Ok((dataset, IoCount::default()));
+    }
+    let is_reference = file
+        .extension()
+        .is_some_and(|extension| extension == "json");
+    if !is_reference {
+        return read_file(named, sources, options).await;
+    }
     let bytes = tokio::fs::read(file).await.map_err(|error| fail(&error))?;
     let dataset = kerchunk::json::read(&bytes).map_err(|error| fail(&error))?;
     Ok((dataset, IoCount::default()))
 }
 
-/// The files that arguments mean: a folder stands for the data files in it.
-pub(super) fn expand(inputs: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+/// The files that arguments mean: a folder stands for the data files in it, unless it is a Parquet reference.
+pub(super) fn expand(inputs: &[PathBuf]) -> Result<Vec<Named>, Failure> {
     let mut files = Vec::new();
     for input in inputs {
-        match input.is_dir() {
-            true => files.extend(data_files(input)?),
-            false => files.push(input.clone()),
+        let named = Named::parse(input)
+            .map_err(|error| Failure::rejected("address_invalid", error.to_string()))?;
+        match &named {
+            Named::File(folder) if folder.is_dir() && !parquet::is_set(folder) => {
+                files.extend(data_files(folder)?.into_iter().map(Named::File));
+            }
+            _ => files.push(named),
         }
     }
     match files.is_empty() {
@@ -113,10 +141,7 @@ fn data_files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
             .file_name()
             .map(|name| name.to_string_lossy().into_owned())
             .unwrap_or_default();
-        path.is_file()
-            && crate::group::is_data_file(&crate::stores::blobs::BlobPath::new(
-                "local", "bronze", name,
-            ))
+        path.is_file() && crate::group::is_data_file(&BlobPath::new("local", "bronze", name))
     };
     files.retain(is_data);
     files.sort();

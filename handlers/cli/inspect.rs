@@ -1,4 +1,4 @@
-//! `landfall inspect FILE…`: what is in a file, how it is stored, and what a cold read of its metadata costs.
+//! `landfall inspect INPUT…`: what is in a file, how it is stored, and what a cold read of its metadata costs.
 //!
 //! `survey` reads the file as an object store would be read and counts, `report` is the result and the `--json`
 //! document, `text` shows it to a person.
@@ -9,17 +9,18 @@ mod survey;
 mod text;
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::failure::Failure;
 use super::input;
+use crate::stores::blobs::{Named, NamedSources};
 use report::{ErrorReport, Report};
 use survey::Survey;
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// NetCDF or HDF5 files, or folders of them.
+    /// NetCDF or HDF5 files, http(s) addresses of them, or folders of them.
     #[arg(required = true)]
     inputs: Vec<PathBuf>,
     /// Show long attributes and the list of metadata ranges whole.
@@ -37,9 +38,9 @@ pub(super) struct Arguments {
 
 /// Shows the files. Every input is looked at; the last failure decides the exit code.
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let mut worst = None;
+    let (sources, mut worst) = (NamedSources::default(), None);
     for file in input::expand(&arguments.inputs)? {
-        if let Err(mut failure) = one(&file, &arguments).await {
+        if let Err(mut failure) = one(&file, &sources, &arguments).await {
             if !failure.reported {
                 failure.report(arguments.json);
                 failure.reported = true;
@@ -51,23 +52,23 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 /// A damaged file is shown as far as it can be read, with its error; the exit code tells as well.
-async fn one(file: &Path, arguments: &Arguments) -> Result<(), Failure> {
-    let source = input::open(file).await?;
-    let survey = Survey::of(&source, &arguments.read.decode_options()).await;
+async fn one(file: &Named, sources: &NamedSources, arguments: &Arguments) -> Result<(), Failure> {
+    let source = input::open(file, sources).await?;
+    let survey = Survey::of(source.as_ref(), &arguments.read.decode_options()).await;
     let (survey, error) = match survey {
         Ok(survey) => (survey, None),
         Err((survey, error)) => (survey, Some(error)),
     };
     let failure = error.as_ref().map(|error| input::failure(file, error));
     let told = failure
-        .iter()
-        .zip(&error)
+        .as_ref()
+        .zip(error.as_ref())
         .map(|(failure, error)| ErrorReport {
             code: failure.code.clone(),
             message: crate::pipeline::chain(error),
         });
-    let name = file.display().to_string();
-    let report = Report::new(name, survey, told.last(), arguments.round_trip_ms);
+    let name = file.to_string();
+    let report = Report::new(name, survey, told, arguments.round_trip_ms);
     show(&report, arguments).map_err(|error| Failure::failed("write_failed", &error))?;
     match failure {
         None => Ok(()),

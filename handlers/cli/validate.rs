@@ -1,6 +1,6 @@
 //! `landfall validate INPUT…`: how well a file reads virtually, from its metadata alone. SPEC §4.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use virtualize::rules::{self, Finding, Grade, VariableFacts, Verdict};
@@ -9,13 +9,14 @@ use virtualize::{DecodeOptions, VirtualDataset};
 use super::failure::Failure;
 use super::{input, virtualize as files};
 use crate::read::IoCount;
+use crate::stores::blobs::{Named, NamedSources};
 use crate::stores::ledger::ProcessingOptions;
 use crate::validate;
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// NetCDF or HDF5 files, or folders of them.
+    /// NetCDF or HDF5 files, http(s) addresses of them, or folders of them.
     #[arg(required = true)]
     inputs: Vec<PathBuf>,
     /// Reject files with critical findings (exit code 3).
@@ -28,9 +29,9 @@ pub(super) struct Arguments {
 
 /// Judges the files. Every input is looked at; the last failure decides the exit code.
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let mut worst = None;
+    let (sources, mut worst) = (NamedSources::default(), None);
     for file in input::expand(&arguments.inputs)? {
-        if let Err(mut failure) = one(&file, &arguments).await {
+        if let Err(mut failure) = one(&file, &sources, &arguments).await {
             failure.report(arguments.json);
             failure.reported = true;
             worst = Some(failure);
@@ -39,12 +40,12 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     worst.map_or(Ok(()), Err)
 }
 
-async fn one(file: &Path, arguments: &Arguments) -> Result<(), Failure> {
-    let (dataset, io) = input::read_file(file, DecodeOptions::default()).await?;
+async fn one(file: &Named, sources: &NamedSources, arguments: &Arguments) -> Result<(), Failure> {
+    let (dataset, io) = input::read_file(file, sources, DecodeOptions::default()).await?;
     let verdict = rules::judge(&dataset);
     match arguments.json {
         true => println!("{}", report(&dataset, &verdict, io)),
-        false => print!("{}", text(&file.display().to_string(), &dataset, &verdict)),
+        false => print!("{}", text(&file.to_string(), &dataset, &verdict)),
     }
     let options = ProcessingOptions {
         fail_on_chunking_warnings: arguments.fail_on_chunking_warnings,
@@ -53,7 +54,7 @@ async fn one(file: &Path, arguments: &Arguments) -> Result<(), Failure> {
     match validate::validate(&dataset, &options).1 {
         Some(fault) => Err(Failure::rejected(
             &fault.code,
-            format!("{}: {}", file.display(), fault.message),
+            format!("{file}: {}", fault.message),
         )),
         None => Ok(()),
     }

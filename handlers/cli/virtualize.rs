@@ -2,23 +2,26 @@
 
 use std::path::{Path, PathBuf};
 
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use serde_json::{Value, json};
 use virtualize::VirtualDataset;
+use virtualize::rules::Grade;
 
 use super::failure::Failure;
 use super::input;
+use super::output::{OutputArguments, Written};
 use crate::read::IoCount;
-use crate::{reference, validate};
+use crate::stores::blobs::{Named, NamedSources};
+use crate::validate;
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// NetCDF or HDF5 files, or folders of them.
+    /// NetCDF or HDF5 files, http(s) addresses of them, or folders of them.
     #[arg(required = true)]
     inputs: Vec<PathBuf>,
-    /// The reference to write; a folder when there are several inputs.
-    #[arg(short, long)]
-    output: PathBuf,
+    #[command(flatten)]
+    output: OutputArguments,
     #[command(flatten)]
     read: input::ReadArguments,
     /// One JSON line per file on stdout.
@@ -26,18 +29,31 @@ pub(super) struct Arguments {
     pub(super) json: bool,
 }
 
+/// Files on web servers that are read at the same time.
+const FILES_AT_ONCE: usize = 8;
+
 /// Writes the references. Every input is tried; the last failure decides the exit code.
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let files = input::expand(&arguments.inputs)?;
+    let (files, sources) = (input::expand(&arguments.inputs)?, NamedSources::default());
     let into_folder = files.len() > 1 || arguments.inputs.iter().any(|input| input.is_dir());
+    let is_remote = files.iter().any(|file| matches!(file, Named::Url(_)));
+    let works: Vec<_> = files
+        .iter()
+        .map(|file| {
+            let output = match into_folder {
+                true => arguments
+                    .output
+                    .output
+                    .join(name_of(file, arguments.output.extension())),
+                false => arguments.output.output.clone(),
+            };
+            one(file, &sources, output, &arguments).boxed_local()
+        })
+        .collect();
+    let mut done = stream::iter(works).buffered(if is_remote { FILES_AT_ONCE } else { 1 });
     let mut worst = None;
-    for file in &files {
-        let output = if into_folder {
-            arguments.output.join(name_of(file))
-        } else {
-            arguments.output.clone()
-        };
-        if let Err(mut failure) = one(file, &output, &arguments).await {
+    while let Some(result) = done.next().await {
+        if let Err(mut failure) = result {
             if into_folder {
                 failure.report(arguments.json);
                 failure.reported = true;
@@ -49,48 +65,31 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 /// As in silver: `a.nc` becomes `a.json`, any other name gets `.json` appended.
-fn name_of(file: &Path) -> PathBuf {
-    let name = file
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default();
+fn name_of(file: &Named, extension: &str) -> PathBuf {
+    let name = file.file_name();
     PathBuf::from(format!(
-        "{}.json",
+        "{}.{extension}",
         name.strip_suffix(".nc").unwrap_or(&name)
     ))
 }
 
-async fn one(file: &Path, output: &Path, arguments: &Arguments) -> Result<(), Failure> {
-    let (dataset, io) = input::read_file(file, arguments.read.decode_options()).await?;
-    let document =
-        reference::render(&dataset).map_err(|error| Failure::failed("write_failed", &error))?;
-    write(output, &document)?;
+async fn one(
+    file: &Named,
+    sources: &NamedSources,
+    output: PathBuf,
+    arguments: &Arguments,
+) -> Result<(), Failure> {
+    let options = arguments.read.decode_options();
+    let (dataset, io) = input::read_file(file, sources, options).await?;
+    let written = arguments.output.write(&output, &dataset)?;
     match arguments.json {
-        true => println!("{}", summary(&dataset, output, document.len(), io)),
-        false => print(&dataset, output, document.len()),
+        true => println!("{}", summary(&dataset, &output, &written, io)),
+        false => print(&dataset, &output, &written),
     }
     Ok(())
 }
 
-/// Writes beside the target and renames, so that nobody reads a part of it.
-pub(super) fn write(output: &Path, document: &[u8]) -> Result<(), Failure> {
-    let fail = |error: std::io::Error| {
-        let message = format!("could not write {}: {error}", output.display());
-        Failure::failed("write_failed", &std::io::Error::other(message))
-    };
-    if let Some(folder) = output
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-    {
-        std::fs::create_dir_all(folder).map_err(fail)?;
-    }
-    let temporary = output.with_added_extension("tmp");
-    std::fs::write(&temporary, document)
-        .and_then(|()| std::fs::rename(&temporary, output))
-        .map_err(fail)
-}
-
-fn summary(dataset: &VirtualDataset, output: &Path, size: usize, io: IoCount) -> Value {
+fn summary(dataset: &VirtualDataset, output: &Path, written: &Written, io: IoCount) -> Value {
     let (findings, _) = validate::validate(
         dataset,
         &crate::stores::ledger::ProcessingOptions::default(),
@@ -98,12 +97,13 @@ fn summary(dataset: &VirtualDataset, output: &Path, size: usize, io: IoCount) ->
     json!({
         "nc_url": dataset.sources.first().map(|source| source.url.as_str()),
         "ref_url": format!("file://{}", absolute(output).display()),
+        "parquet_ref_url": url_of(written),
         "format": dataset.format,
         "dimensions": dimensions(dataset),
         "variables": dataset.root.walk().into_iter().map(|(name, _)| name).collect::<Vec<_>>(),
         "skipped": dataset.skipped,
         "findings": findings,
-        "ref_size_bytes": size,
+        "ref_size_bytes": written.size,
         "io": io,
     })
 }
@@ -122,15 +122,31 @@ pub(super) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-fn print(dataset: &VirtualDataset, output: &Path, size: usize) {
-    let arrays = dataset.root.walk();
-    let chunks: usize = arrays.iter().map(|(_, array)| array.chunks.len()).sum();
+/// The Parquet set that was written beside JSON, as a URL.
+pub(super) fn url_of(written: &Written) -> Option<String> {
+    let beside = written.beside.as_deref()?;
+    Some(format!("file://{}", absolute(beside).display()))
+}
+
+pub(super) fn print_beside(written: &Written) {
+    if let Some(beside) = &written.beside {
+        println!("  beside it, as Parquet: {}", beside.display());
+    }
+}
+
+fn print(dataset: &VirtualDataset, output: &Path, written: &Written) {
     println!(
-        "{}: {} variables, {chunks} chunks, {size} bytes",
+        "{}: {} variables, {} chunks, {} bytes",
         output.display(),
-        arrays.len()
+        dataset.root.walk().len(),
+        dataset.chunk_count(),
+        written.size
     );
+    print_beside(written);
     for skipped in &dataset.skipped {
         println!("  without {}: {}", skipped.variable, skipped.reason);
+    }
+    for finding in dataset.findings.iter().filter(|f| f.grade > Grade::Info) {
+        println!("  {}: {}", finding.code, finding.message);
     }
 }

@@ -234,7 +234,7 @@ impl Pipeline {
         let read = read::read_metadata(
             &source,
             DecodeOptions::along(&options.concat_dim, options.inline_max_bytes),
-            ReadPolicy::default(),
+            ReadPolicy::of(&source),
         )
         .await;
         let (dataset, io) = match read {
@@ -338,21 +338,15 @@ impl Pipeline {
         started: std::time::Instant,
     ) -> Result<(), PipelineError> {
         let name = reference::reference_name(&file.path);
-        let is_current = async {
+        let is_current = || async {
             let now = self.ledger.file_by_id(file.id).await?;
             Ok::<_, PipelineError>(
                 now.is_some_and(|now| now.etag == file.etag && now.state != FileState::Gone),
             )
         };
         let document = reference::render(dataset)?;
-        if !reference::write(
-            &self.blobs,
-            &reference::silver(&name),
-            &document,
-            is_current,
-        )
-        .await?
-        {
+        let at = reference::silver(&name);
+        if !reference::publish(&self.blobs, &at, dataset, &document, is_current).await? {
             return Ok(());
         }
         self.step("after-reference").await;
@@ -372,15 +366,9 @@ impl Pipeline {
             return Ok(());
         }
         let settled = self.settle_groups_of(file.id).await?;
-        let chunks: usize = dataset
-            .root
-            .walk()
-            .iter()
-            .map(|(_, array)| array.chunks.len())
-            .sum();
         let progress = self.progress(&settled).await?;
         info!(
-            blob.url = %file.path, step = "referenced", chunks.count = chunks, reference.bytes = document.len(),
+            blob.url = %file.path, step = "referenced", chunks.count = dataset.chunk_count(), reference.bytes = document.len(),
             bytes.read = io.bytes, requests.count = io.requests, rounds.count = io.rounds,
             elapsed_ms = millis(started), group.progress = progress,
             "Referenced {}", file.path.short()

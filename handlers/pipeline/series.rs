@@ -170,16 +170,11 @@ impl Pipeline {
             .boxed()
             .await?;
         let name = self.blob_path(claim);
-        let is_ours =
-            async { Ok::<_, PipelineError>(self.ledger.renew(claim, self.lease().until).await?) };
-        if !reference::write(
-            &self.blobs,
-            &reference::silver(&name),
-            &joined.document,
-            is_ours,
-        )
-        .await?
-        {
+        let is_ours = || async {
+            Ok::<_, PipelineError>(self.ledger.renew(claim, self.lease().until).await?)
+        };
+        let (at, dataset) = (reference::silver(&name), &joined.combined.dataset);
+        if !reference::publish(&self.blobs, &at, dataset, &joined.document, is_ours).await? {
             return Ok(());
         }
         self.step("mid-combine").await;
@@ -239,14 +234,7 @@ impl Pipeline {
     }
 
     fn report(&self, claim: &Claim, joined: &Joined, started: Instant) {
-        let chunks: usize = joined
-            .combined
-            .dataset
-            .root
-            .walk()
-            .iter()
-            .map(|(_, array)| array.chunks.len())
-            .sum();
+        let chunks = joined.combined.dataset.chunk_count();
         let url = format!(
             "{}/api/zarr/{}/r{}",
             self.config.http.public_url, claim.release.release_id, claim.revision

@@ -1,12 +1,16 @@
 //! Blob storage as the stages need it, and the address of a blob.
 
+mod http;
 mod local;
+mod named;
 mod path;
 mod pinned;
 
+pub use http::{HttpClient, HttpError, HttpFile, HttpProblem, HttpUrl, ParseHttpUrlError};
 pub use local::LocalBlobs;
+pub use named::{Named, NamedSources};
 pub use path::{BlobPath, ParseBlobPathError};
-pub use pinned::{BlobSources, LocalSources, PinnedBlob, RangeSource, Sources};
+pub use pinned::{BlobSources, Opened, PinnedBlob, RangeSource, Sources};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -56,12 +60,37 @@ pub enum BlobError {
         #[source]
         source: std::io::Error,
     },
+    /// A file on a web server could not be read.
+    #[error(transparent)]
+    Http(#[from] HttpError),
 }
 
 impl BlobError {
     /// Whether the same call may succeed later.
     pub const fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable { .. })
+        match self {
+            Self::Unavailable { .. } => true,
+            Self::Http(error) => error.problem.is_transient(),
+            _ => false,
+        }
+    }
+
+    /// Whether it is not, or no longer, the version that was asked for.
+    pub const fn is_changed(&self) -> bool {
+        match self {
+            Self::Changed(_) => true,
+            Self::Http(error) => matches!(error.problem, HttpProblem::Changed),
+            _ => false,
+        }
+    }
+
+    /// Whether there is nothing at that address.
+    pub const fn is_missing(&self) -> bool {
+        match self {
+            Self::NotFound(_) => true,
+            Self::Http(error) => matches!(error.problem, HttpProblem::NotFound),
+            _ => false,
+        }
     }
 }
 
@@ -113,6 +142,11 @@ pub trait Blobs: Send + Sync + std::fmt::Debug {
         bytes: Bytes,
         condition: PutCondition,
     ) -> Result<String, BlobError>;
+
+    /// Whether a read costs next to nothing.
+    fn is_local(&self) -> bool {
+        false
+    }
 
     /// Whether a blob lies where sources are taken from: an allowed account and container.
     fn is_source(&self, path: &BlobPath) -> bool;

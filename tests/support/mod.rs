@@ -1,5 +1,7 @@
 //! `landfall dev` in a temporary folder, and what tests ask of it.
 
+pub(crate) mod web;
+
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -48,6 +50,18 @@ pub(crate) fn python() -> PathBuf {
         python.display()
     );
     python
+}
+
+/// Where the readers for Node are.
+pub(crate) fn node_folder() -> PathBuf {
+    let folder = std::env::var_os("LANDFALL_TEST_NODE_FOLDER").map(PathBuf::from);
+    let folder = folder.unwrap_or_else(|| repository().join(".venv/node"));
+    assert!(
+        folder.join("node_modules").exists(),
+        "no readers for Node in {}: run `./just setup`",
+        folder.display()
+    );
+    folder
 }
 
 /// Compares with real readers (`tests/support/read_with_xarray.py`) and fails with what differs.

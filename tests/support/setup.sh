@@ -4,6 +4,7 @@
 #   setup.sh python-tools   .venv/tools   the binaries of tools.txt, from PyPI
 #   setup.sh cargo-tools    .venv/cargo   the programs of cargo-tools.txt, compiled unoptimised: a minute and a half
 #   setup.sh readers        .venv/py      the Python readers of requirements.txt
+#                           .venv/node    the JavaScript readers of node/package.json
 #   setup.sh peers          .venv/bench   those and the peers of benches/requirements.txt
 #   setup.sh all
 set -euo pipefail
@@ -64,6 +65,19 @@ environment() {
   printf '%s' "$stamp" >"$folder/stamp"
 }
 
+# The packages of node/package.json, at the versions of its lock; remade when either changes.
+node_readers() {
+  local folder=.venv/node stamp
+  command -v npm >/dev/null 2>&1 || apt_install nodejs npm
+  stamp="$(node --version) $(cat "$support"/node/package*.json | sha256sum)"
+  [ "$(cat "$folder/stamp" 2>/dev/null)" = "$stamp" ] && return
+  say "$folder with Node $(node --version)"
+  mkdir -p "$folder"
+  cp "$support"/node/package*.json "$folder"
+  npm ci --prefix "$folder" --silent --no-audit --no-fund --ignore-scripts
+  printf '%s' "$stamp" >"$folder/stamp"
+}
+
 cargo_tools() {
   local tool
   while read -r tool; do
@@ -79,8 +93,8 @@ need_compiler() { command -v cc >/dev/null 2>&1 || apt_install gcc libc6-dev; }
 case "${1:-all}" in
   python-tools) environment .venv/tools "$support/tools.txt" ;;
   cargo-tools) need_compiler; cargo_tools ;;
-  readers) environment .venv/py "$support/requirements.txt" ;;
+  readers) environment .venv/py "$support/requirements.txt"; node_readers ;;
   peers) environment .venv/bench benches/requirements.txt ;;
-  all) need_compiler; environment .venv/tools "$support/tools.txt"; environment .venv/py "$support/requirements.txt"; cargo_tools ;;
+  all) need_compiler; environment .venv/tools "$support/tools.txt"; environment .venv/py "$support/requirements.txt"; node_readers; cargo_tools ;;
   *) die "no part called $1" ;;
 esac

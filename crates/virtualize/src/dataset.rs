@@ -220,6 +220,12 @@ impl VirtualDataset {
         }
     }
 
+    /// Number of chunks that are somewhere, over all arrays.
+    pub fn chunk_count(&self) -> usize {
+        let arrays = self.root.walk();
+        arrays.iter().map(|(_, array)| array.chunks.len()).sum()
+    }
+
     /// The source that an entry of a manifest names.
     pub fn source(&self, id: SourceId) -> Option<&Source> {
         self.sources.get(usize::try_from(id.0).ok()?)

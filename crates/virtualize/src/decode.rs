@@ -109,6 +109,8 @@ pub struct DecodeOptions {
     pub max_objects: u64,
     /// Budget for the chunks of a file.
     pub max_chunks: u64,
+    /// Whether values of what looks like a coordinate are asked for before it is known to be one.
+    pub speculate: bool,
     /// Takes notes for people, and goes on in a file that is shorter than it should be.
     pub probe: Option<Probe>,
 }
@@ -132,6 +134,7 @@ impl Default for DecodeOptions {
             max_bytes: 4 << 30,
             max_objects: 1_000_000,
             max_chunks: 50_000_000,
+            speculate: true,
             probe: None,
         }
     }
@@ -187,6 +190,8 @@ async fn decode_file(
         }
     };
     crate::inline::inline_coordinates(&mut dataset, &buffer, &options).await?;
+    let wanted = crate::zarr::plugin_findings(&dataset.root);
+    dataset.findings.extend(wanted);
     Ok(dataset)
 }
 

@@ -10,8 +10,10 @@
 //! | `btree_v1`, `btree_v2`, `heap` | the structures that the others are stored in |
 //! | `chunk_index` | where the chunks are |
 //! | `context`, `cursor`, `checksum`, `speculate` | budgets and caches; checked reading of fields; reading ahead |
+//! | `bits` | integers that use fewer bits than their bytes have |
 
 mod attribute;
+mod bits;
 mod btree_v1;
 mod btree_v2;
 mod checksum;
@@ -30,6 +32,7 @@ mod speculate;
 mod superblock;
 mod tree;
 
+pub(crate) use bits::Bits;
 pub use model::*;
 
 use bytes::Bytes;

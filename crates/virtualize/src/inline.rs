@@ -125,11 +125,16 @@ fn is_plain(array: &VirtualArray) -> bool {
         && array.data_type == array.data_type.to_little_endian()
 }
 
-/// Whether decoding one chunk is in proportion to the array, and its chunks lie in few ranges.
-fn is_compact(array: &VirtualArray) -> bool {
+/// Whether decoding one chunk is in proportion to the array.
+pub(crate) fn in_proportion(array: &VirtualArray) -> bool {
     let chunk = array.chunk_nbytes().unwrap_or(u64::MAX);
     let whole = array.nbytes().unwrap_or(0);
-    if chunk > whole.saturating_mul(64).max(1 << 20) {
+    chunk <= whole.saturating_mul(64).max(1 << 20)
+}
+
+/// Whether decoding one chunk is in proportion to the array, and its chunks lie in few ranges.
+fn is_compact(array: &VirtualArray) -> bool {
+    if !in_proportion(array) {
         return false;
     }
     let mut ranges: Vec<ByteRange> = array
@@ -251,7 +256,7 @@ mod tests {
             codecs: Vec::new(),
             dimension_names: dims.iter().map(|dim| String::from(*dim)).collect(),
             attributes: Attributes::new(),
-            chunks: ChunkManifest::from_rows(SourceId(0), rows.collect()).0,
+            chunks: ChunkManifest::from_rows(SourceId(0), rows).0,
             layout: Layout::Chunked,
         }
     }

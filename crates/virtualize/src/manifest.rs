@@ -75,19 +75,34 @@ impl ChunkManifest {
 
     /// A manifest from rows of (chunk number, range) in one source, in any order; of two rows for one chunk the
     /// first stays. Returns the manifest and whether there were such duplicates.
-    pub fn from_rows(source: SourceId, mut rows: Vec<(u64, ByteRange)>) -> (Self, bool) {
-        if !rows.is_sorted_by(|a, b| a.0 < b.0) {
-            rows.sort_by_key(|(number, _)| *number);
+    pub fn from_rows(
+        source: SourceId,
+        rows: impl IntoIterator<Item = (u64, ByteRange), IntoIter: Clone>,
+    ) -> (Self, bool) {
+        let rows = rows.into_iter();
+        if rows.clone().is_sorted_by(|a, b| a.0 < b.0) {
+            return (Self::from_ascending(source, rows), false);
         }
+        let mut rows: Vec<(u64, ByteRange)> = rows.collect();
+        rows.sort_by_key(|(number, _)| *number);
         let before = rows.len();
         rows.dedup_by_key(|(number, _)| *number);
         let duplicates = rows.len() != before;
+        (Self::from_ascending(source, rows.into_iter()), duplicates)
+    }
+
+    fn from_ascending(
+        source: SourceId,
+        rows: impl Iterator<Item = (u64, ByteRange)> + Clone,
+    ) -> Self {
         let mut manifest = Self::new();
-        manifest.offsets.reserve_exact(rows.len());
+        let count = rows.clone().count();
+        manifest.offsets.reserve_exact(count);
+        manifest.lengths = Lengths::Narrow(Vec::with_capacity(count));
         for (number, range) in rows {
             manifest.push(number, source, range);
         }
-        (manifest, duplicates)
+        manifest
     }
 
     /// Appends a virtual chunk; `number` must be larger than every number appended before (else the row is
@@ -133,29 +148,32 @@ impl ChunkManifest {
     /// Every chunk that is somewhere, ascending by number.
     pub fn iter(&self) -> impl Iterator<Item = (u64, ChunkEntry)> + '_ {
         let mut inline = self.inline.iter().peekable();
-        let mut rows = (0..self.offsets.len()).peekable();
+        let mut rows = self.rows().peekable();
         std::iter::from_fn(move || {
-            let virtual_number = rows.peek().and_then(|row| self.number_of(*row));
-            let inline_number = inline.peek().map(|(number, _)| **number);
-            match (virtual_number, inline_number) {
-                (Some(v), Some(i)) if i <= v => {
-                    if i == v {
-                        rows.next();
-                    }
-                    inline
-                        .next()
-                        .map(|(n, bytes)| (*n, ChunkEntry::Inline(bytes.clone())))
-                }
-                (None, Some(_)) => inline
-                    .next()
-                    .map(|(n, b)| (*n, ChunkEntry::Inline(b.clone()))),
-                (Some(v), _) => rows
-                    .next()
-                    .and_then(|row| self.at(row))
-                    .map(|entry| (v, entry)),
-                (None, None) => None,
-            }
+            let row = rows.peek().map(|(number, _)| *number);
+            let inlined = inline.next_if(|(number, _)| row.is_none_or(|row| **number <= row));
+            let Some((number, bytes)) = inlined else {
+                return rows.next();
+            };
+            rows.next_if(|(row, _)| row == number);
+            Some((*number, ChunkEntry::Inline(bytes.clone())))
         })
+    }
+
+    /// The virtual chunks, ascending by number.
+    fn rows(&self) -> impl Iterator<Item = (u64, ChunkEntry)> + '_ {
+        let mut sources = self.sources.iter().peekable();
+        let mut source = SourceId::default();
+        self.offsets
+            .iter()
+            .enumerate()
+            .filter_map(move |(row, start)| {
+                while let Some((_, next)) = sources.next_if(|(from, _)| *from <= row) {
+                    source = *next;
+                }
+                let range = ByteRange::new(*start, self.lengths.get(row));
+                Some((self.number_of(row)?, ChunkEntry::Virtual { source, range }))
+            })
     }
 
     /// Number of chunks that are somewhere.

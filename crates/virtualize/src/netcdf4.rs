@@ -3,8 +3,10 @@
 mod attribute;
 mod data_type;
 mod dimension;
+mod elements;
 mod fill;
 mod inspect;
+mod recast;
 #[cfg(test)]
 mod sample;
 mod storage;

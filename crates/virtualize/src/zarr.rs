@@ -7,15 +7,21 @@ mod checksum;
 mod codec;
 mod data_type;
 mod decode;
+mod encode;
 mod filter;
+mod plugin;
 
-pub use codec::Codec;
+pub(crate) use checksum::fletcher32;
+pub use codec::{Codec, SzipParameters};
 pub(crate) use data_type::float_to_json;
 pub use data_type::{ByteOrder, DataType, Field};
 pub(crate) use data_type::{float, signed, unsigned};
-pub use decode::{CodecError, decode_chunk, encode_chunk};
-pub(crate) use filter::{codecs_of, is_masked, own_codecs_of};
+pub use decode::{CodecError, decode_chunk};
+pub(crate) use decode::{Stage, decode_stages};
+pub use encode::encode_chunk;
 pub(crate) use filter::name_of as filter_name;
+pub(crate) use filter::{codecs_of, is_masked, plugin_reads, stages_of};
+pub(crate) use plugin::plugin_findings;
 
 use serde_json::{Value, json};
 
@@ -28,7 +34,8 @@ pub fn group_metadata() -> Value {
 
 /// The `.zarray` document of an array.
 pub fn array_metadata(array: &VirtualArray) -> Value {
-    let filters: Vec<Value> = array.codecs.iter().map(Codec::to_json).collect();
+    let (filters, compressor) = split_codecs(&array.codecs);
+    let filters: Vec<Value> = filters.iter().map(Codec::to_json).collect();
     json!({
         "zarr_format": 2,
         "shape": array.shape,
@@ -37,9 +44,21 @@ pub fn array_metadata(array: &VirtualArray) -> Value {
         "fill_value": fill_value(array),
         "order": "C",
         "filters": if filters.is_empty() { Value::Null } else { Value::Array(filters) },
-        "compressor": null,
+        "compressor": compressor.map(Codec::to_json),
         "dimension_separator": ".",
     })
+}
+
+/// Filters, and the compressor if it comes last. As one of the filters it would decode to the same, but GDAL then
+/// fails on chunks that compression has made longer.
+fn split_codecs(codecs: &[Codec]) -> (&[Codec], Option<&Codec>) {
+    use Codec::{Blosc, Bz2, Zlib, Zstd};
+    match codecs.split_last() {
+        Some((last @ (Zlib { .. } | Zstd { .. } | Bz2 { .. } | Blosc { .. }), filters)) => {
+            (filters, Some(last))
+        }
+        _ => (codecs, None),
+    }
 }
 
 fn fill_value(array: &VirtualArray) -> Value {
@@ -166,6 +185,16 @@ mod tests {
         assert_eq!(chunk_number(grid, key), Some(number));
         let coordinates = coordinates(grid, number);
         assert_eq!(linear_number(grid, &coordinates), Some(number));
+    }
+
+    #[rstest]
+    #[case::nothing(&[], 0)]
+    #[case::compressor_last(&[Codec::Shuffle { element_size: 4 }, Codec::Zlib { level: 4 }], 1)]
+    #[case::checksum_behind_it(&[Codec::Zlib { level: 4 }, Codec::Fletcher32], 2)]
+    #[case::no_compressor(&[Codec::Shuffle { element_size: 4 }], 1)]
+    fn a_compressor_is_one_where_it_comes_last(#[case] codecs: &[Codec], #[case] filters: usize) {
+        let (before, after) = codecs.split_at(filters);
+        assert_eq!(split_codecs(codecs), (before, after.first()));
     }
 
     #[rstest]

@@ -6,10 +6,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use virtualize::inspect::{Container, Inspection, Probe, merged, without};
+use virtualize::rules::Finding;
 use virtualize::{ByteRange, DecodeError, DecodeOptions, Source, VirtualDataset};
 
 use crate::read::{self, IoCount, ReadError, ReadPolicy};
-use crate::stores::blobs::{BlobError, RangeSource};
+use crate::stores::blobs::{BlobError, Opened, RangeSource};
 
 /// Asks for what the decoder wants and nothing else: one request a range, no reading ahead.
 const EXACT: ReadPolicy = ReadPolicy {
@@ -17,6 +18,8 @@ const EXACT: ReadPolicy = ReadPolicy {
     head: 0,
     tail: 0,
     gap: 0,
+    spare: 0,
+    page: 0,
     request: u64::MAX,
 };
 
@@ -54,13 +57,17 @@ impl Survey {
             probe: Some(probe.clone()),
             ..options.clone()
         };
-        let rehearsal = Rehearsal::new(source);
+        let rehearsal = Rehearsal::of_opened(source);
         let outcome = read::read_metadata(&rehearsal, noting.clone(), policy).await;
         let (notes, cost) = (probe.take(), rehearsal.count());
         // The bytes are at hand now, so that this costs nothing even where the file is far away.
         let exact = Rehearsal {
             inner: &rehearsal,
             ..Rehearsal::new(source)
+        };
+        let noting = DecodeOptions {
+            speculate: false,
+            ..noting
         };
         let exact_outcome = read::read_metadata(&exact, noting, EXACT).await;
         drop(exact_outcome);
@@ -104,9 +111,13 @@ impl Survey {
 }
 
 impl ReadPolicy {
-    /// The length of a file that is read whole, else 0.
+    /// The length of a file that the first round reads whole, else 0.
     const fn whole_of(&self, length: u64) -> u64 {
-        if length <= self.whole { length } else { 0 }
+        if length <= self.head + self.tail {
+            length
+        } else {
+            0
+        }
     }
 }
 
@@ -118,6 +129,7 @@ pub(super) fn total(ranges: &[ByteRange]) -> u64 {
 /// A source that counts what is asked of it and asks no byte twice.
 struct Rehearsal<'a> {
     inner: &'a dyn RangeSource,
+    opened: Opened,
     log: Mutex<Log>,
 }
 
@@ -131,7 +143,25 @@ impl<'a> Rehearsal<'a> {
     fn new(inner: &'a dyn RangeSource) -> Self {
         Self {
             inner,
+            opened: Opened::default(),
             log: Mutex::default(),
+        }
+    }
+
+    /// The same, with what opening the source has brought.
+    fn of_opened(inner: &'a dyn RangeSource) -> Self {
+        let opened = inner.opened();
+        let mut log = Log::default();
+        log.count.requests = opened.requests;
+        log.count.rounds = opened.rounds;
+        for (range, bytes) in &opened.parts {
+            log.count.bytes += range.len;
+            log.keep(range.start, bytes.clone());
+        }
+        Self {
+            inner,
+            opened,
+            log: Mutex::new(log),
         }
     }
 
@@ -181,6 +211,14 @@ fn page_range(start: u64, bytes: &Bytes) -> ByteRange {
 impl RangeSource for Rehearsal<'_> {
     fn describe(&self) -> Source {
         self.inner.describe()
+    }
+
+    fn opened(&self) -> Opened {
+        self.opened.clone()
+    }
+
+    fn findings(&self) -> Vec<Finding> {
+        self.inner.findings()
     }
 
     async fn ranges(&self, ranges: &[ByteRange]) -> Result<Vec<Bytes>, BlobError> {

@@ -126,27 +126,59 @@ fn head(path: &BlobPath, file: &Path) -> Result<BlobInfo, BlobError> {
     Ok(info(path, &metadata))
 }
 
-fn read_range(path: &BlobPath, file: &std::fs::File, range: ByteRange) -> Result<Bytes, BlobError> {
-    let out_of_range = || BlobError::OutOfRange {
-        path: path.clone(),
-        start: range.start,
-        len: range.len,
+/// Small ranges share an allocation of up to this size; thousands of their own cost more than reading them.
+const SHARED: u64 = 1 << 20;
+
+/// Reads ranges of a file of `length` bytes.
+fn read_ranges(
+    path: &BlobPath,
+    file: &std::fs::File,
+    length: u64,
+    ranges: &[ByteRange],
+) -> Result<Vec<Bytes>, BlobError> {
+    let is_outside = |range: &&ByteRange| {
+        let end = range.start.checked_add(range.len);
+        end.is_none_or(|end| end > length) || usize::try_from(range.len).is_err()
     };
-    let length = file
-        .metadata()
-        .map_err(|source| failure(path, source))?
-        .size();
-    if range
-        .start
-        .checked_add(range.len)
-        .is_none_or(|end| end > length)
-    {
-        return Err(out_of_range());
+    if let Some(range) = ranges.iter().find(is_outside) {
+        return Err(BlobError::OutOfRange {
+            path: path.clone(),
+            start: range.start,
+            len: range.len,
+        });
     }
-    let mut bytes = vec![0; usize::try_from(range.len).map_err(|_| out_of_range())?];
-    file.read_exact_at(&mut bytes, range.start)
-        .map_err(|source| failure(path, source))?;
-    Ok(bytes.into())
+    let mut parts = Vec::with_capacity(ranges.len());
+    let mut rest = ranges;
+    while !rest.is_empty() {
+        let (batch, after) = rest.split_at(batch_len(rest));
+        read_batch(file, batch, &mut parts).map_err(|source| failure(path, source))?;
+        rest = after;
+    }
+    Ok(parts)
+}
+
+/// How many of the first ranges share an allocation: at least one.
+fn batch_len(ranges: &[ByteRange]) -> usize {
+    let mut total = 0u64;
+    let fitting = ranges.iter().take_while(|range| {
+        total = total.saturating_add(range.len);
+        total <= SHARED
+    });
+    fitting.count().max(1)
+}
+
+fn read_batch(file: &std::fs::File, batch: &[ByteRange], parts: &mut Vec<Bytes>) -> io::Result<()> {
+    let lengths = || batch.iter().map(|range| range.len as usize);
+    let mut buffer = vec![0; lengths().sum()];
+    let mut free = buffer.as_mut_slice();
+    for (range, len) in batch.iter().zip(lengths()) {
+        let (part, after) = free.split_at_mut(len);
+        file.read_exact_at(part, range.start)?;
+        free = after;
+    }
+    let mut buffer = Bytes::from(buffer);
+    parts.extend(lengths().map(|len| buffer.split_to(len)));
+    Ok(())
 }
 
 /// Ranges of the version `etag`; the version is checked on the open file, and by name after reading.
@@ -160,17 +192,14 @@ fn get_ranges(
     let check = |metadata: io::Result<std::fs::Metadata>| {
         let metadata = metadata.map_err(|source| failure(path, source))?;
         (LocalBlobs::etag(&metadata) == etag)
-            .then_some(())
+            .then(|| metadata.size())
             .ok_or_else(|| BlobError::Changed(path.clone()))
     };
-    check(file.metadata())?;
-    let parts = ranges
-        .iter()
-        .map(|range| read_range(path, &file, *range))
-        .collect::<Result<Vec<_>, _>>()?;
+    let length = check(file.metadata())?;
+    let parts = read_ranges(path, &file, length, ranges);
     check(file.metadata())?;
     check(std::fs::metadata(name))?;
-    Ok(parts)
+    parts
 }
 
 /// Writes beside the target and renames, so that nobody sees a part of it.
@@ -294,6 +323,10 @@ impl Blobs for LocalBlobs {
             put(&path, &file, &bytes, &condition)
         })
         .await
+    }
+
+    fn is_local(&self) -> bool {
+        true
     }
 
     fn is_source(&self, path: &BlobPath) -> bool {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use virtualize::rules::Finding;
 use virtualize::{ByteRange, Source};
 
 use super::{BlobError, BlobInfo, BlobPath, Blobs, LocalBlobs};
@@ -17,6 +18,32 @@ pub trait RangeSource: Send + Sync {
 
     /// Ranges of it, in the order asked for.
     async fn ranges(&self, ranges: &[ByteRange]) -> Result<Vec<Bytes>, BlobError>;
+
+    /// Whether a read costs next to nothing, so that reading ahead does not pay.
+    fn is_local(&self) -> bool {
+        false
+    }
+
+    /// What opening it has brought already.
+    fn opened(&self) -> Opened {
+        Opened::default()
+    }
+
+    /// What readers of its reference should know of it.
+    fn findings(&self) -> Vec<Finding> {
+        Vec::new()
+    }
+}
+
+/// What opening a source brought: where that costs a round trip, it reads ahead.
+#[derive(Debug, Clone, Default)]
+pub struct Opened {
+    /// Ranges with their bytes.
+    pub parts: Vec<(ByteRange, Bytes)>,
+    /// Requests that it took.
+    pub requests: u64,
+    /// Dependent round trips that it took.
+    pub rounds: u32,
 }
 
 /// A blob at one version.
@@ -48,6 +75,18 @@ impl PinnedBlob {
         let info = blobs.head(&BlobPath::new("local", "bronze", name)).await?;
         Ok(Self::new(blobs, info))
     }
+
+    /// The same, if it is the version that was recorded.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError::Changed`] if it is another.
+    pub fn at_version(self, recorded: Option<&str>) -> Result<Self, BlobError> {
+        match recorded.is_none_or(|etag| etag == self.info.etag) {
+            true => Ok(self),
+            false => Err(BlobError::Changed(self.info.path)),
+        }
+    }
 }
 
 #[async_trait]
@@ -65,6 +104,10 @@ impl RangeSource for PinnedBlob {
         self.blobs
             .get_ranges(&self.info.path, &self.info.etag, ranges)
             .await
+    }
+
+    fn is_local(&self) -> bool {
+        self.blobs.is_local()
     }
 }
 
@@ -97,22 +140,5 @@ impl Sources for BlobSources {
             last_modified: last_modified.unwrap_or(jiff::Timestamp::UNIX_EPOCH),
         };
         Ok(Arc::new(PinnedBlob::new(Arc::clone(&self.0), info)))
-    }
-}
-
-/// Sources that are local files anywhere, for the command line.
-#[derive(Debug, Clone, Copy)]
-pub struct LocalSources;
-
-#[async_trait]
-impl Sources for LocalSources {
-    async fn open(&self, source: &Source) -> Result<Arc<dyn RangeSource>, BlobError> {
-        let name = source.url.strip_prefix("file://").unwrap_or(&source.url);
-        let file = PinnedBlob::open_file(Path::new(name)).await?;
-        let recorded = source.etag.as_deref();
-        if recorded.is_some_and(|etag| etag != file.info.etag) {
-            return Err(BlobError::Changed(file.info.path));
-        }
-        Ok(Arc::new(file))
     }
 }

@@ -14,7 +14,7 @@ const MAX_DEPTH: u16 = 32;
 /// Signature, version, type and checksum of a node.
 const NODE_OVERHEAD: u64 = 10;
 
-/// All records of a tree, in no particular order.
+/// All records of a tree: those of a level in order, one level after another.
 #[derive(Debug)]
 pub(super) struct Records {
     /// Type of the tree.

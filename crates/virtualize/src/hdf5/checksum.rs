@@ -37,7 +37,7 @@ pub(super) fn lookup3(bytes: &[u8]) -> u32 {
         if tail.is_empty() {
             break;
         }
-        let [x, y, z] = words(block);
+        let [x, y, z] = words(*block);
         a = a.wrapping_add(x);
         b = b.wrapping_add(y);
         c = c.wrapping_add(z);
@@ -47,19 +47,18 @@ pub(super) fn lookup3(bytes: &[u8]) -> u32 {
     if rest.is_empty() {
         return c;
     }
-    let [x, y, z] = words(rest);
+    let mut last = [0; 12];
+    for (to, from) in last.iter_mut().zip(rest) {
+        *to = *from;
+    }
+    let [x, y, z] = words(last);
     finish(a.wrapping_add(x), b.wrapping_add(y), c.wrapping_add(z))
 }
 
-/// Up to twelve bytes as three little-endian words, padded with zeros.
-fn words(bytes: &[u8]) -> [u32; 3] {
-    let mut padded = [[0u8; 4]; 3];
-    for (word, part) in padded.iter_mut().zip(bytes.chunks(4)) {
-        for (to, from) in word.iter_mut().zip(part) {
-            *to = *from;
-        }
-    }
-    padded.map(u32::from_le_bytes)
+/// Twelve bytes as three little-endian words.
+fn words(bytes: [u8; 12]) -> [u32; 3] {
+    let [a, b, c, d, e, f, g, h, i, j, k, l] = bytes;
+    [[a, b, c, d], [e, f, g, h], [i, j, k, l]].map(u32::from_le_bytes)
 }
 
 fn mix(mut a: u32, mut b: u32, mut c: u32) -> (u32, u32, u32) {

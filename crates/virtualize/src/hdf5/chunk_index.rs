@@ -171,16 +171,13 @@ impl<'a> Table<'a> {
     }
 
     fn finish(mut self) -> Result<(Vec<Chunk>, u64), DecodeError> {
-        let sorted = self.chunks.is_sorted_by_key(|chunk| chunk.number);
-        if !sorted {
-            self.chunks.sort_unstable_by_key(|chunk| chunk.number);
-        }
-        let twice = self
-            .chunks
-            .windows(2)
-            .any(|pair| matches!(pair, [a, b] if a.number == b.number));
-        if twice {
-            return Err(self.malformed("a chunk is listed twice"));
+        let ascend = |chunks: &[Chunk]| chunks.is_sorted_by(|a, b| a.number < b.number);
+        if !ascend(&self.chunks) {
+            // Stable, since that sort merges runs in order, and an index is made of a few of them.
+            self.chunks.sort_by_key(|chunk| chunk.number);
+            if !ascend(&self.chunks) {
+                return Err(self.malformed("a chunk is listed twice"));
+            }
         }
         Ok((self.chunks, self.outside))
     }

@@ -54,6 +54,8 @@ pub(super) struct Context<'a> {
     pub(super) collections: Cache<u64, Arc<Collection>>,
     work: Budget,
     chunks: Budget,
+    guesses: Budget,
+    guessed: Budget,
 }
 
 impl<'a> Context<'a> {
@@ -78,6 +80,8 @@ impl<'a> Context<'a> {
             collections: Cache::default(),
             work: Budget::new("metadata read", work),
             chunks: Budget::new("number of chunks", chunks),
+            guesses: Budget::new("values read ahead", if options.speculate { 32 } else { 0 }),
+            guessed: Budget::new("bytes of values read ahead", 256 << 10),
         }
     }
 
@@ -145,6 +149,11 @@ impl<'a> Context<'a> {
     /// Asks for bytes that will be needed soon.
     pub(super) fn prefetch(&self, at: u64, len: u64) {
         self.buffer.prefetch(at, len);
+    }
+
+    /// Whether so many bytes may be asked for without knowing that they are needed.
+    pub(super) fn may_speculate(&self, bytes: u64) -> bool {
+        self.guesses.spend(1).is_ok() && self.guessed.spend(bytes).is_ok()
     }
 
     /// A cursor over bytes read at `at`.

@@ -88,19 +88,23 @@ impl<'a> Cursor<'a> {
     }
 
     /// The next `len` bytes.
+    #[inline]
     pub(super) fn take(&mut self, len: usize) -> Result<&'a [u8], DecodeError> {
         let until = self.position.checked_add(len).filter(|n| *n <= self.end);
         let taken = until.and_then(|until| self.bytes.get(self.position..until));
-        match (taken, until) {
-            (Some(taken), Some(until)) => {
-                self.position = until;
-                Ok(taken)
-            }
-            _ => Err(self.malformed(format!(
-                "ends {len} bytes behind byte {} of {}",
-                self.position, self.end
-            ))),
-        }
+        let Some(taken) = taken else {
+            return Err(self.too_short(len));
+        };
+        self.position += len;
+        Ok(taken)
+    }
+
+    #[cold]
+    fn too_short(&self, len: usize) -> DecodeError {
+        self.malformed(format!(
+            "ends {len} bytes behind byte {} of {}",
+            self.position, self.end
+        ))
     }
 
     /// The next `len` bytes as a shared slice.
@@ -151,6 +155,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// A number of `len` bytes, at most eight.
+    #[inline]
     pub(super) fn uint(&mut self, len: usize) -> Result<u64, DecodeError> {
         if len > 8 {
             return Err(self.malformed(format!("a number of {len} bytes")));
@@ -170,6 +175,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// An address of the file, absolute; `None` if it is the undefined address.
+    #[inline]
     pub(super) fn address(&mut self) -> Result<Option<u64>, DecodeError> {
         let stored = self.uint(usize::from(self.geometry.offset_size))?;
         self.geometry
@@ -218,6 +224,7 @@ impl<'a> Cursor<'a> {
 
 impl Geometry {
     /// A stored address as a place in the file; `Ok(None)` for the undefined address, `Err` beyond 64 bits.
+    #[inline]
     pub(super) fn absolute(&self, stored: u64) -> Result<Option<u64>, ()> {
         if stored == all_ones(self.offset_size) {
             return Ok(None);
@@ -245,6 +252,7 @@ pub(super) fn all_ones(size: u8) -> u64 {
 }
 
 /// A little-endian number of at most eight bytes.
+#[inline]
 pub(super) fn little_endian(bytes: &[u8]) -> u64 {
     if let Ok(eight) = <[u8; 8]>::try_from(bytes) {
         return u64::from_le_bytes(eight);

@@ -49,6 +49,7 @@ pub(super) async fn read(
         }
         Some(Layout::Virtual) => Storage::Virtual,
     };
+    speculate::prefetch_values(context, &dataspace, &storage);
     Ok(Dataset {
         address: header.at,
         datatype,

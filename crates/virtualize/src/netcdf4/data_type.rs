@@ -1,26 +1,33 @@
 //! HDF5's types as Zarr's.
 
-use crate::hdf5::{Datatype, DatatypeClass, Member, Order};
+use std::collections::HashSet;
+
+use crate::hdf5::{Datatype, DatatypeClass, Member, Order, StringPadding};
 use crate::netcdf4::attribute::is_bool;
 use crate::zarr::{ByteOrder, DataType, Field};
 
-/// Names that pairs of floats have when they mean a complex number.
-const COMPLEX: [(&str, &str); 3] = [("r", "i"), ("re", "im"), ("real", "imag")];
+/// Names that a pair of floats has where h5py takes it for a complex number; with others it stays a compound.
+const COMPLEX: (&str, &str) = ("r", "i");
 
 /// Nesting of types beyond which a file is not taken seriously.
-const MAX_DEPTH: usize = 32;
+pub(super) const MAX_DEPTH: usize = 32;
 
-/// The type of an element of the array; for array types that of their base, whose lengths are the array's then.
-///
-/// # Errors
-///
-/// The reason why Zarr cannot hold it.
-pub(super) fn element_type(datatype: &Datatype) -> Result<DataType, String> {
+/// The type of one element: for array types their base, whose lengths are the array's then.
+pub(super) fn element(datatype: &Datatype) -> &Datatype {
     let mut base = datatype;
     while let DatatypeClass::Array { base: inner, .. } = &base.class {
         base = inner;
     }
-    convert(base, MAX_DEPTH)
+    base
+}
+
+/// The Zarr type of the bytes of an [`element`] as they stand in the file.
+///
+/// # Errors
+///
+/// The reason why Zarr cannot hold it.
+pub(super) fn element_type(element: &Datatype) -> Result<DataType, String> {
+    convert(element, MAX_DEPTH)
 }
 
 fn convert(datatype: &Datatype, depth: usize) -> Result<DataType, String> {
@@ -35,9 +42,12 @@ fn convert(datatype: &Datatype, depth: usize) -> Result<DataType, String> {
             precision,
         } => integer(datatype.size, *order, *signed, (*bit_offset, *precision)),
         DatatypeClass::Float { order, ieee } => float(datatype.size, *order, *ieee),
-        DatatypeClass::String { .. } => match datatype.size {
-            0 => Err(String::from("its strings have no length")),
-            size => Ok(DataType::FixedString(u64::from(size))),
+        DatatypeClass::String { padding, .. } => match (datatype.size, padding) {
+            (0, _) => Err(String::from("its strings have no length")),
+            (_, StringPadding::SpacePadded) => Err(String::from(
+                "its strings are padded with spaces, which Zarr readers take for text",
+            )),
+            (size, _) => Ok(DataType::FixedString(u64::from(size))),
         },
         DatatypeClass::VlenString { .. } => Ok(DataType::VlenString),
         DatatypeClass::Opaque { .. } if datatype.size > 0 => {
@@ -107,7 +117,7 @@ fn byte_order(order: Order, size: u32) -> Result<ByteOrder, String> {
     }
 }
 
-fn complex(base: &Datatype, depth: usize) -> Result<DataType, String> {
+pub(super) fn complex(base: &Datatype, depth: usize) -> Result<DataType, String> {
     match convert(base, depth)? {
         DataType::Float(size @ (4 | 8), order) => Ok(DataType::Complex(size * 2, order)),
         other => Err(format!(
@@ -121,8 +131,7 @@ fn compound(datatype: &Datatype, members: &[Member], depth: usize) -> Result<Dat
     if let Some(complex) = as_complex(datatype, members, depth) {
         return Ok(complex);
     }
-    let mut members: Vec<&Member> = members.iter().collect();
-    members.sort_by_key(|member| member.offset);
+    let members = in_order(members)?;
     let mut fields = Vec::with_capacity(members.len());
     let mut end = 0u64;
     for member in members {
@@ -137,6 +146,34 @@ fn compound(datatype: &Datatype, members: &[Member], depth: usize) -> Result<Dat
         true => Ok(DataType::Struct(fields)),
         false => Err(String::from("its compound has padding at its end")),
     }
+}
+
+/// The members by offset, of which none overlap. numpy refuses two of one name, and then no reader opens the rest of the
+/// file.
+pub(super) fn in_order(members: &[Member]) -> Result<Vec<&Member>, String> {
+    let mut names = HashSet::new();
+    if let Some(member) = members
+        .iter()
+        .find(|m| m.name.is_empty() || !names.insert(&m.name))
+    {
+        return Err(format!(
+            "its compound has a member named \"{}\" beside another, or without a name",
+            member.name
+        ));
+    }
+    let mut members: Vec<&Member> = members.iter().collect();
+    members.sort_by_key(|member| member.offset);
+    let mut end = 0u64;
+    for member in &members {
+        if u64::from(member.offset) < end {
+            return Err(format!(
+                "member {} of its compound lies in another",
+                member.name
+            ));
+        }
+        end = u64::from(member.offset).saturating_add(u64::from(member.datatype.size));
+    }
+    Ok(members)
 }
 
 /// zarr-python has no type for members that are arrays, and one such variable keeps it from opening the rest.
@@ -157,11 +194,14 @@ fn field(member: &Member, depth: usize) -> Result<Field, String> {
     }
 }
 
-fn as_complex(datatype: &Datatype, members: &[Member], depth: usize) -> Option<DataType> {
+/// The complex number that a compound is, if it is one.
+pub(super) fn as_complex(
+    datatype: &Datatype,
+    members: &[Member],
+    depth: usize,
+) -> Option<DataType> {
     let [re, im] = members else { return None };
-    let named = COMPLEX
-        .iter()
-        .any(|(r, i)| re.name.eq_ignore_ascii_case(r) && im.name.eq_ignore_ascii_case(i));
+    let named = (re.name.as_str(), im.name.as_str()) == COMPLEX;
     let halves = re.offset == 0
         && im.offset == re.datatype.size
         && datatype.size == re.datatype.size.checked_mul(2)?
@@ -219,14 +259,15 @@ mod tests {
     #[case::complex(pair("r", "i"), "\"<c8\"")]
     #[case::native_complex(class(8, DatatypeClass::Complex(Box::new(float32()))), "\"<c8\"")]
     #[case::compound(pair("u", "v"), r#"[["u","<f4"],["v","<f4"]]"#)]
+    #[case::not_complex_to_h5py(pair("real", "imag"), r#"[["real","<f4"],["imag","<f4"]]"#)]
     #[case::not_in_order(
         class(8, DatatypeClass::Compound(vec![member("b", 4, int(4)), member("a", 0, float32())])),
         r#"[["a","<f4"],["b","<i4"]]"#)]
     #[case::array(array(&[2, 3], int(2)), "\"<i2\"")]
     #[case::opaque(class(5, DatatypeClass::Opaque { tag: String::new() }), "\"|V5\"")]
     fn types_are_numpys(#[case] datatype: Datatype, #[case] dtype: &str) {
-        let element = element_type(&datatype).unwrap();
-        assert_eq!(element.to_json().to_string(), dtype);
+        let found = element_type(element(&datatype)).unwrap();
+        assert_eq!(found.to_json().to_string(), dtype);
     }
 
     fn odd(bit_offset: u16, precision: u16, order: Order) -> Datatype {
@@ -261,6 +302,11 @@ mod tests {
     )]
     #[case::array_member(
         class(12, DatatypeClass::Compound(vec![member("a", 0, array(&[3], int(4)))])), "member a")]
+    #[case::overlap(
+        class(8, DatatypeClass::Compound(vec![member("a", 0, int(4)), member("b", 2, int(4))])), "member b of its compound lies")]
+    #[case::same_names(pair("a", "a"), "named \"a\"")]
+    #[case::spaces(
+        class(4, DatatypeClass::String { padding: StringPadding::SpacePadded, utf8: false }), "spaces")]
     #[case::padding_before(padded(4, 8), "padding before a")]
     #[case::padding_behind(padded(0, 8), "padding at its end")]
     fn what_zarr_has_no_type_for_is_refused(#[case] datatype: Datatype, #[case] reason: &str) {

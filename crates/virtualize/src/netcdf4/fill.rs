@@ -3,8 +3,9 @@
 use bytes::Bytes;
 
 use crate::dataset::VirtualArray;
-use crate::hdf5::{Attribute, AttributeValue, Dataset, FillValue};
+use crate::hdf5::{Attribute, AttributeValue, Dataset, Datatype, FillValue};
 use crate::manifest::ChunkEntry;
+use crate::netcdf4::data_type::element_type;
 use crate::zarr::{ByteOrder, Codec, DataType, encode_chunk};
 
 /// The most chunks that are written out because they are not allocated in the source.
@@ -12,6 +13,9 @@ const MAX_CHUNKS: u64 = 10_000;
 
 /// The most bytes that such chunks may take together.
 const MAX_BYTES: u64 = 16 << 20;
+
+/// The largest element that is made up for it.
+const MAX_ELEMENT: usize = 1 << 20;
 
 /// The largest decoded chunk that is made up for it.
 const MAX_CHUNK_BYTES: u64 = 64 << 20;
@@ -22,8 +26,42 @@ pub(super) fn cf_fill_value(attribute: &Attribute, data_type: &DataType) -> Opti
         AttributeValue::Integers(values) => integer(i128::from(one(values)?), data_type),
         AttributeValue::Unsigned(values) => integer(i128::from(one(values)?), data_type),
         AttributeValue::Floats(values) => float(one(values)?, data_type),
+        AttributeValue::Strings(values) => match values.as_slice() {
+            [value] => text(value, data_type),
+            _ => None,
+        },
+        AttributeValue::Raw(bytes) => complex(&attribute.datatype, bytes, data_type),
         _ => None,
     }
+}
+
+/// The value of a character or of a string of any length; xarray masks no fixed strings of HDF5.
+fn text(value: &Bytes, data_type: &DataType) -> Option<Vec<u8>> {
+    match data_type {
+        DataType::FixedString(1) if value.len() <= 1 => {
+            Some(vec![value.first().copied().unwrap_or_default()])
+        }
+        DataType::VlenString => str::from_utf8(value).ok().map(|_| value.to_vec()),
+        _ => None,
+    }
+}
+
+fn complex(stored: &Datatype, bytes: &Bytes, data_type: &DataType) -> Option<Vec<u8>> {
+    let (DataType::Complex(size, order), DataType::Complex(stored_size, stored_order)) =
+        (data_type, element_type(stored).ok()?)
+    else {
+        return None;
+    };
+    let mut element = bytes.to_vec();
+    if stored_size != *size || element.len() != usize::from(*size) {
+        return None;
+    }
+    if stored_order != *order {
+        element
+            .chunks_exact_mut(usize::from(size / 2).max(1))
+            .for_each(<[u8]>::reverse);
+    }
+    Some(element)
 }
 
 fn one<T: Copy>(values: &[T]) -> Option<T> {
@@ -87,13 +125,21 @@ fn float(value: f64, data_type: &DataType) -> Option<Vec<u8>> {
 ///
 /// The reason why that cannot be done.
 pub(super) fn write_out_missing(array: &mut VirtualArray, dataset: &Dataset) -> Result<(), String> {
-    let Some(element) = source_fill(dataset, &array.data_type) else {
-        return Ok(());
-    };
     let grid = crate::dataset::product(&array.chunk_grid()).unwrap_or(u64::MAX);
     let stored = u64::try_from(array.chunks.len()).unwrap_or(u64::MAX);
     let missing = grid.saturating_sub(stored);
-    if missing == 0 || array.is_empty() || array.fill_value.as_ref() == Some(&element) {
+    if missing == 0 || array.is_empty() {
+        return Ok(());
+    }
+    let element = match source_fill(dataset, array.data_type.size()) {
+        Ok(element) => element,
+        // Without a fill value every reader shows zeros.
+        Err(_) if array.fill_value.is_none() && !matches!(dataset.fill, FillValue::User(_)) => {
+            return Ok(());
+        }
+        Err(why) => return Err(why),
+    };
+    if array.fill_value.as_ref() == Some(&element) {
         return Ok(());
     }
     match constant_chunk(array, &element, missing) {
@@ -105,30 +151,33 @@ pub(super) fn write_out_missing(array: &mut VirtualArray, dataset: &Dataset) -> 
             }
             Ok(())
         }
-        // Without a fill value every reader shows zeros.
         Err(_) if array.fill_value.is_none() && element.iter().all(|byte| *byte == 0) => Ok(()),
         Err(_) if dataset.fill == FillValue::Undefined => Ok(()),
         Err(why) => Err(why),
     }
 }
 
-/// What the source shows for data that is not allocated; `None` where that cannot be said.
+/// What the source shows for an element of `size` bytes that is not allocated.
 ///
 /// Where no value is defined the HDF5 library leaves the reader's buffer as it is, which readers clear before.
-fn source_fill(dataset: &Dataset, data_type: &DataType) -> Option<Vec<u8>> {
-    let size = usize::try_from(data_type.size()).ok()?;
+///
+/// # Errors
+///
+/// The reason why that cannot be said.
+pub(super) fn source_fill(dataset: &Dataset, size: u64) -> Result<Vec<u8>, String> {
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
     match &dataset.fill {
-        FillValue::Undefined | FillValue::Default if size <= 1 << 20 => Some(vec![0; size]),
-        FillValue::Undefined | FillValue::Default => None,
+        FillValue::Undefined | FillValue::Default if size <= MAX_ELEMENT => Ok(vec![0; size]),
+        FillValue::Undefined | FillValue::Default => Err(format!(
+            "its elements of {size} bytes are not all allocated"
+        )),
         // The fill value of an array type is a whole array; the first element stands for it where all are equal.
-        FillValue::User(bytes) if bytes.len() >= size && size > 0 => {
-            let first = bytes.get(..size)?;
-            bytes
-                .chunks(size)
-                .all(|element| element == first)
-                .then(|| first.to_vec())
-        }
-        FillValue::User(_) => None,
+        FillValue::User(bytes) => match bytes.get(..size).filter(|first| !first.is_empty()) {
+            Some(first) if bytes.chunks(size).all(|element| element == first) => Ok(first.to_vec()),
+            _ => Err(String::from(
+                "it is not all allocated, and its fill value is not that of one element",
+            )),
+        },
     }
 }
 
@@ -165,12 +214,27 @@ mod tests {
 
     use super::*;
     use crate::dataset::{Attributes, Layout};
+    use crate::hdf5::DatatypeClass;
     use crate::manifest::ChunkManifest;
     use crate::netcdf4::sample;
     use crate::zarr::decode_chunk;
 
     const F4: DataType = DataType::Float(4, ByteOrder::Little);
     const I2_BIG: DataType = DataType::Int(2, ByteOrder::Big);
+    const C8_BIG: DataType = DataType::Complex(8, ByteOrder::Big);
+
+    /// A pair of little-endian floats.
+    fn complex_fill(size: u32, bytes: &'static [u8]) -> Attribute {
+        Attribute {
+            datatype: Datatype {
+                size,
+                class: DatatypeClass::Complex(Box::new(sample::float32())),
+                committed: false,
+            },
+            value: AttributeValue::Raw(Bytes::from_static(bytes)),
+            ..sample::integers("_FillValue", &[0])
+        }
+    }
 
     #[rstest]
     #[case::float(sample::floats("_FillValue", &[f64::from(1e20f32)]), F4, Some(1e20f32.to_le_bytes().to_vec()))]
@@ -181,6 +245,15 @@ mod tests {
     #[case::whole_float(sample::floats("_FillValue", &[-999.0]), I2_BIG, Some((-999i16).to_be_bytes().to_vec()))]
     #[case::broken_float(sample::floats("_FillValue", &[0.5]), I2_BIG, None)]
     #[case::unsigned(sample::integers("_FillValue", &[255]), DataType::UInt(1, ByteOrder::Little), Some(vec![255]))]
+    #[case::character(sample::text("_FillValue", &["*"]), DataType::FixedString(1), Some(b"*".to_vec()))]
+    #[case::zero_character(sample::text("_FillValue", &[""]), DataType::FixedString(1), Some(b"\0".to_vec()))]
+    #[case::text_too_long(sample::text("_FillValue", &["ab"]), DataType::FixedString(1), None)]
+    #[case::fixed_string(sample::text("_FillValue", &["ab"]), DataType::FixedString(2), None)]
+    #[case::text_of_any_length(sample::text("_FillValue", &["ab"]), DataType::VlenString, Some(b"ab".to_vec()))]
+    #[case::text_for_a_number(sample::text("_FillValue", &["7"]), I2_BIG, None)]
+    #[case::complex(complex_fill(8, b"\x01\x02\x03\x04\x05\x06\x07\x08"), C8_BIG, Some(vec![4, 3, 2, 1, 8, 7, 6, 5]))]
+    #[case::complex_of_another_size(complex_fill(8, &[0; 8]), DataType::Complex(16, ByteOrder::Little), None)]
+    #[case::compound(complex_fill(8, &[0; 8]), F4, None)]
     #[case::two_values(sample::integers("_FillValue", &[1, 2]), I2_BIG, None)]
     fn a_fill_value_is_taken_where_it_fits(
         #[case] attribute: Attribute,
@@ -244,6 +317,21 @@ mod tests {
                 ChunkEntry::Inline(Bytes::from_static(b"here"))
             );
         }
+    }
+
+    #[rstest]
+    #[case::zeros(FillValue::Default, true)]
+    #[case::not_of_one_element(FillValue::User(Bytes::from_static(&[1, 2])), false)]
+    fn elements_too_large_to_make_up_are_fine_where_readers_show_zeros(
+        #[case] fill: FillValue,
+        #[case] fine: bool,
+    ) {
+        let mut array = array(6, None, Vec::new());
+        array.data_type = DataType::Opaque(2 << 20);
+        assert_eq!(
+            write_out_missing(&mut array, &with_fill(fill)).is_ok(),
+            fine
+        );
     }
 
     #[rstest]

@@ -9,9 +9,9 @@ use crate::hdf5::{
 };
 use crate::inspect::{self, Fill, Inspection, Probe, Storage, Values, Variable, merged};
 use crate::netcdf4::attribute::HIDDEN;
-use crate::netcdf4::data_type::element_type;
+use crate::netcdf4::data_type::{element, element_type};
 use crate::netcdf4::dimension::{Dimensions, full_shape, netcdf_name};
-use crate::zarr::{filter_name, own_codecs_of};
+use crate::zarr::{Stage, filter_name, stages_of};
 
 /// Notes the groups and datasets of a file.
 pub(super) fn note(file: &Hdf5File, dimensions: &Dimensions, probe: &Probe) {
@@ -210,8 +210,11 @@ impl Storage {
 
 fn filters(dataset: &Dataset) -> Vec<inspect::Filter> {
     let codec = |filter: &hdf5::Filter| {
-        let codecs = own_codecs_of(std::slice::from_ref(filter), 0, dataset.datatype.size).ok()?;
-        codecs.first().map(crate::zarr::Codec::to_json)
+        let stages = stages_of(std::slice::from_ref(filter), 0, dataset.datatype.size).ok()?;
+        match stages.first()? {
+            Stage::Codec(codec) => Some(codec.to_json()),
+            _ => None,
+        }
     };
     let filters = dataset.filters.iter();
     filters
@@ -237,10 +240,12 @@ fn fill(dataset: &Dataset) -> Fill {
         }
         FillValue::User(bytes) => bytes,
     };
-    let value = element_type(&dataset.datatype).ok().and_then(|data_type| {
-        let element = bytes.get(..usize::try_from(data_type.size()).ok()?)?;
-        Some(data_type.element_to_json(element))
-    });
+    let value = element_type(element(&dataset.datatype))
+        .ok()
+        .and_then(|data_type| {
+            let one = bytes.get(..usize::try_from(data_type.size()).ok()?)?;
+            Some(data_type.element_to_json(one))
+        });
     Fill::Value(value.unwrap_or_else(|| format!("{} bytes", bytes.len()).into()))
 }
 

@@ -7,7 +7,9 @@ use crate::dataset::product;
 use crate::decode::{ByteRange, SourceBuffer};
 use crate::hdf5::{Chunk, Dataset, Storage};
 use crate::manifest::{ChunkManifest, SourceId};
-use crate::zarr::{Codec, codecs_of, decode_chunk, encode_chunk, is_masked, own_codecs_of};
+use crate::zarr::{
+    Codec, Stage, codecs_of, decode_stages, encode_chunk, is_masked, plugin_reads, stages_of,
+};
 
 /// Largest chunk that contiguous data is cut into.
 const CUT: u64 = 16 << 20;
@@ -39,7 +41,7 @@ pub(super) struct Extent<'a> {
     pub(super) element_size: u64,
 }
 
-/// The chunks of a dataset.
+/// The chunks of a dataset whose size the caller has found harmless.
 ///
 /// # Errors
 ///
@@ -48,6 +50,20 @@ pub(super) async fn stored(
     dataset: &Dataset,
     extent: Extent<'_>,
     buffer: &SourceBuffer,
+) -> Result<Stored, String> {
+    stored_within(dataset, extent, buffer, MAX_REEXPRESSED).await
+}
+
+/// The chunks of a dataset, of which up to `inline_max_bytes` may be decoded where no reader decodes them.
+///
+/// # Errors
+///
+/// The reason why they cannot be expressed.
+pub(super) async fn stored_within(
+    dataset: &Dataset,
+    extent: Extent<'_>,
+    buffer: &SourceBuffer,
+    inline_max_bytes: u64,
 ) -> Result<Stored, String> {
     match &dataset.storage {
         Storage::Compact { data, .. } => compact(data, extent),
@@ -59,7 +75,14 @@ pub(super) async fn stored(
             chunk_shape,
             chunks,
             ..
-        } => chunked(dataset, chunk_shape, chunks, extent, buffer).await,
+        } => {
+            let pipeline = Pipeline {
+                dataset,
+                chunk_bytes: 0,
+                inline_max_bytes,
+            };
+            chunked(pipeline, chunk_shape, chunks, extent, buffer).await
+        }
         Storage::External(files) => {
             Err(format!("its data is in other files: {}", files.join(", ")))
         }
@@ -170,13 +193,13 @@ fn divisor(length: u64, inner: u64) -> u64 {
 }
 
 async fn chunked(
-    dataset: &Dataset,
+    pipeline: Pipeline<'_>,
     chunk_shape: &[u64],
     chunks: &[Chunk],
     extent: Extent<'_>,
     buffer: &SourceBuffer,
 ) -> Result<Stored, String> {
-    let rank = dataset.dataspace.shape().map_or(0, <[u64]>::len);
+    let rank = pipeline.dataset.dataspace.shape().map_or(0, <[u64]>::len);
     let inner = extent.shape.get(rank..).unwrap_or_default();
     if chunk_shape.len() != rank || chunk_shape.contains(&0) {
         return Err(String::from("its chunks have not the rank of its extent"));
@@ -188,28 +211,26 @@ async fn chunked(
         .ok_or_else(|| String::from("the size of its chunks overflows"))?;
     inside_the_file(chunks, buffer.file_len())?;
     let pipeline = Pipeline {
-        dataset,
         chunk_bytes,
+        ..pipeline
     };
     let mask = pipeline.usual_mask(chunks);
-    let (codecs, same_mask) = match pipeline.codecs(mask) {
-        Ok(codecs) => (codecs, true),
-        // All are encoded anew, where the filters themselves are known.
-        Err(why) => (pipeline.plain_codecs(mask).ok_or(why)?, false),
+    let expressed = match pipeline.codecs(mask) {
+        Ok(codecs) => {
+            let (usual, odd) = pipeline.usual_and_odd(mask, &codecs, chunks);
+            plain_chunks_have_their_size(usual.iter().copied(), &codecs, chunk_bytes)?;
+            pipeline.expressed(codecs, &usual, &odd, buffer).await
+        }
+        Err(why) => Err(why),
     };
-    let (usual, odd): (Vec<&Chunk>, Vec<&Chunk>) = chunks
-        .iter()
-        .partition(|chunk| same_mask && pipeline.effective(chunk.filter_mask) == mask);
-    plain_chunks_have_their_size(&usual, &codecs, chunk_bytes)?;
-    let rows = usual.iter().map(|chunk| (chunk.number, chunk.range));
-    let (mut manifest, _) = ChunkManifest::from_rows(SourceId(0), rows.collect());
-    for (number, bytes) in pipeline.reexpress(&odd, &codecs, buffer).await? {
-        manifest.insert_inline(number, bytes);
-    }
+    let (codecs, chunks) = match expressed {
+        Ok(expressed) => expressed,
+        Err(why) => pipeline.decoded(why, chunks, buffer).await?,
+    };
     Ok(Stored {
         chunk_shape,
         codecs,
-        chunks: manifest,
+        chunks,
     })
 }
 
@@ -225,8 +246,8 @@ fn inside_the_file(chunks: &[Chunk], file_len: u64) -> Result<(), String> {
 }
 
 /// Readers take the bytes of a chunk without compression as they are, so their number must be right.
-fn plain_chunks_have_their_size(
-    chunks: &[&Chunk],
+fn plain_chunks_have_their_size<'a>(
+    mut chunks: impl Iterator<Item = &'a Chunk>,
     codecs: &[Codec],
     chunk_bytes: u64,
 ) -> Result<(), String> {
@@ -238,7 +259,7 @@ fn plain_chunks_have_their_size(
             _ => return Ok(()),
         }
     }
-    match chunks.iter().find(|chunk| chunk.range.len != expected) {
+    match chunks.find(|chunk| chunk.range.len != expected) {
         None => Ok(()),
         Some(chunk) => Err(format!(
             "chunk {} has {} bytes where its shape asks for {expected}",
@@ -251,6 +272,7 @@ fn plain_chunks_have_their_size(
 struct Pipeline<'a> {
     dataset: &'a Dataset,
     chunk_bytes: u64,
+    inline_max_bytes: u64,
 }
 
 impl Pipeline<'_> {
@@ -259,43 +281,129 @@ impl Pipeline<'_> {
         codecs_of(filters, mask, size, self.chunk_bytes)
     }
 
-    fn own_codecs(&self, mask: u32) -> Result<Vec<Codec>, String> {
-        own_codecs_of(&self.dataset.filters, mask, self.dataset.datatype.size)
+    fn stages(&self, mask: u32) -> Result<Vec<Stage>, String> {
+        stages_of(&self.dataset.filters, mask, self.dataset.datatype.size)
     }
 
-    /// Codecs to encode anew with; none if the chunks cannot be decoded here.
-    fn plain_codecs(&self, mask: u32) -> Option<Vec<Codec>> {
-        self.own_codecs(mask).ok()?;
+    /// The chunks that readers decode where they are, and those that they do not.
+    fn usual_and_odd<'c>(
+        &self,
+        mask: u32,
+        codecs: &[Codec],
+        chunks: &'c [Chunk],
+    ) -> (Vec<&'c Chunk>, Vec<&'c Chunk>) {
+        chunks.iter().partition(|chunk| {
+            self.effective(chunk.filter_mask) == mask
+                && plugin_reads(codecs, self.chunk_bytes, chunk.range.len)
+        })
+    }
+
+    /// The usual chunks where they are, and the odd ones encoded anew.
+    async fn expressed(
+        &self,
+        codecs: Vec<Codec>,
+        usual: &[&Chunk],
+        odd: &[&Chunk],
+        buffer: &SourceBuffer,
+    ) -> Result<(Vec<Codec>, ChunkManifest), String> {
+        let rows = usual.iter().map(|chunk| (chunk.number, chunk.range));
+        let (mut manifest, _) = ChunkManifest::from_rows(SourceId(0), rows);
+        if self.decoded_bytes(odd.len()) > MAX_REEXPRESSED {
+            return Err(format!(
+                "{} of its chunks have filters, or an order of them, that no Zarr v2 codec expresses",
+                odd.len()
+            ));
+        }
+        for (number, bytes) in self.reexpress(odd, &codecs, buffer).await? {
+            manifest.insert_inline(number, bytes);
+        }
+        Ok((codecs, manifest))
+    }
+
+    /// All chunks decoded and encoded anew, where they are small and their filters known here.
+    async fn decoded(
+        &self,
+        why: String,
+        chunks: &[Chunk],
+        buffer: &SourceBuffer,
+    ) -> Result<(Vec<Codec>, ChunkManifest), String> {
+        let mut manifest = ChunkManifest::new();
+        if chunks.is_empty() {
+            return Ok((Vec::new(), manifest));
+        }
+        let Some(limit) = self.inline_limit(chunks) else {
+            return Err(why);
+        };
+        let total = self.decoded_bytes(chunks.len());
+        if total > limit {
+            return Err(format!(
+                "{why}, and its {total} bytes are more than the {limit} that are inlined"
+            ));
+        }
+        let codecs = self.plain_codecs();
+        let all: Vec<&Chunk> = chunks.iter().collect();
+        for (number, bytes) in self.reexpress(&all, &codecs, buffer).await? {
+            manifest.insert_inline(number, bytes);
+        }
+        Ok((codecs, manifest))
+    }
+
+    /// The most bytes that may be decoded and inlined; `None` if this crate cannot decode all chunks. Where readers
+    /// know each filter, and not their order or the masks, it is as if only some chunks were odd.
+    fn inline_limit(&self, chunks: &[Chunk]) -> Option<u64> {
+        let masks = chunks.iter().map(|chunk| self.effective(chunk.filter_mask));
+        let masks: std::collections::BTreeSet<u32> = masks.collect();
+        let stages = masks.into_iter().map(|mask| self.stages(mask));
+        let stages: Vec<Stage> = stages.collect::<Result<Vec<_>, _>>().ok()?.concat();
+        let known = stages.iter().all(|stage| matches!(stage, Stage::Codec(_)));
+        stages
+            .iter()
+            .all(Stage::is_decodable)
+            .then_some(match known {
+                true => MAX_REEXPRESSED.max(self.inline_max_bytes),
+                false => self.inline_max_bytes,
+            })
+    }
+
+    fn decoded_bytes(&self, chunks: usize) -> u64 {
+        let count = u64::try_from(chunks).unwrap_or(u64::MAX);
+        count.saturating_mul(self.chunk_bytes)
+    }
+
+    /// Codecs that any reader has.
+    fn plain_codecs(&self) -> Vec<Codec> {
         let element_size = self.dataset.datatype.size;
         let whole = self.chunk_bytes.checked_rem(u64::from(element_size)) == Some(0);
         let shuffle = (whole && element_size > 1).then_some(Codec::Shuffle { element_size });
-        Some(
-            shuffle
-                .into_iter()
-                .chain([Codec::Zlib { level: 4 }])
-                .collect(),
-        )
+        let codecs = shuffle.into_iter().chain([Codec::Zlib { level: 4 }]);
+        codecs.collect()
     }
 
     /// The bits of a mask that belong to a filter.
     fn effective(&self, mask: u32) -> u32 {
+        if mask == 0 {
+            return 0;
+        }
         (0..self.dataset.filters.len())
             .filter(|position| is_masked(mask, *position))
             .filter_map(|position| u32::try_from(position).ok())
             .fold(0, |bits, position| bits | (1 << position))
     }
 
-    /// The mask that most chunks have; blosc is not decoded here, so chunks that went through it set the mask.
+    /// The mask that most chunks have; chunks that went through a codec that is not written here set the mask.
     fn usual_mask(&self, chunks: &[Chunk]) -> u32 {
         let mut counts = std::collections::BTreeMap::<u32, usize>::new();
-        for chunk in chunks {
-            *counts.entry(self.effective(chunk.filter_mask)).or_default() += 1;
+        for run in chunks.chunk_by(|a, b| a.filter_mask == b.filter_mask) {
+            let mask = run
+                .first()
+                .map_or(0, |chunk| self.effective(chunk.filter_mask));
+            *counts.entry(mask).or_default() += run.len();
         }
         let stays = |mask: u32| {
-            let codecs = self.own_codecs(mask).unwrap_or_default();
+            let codecs = self.codecs(mask).unwrap_or_default();
             codecs
                 .iter()
-                .any(|codec| matches!(codec, Codec::Blosc { .. }))
+                .any(|codec| matches!(codec, Codec::Blosc { .. } | Codec::Blosc2Nd))
         };
         let most = counts
             .into_iter()
@@ -303,24 +411,18 @@ impl Pipeline<'_> {
         most.map_or(0, |(mask, _)| mask)
     }
 
-    /// The chunks with another mask, read and encoded as the rest is.
+    /// Chunks read, decoded and encoded with these codecs.
     async fn reexpress(
         &self,
-        odd: &[&Chunk],
+        chunks: &[&Chunk],
         codecs: &[Codec],
         buffer: &SourceBuffer,
     ) -> Result<Vec<(u64, Bytes)>, String> {
-        let count = u64::try_from(odd.len()).unwrap_or(u64::MAX);
-        if count.saturating_mul(self.chunk_bytes) > MAX_REEXPRESSED {
-            return Err(format!(
-                "{count} of its chunks have filters, or an order of them, that no Zarr v2 codec expresses"
-            ));
-        }
-        let encoded = odd.iter().map(|chunk| async move {
+        let encoded = chunks.iter().map(|chunk| async move {
             let bytes = buffer.read("chunk", chunk.range.start, chunk.range.len);
             let bytes = bytes.await.map_err(|error| error.to_string())?;
-            let own = self.own_codecs(self.effective(chunk.filter_mask))?;
-            let values = decode_chunk(&bytes, &own, self.chunk_bytes);
+            let stages = self.stages(self.effective(chunk.filter_mask))?;
+            let values = decode_stages(&bytes, &stages, self.chunk_bytes);
             let again = values.and_then(|values| encode_chunk(&values, codecs));
             match again {
                 Ok(bytes) => Ok((chunk.number, Bytes::from(bytes))),
@@ -342,6 +444,7 @@ mod tests {
     use super::*;
     use crate::manifest::ChunkEntry;
     use crate::netcdf4::sample;
+    use crate::zarr::decode_chunk;
 
     const MIB: u64 = 1 << 20;
 
@@ -452,8 +555,8 @@ mod tests {
             shape: &[2],
             element_size: 8,
         };
-        let stored = stored(&dataset, extent, &buffer).now_or_never().unwrap();
-        let stored = stored.unwrap();
+        let stored = stored(&dataset, extent, &buffer).now_or_never();
+        let stored = stored.unwrap().unwrap();
         assert_eq!(stored.codecs, [shuffle, Codec::Zlib { level: 4 }]);
         let ChunkEntry::Inline(bytes) = stored.chunks.get(0) else {
             panic!("the chunk is not inlined");
@@ -464,7 +567,7 @@ mod tests {
     #[rstest]
     #[case::past_the_end(masked(&[(0, 60, 8, 0)], &[1]), "inside the file")]
     #[case::plain_but_short(masked(&[(0, 0, 7, 0)], &[]), "7 bytes")]
-    #[case::no_codec(masked(&[(0, 0, 7, 0)], &[32000]), "lzf")]
+    #[case::no_codec(masked(&[(0, 0, 7, 0)], &[32026]), "blosc2")]
     #[case::rank(Dataset { storage: sample::chunked(&[2, 2], &[]), ..sample::dataset(1, &[6]) }, "rank")]
     #[case::no_length(Dataset { storage: sample::chunked(&[0], &[]), ..sample::dataset(1, &[6]) }, "rank")]
     #[case::compact(Dataset {

@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 
-use crate::dataset::{Attributes, Layout, VirtualArray, product};
 use crate::decode::{DecodeOptions, SourceBuffer};
 use crate::hdf5::{Dataset, Geometry, read_variable_length};
-use crate::inline::read_values;
 use crate::manifest::ChunkManifest;
-use crate::netcdf4::storage::{Extent, Stored, stored};
-use crate::zarr::{Codec, DataType};
+use crate::netcdf4::data_type::element;
+use crate::netcdf4::elements::{raw, raw_bytes};
+use crate::netcdf4::storage::Stored;
+use crate::zarr::Codec;
 
 /// The strings of a dataset as one chunk, and whether some were not UTF-8.
 ///
@@ -22,16 +22,15 @@ pub(super) async fn inlined(
     buffer: &SourceBuffer,
     options: &DecodeOptions,
 ) -> Result<(Stored, bool), String> {
-    let size = u64::from(dataset.datatype.size);
-    let total = product(shape).and_then(|count| count.checked_mul(size));
     let limit = options.inline_max_bytes;
     let too_large = |bytes: u64| {
         format!("its strings take {bytes} bytes, more than the {limit} that are inlined")
     };
-    if total.is_none_or(|total| total > limit) || size == 0 {
-        return Err(too_large(total.unwrap_or(u64::MAX)));
+    let total = raw_bytes(dataset, shape).unwrap_or(u64::MAX);
+    if total > limit {
+        return Err(too_large(total));
     }
-    let elements = references(dataset, shape, size, buffer).await?;
+    let elements = references(dataset, shape, buffer).await?;
     let strings = read_variable_length(buffer, geometry, &elements)
         .await
         .map_err(|error| error.to_string())?;
@@ -58,33 +57,12 @@ pub(super) async fn inlined(
 async fn references(
     dataset: &Dataset,
     shape: &[u64],
-    size: u64,
     buffer: &SourceBuffer,
 ) -> Result<Vec<Bytes>, String> {
-    let extent = Extent {
-        shape,
-        element_size: size,
-    };
-    let raw = stored(dataset, extent, buffer).await?;
-    let array = VirtualArray {
-        shape: shape.to_vec(),
-        chunk_shape: raw.chunk_shape,
-        data_type: DataType::Opaque(size),
-        fill_value: None,
-        codecs: raw.codecs,
-        dimension_names: Vec::new(),
-        attributes: Attributes::new(),
-        chunks: raw.chunks,
-        layout: Layout::Contiguous,
-    };
-    let values = read_values(&array, buffer)
-        .await
-        .map_err(|error| error.to_string())?;
-    let size = usize::try_from(size).map_err(|error| error.to_string())?;
-    Ok(values
-        .chunks_exact(size)
-        .map(Bytes::copy_from_slice)
-        .collect())
+    let size = usize::try_from(element(&dataset.datatype).size).unwrap_or(usize::MAX);
+    let elements = Bytes::from(raw(dataset, shape, buffer).await?);
+    let references = elements.chunks_exact(size.max(1));
+    Ok(references.map(|one| elements.slice_ref(one)).collect())
 }
 
 /// The form of numcodecs' `vlen-utf8`: a count, then each string with its length in front; all 32 bits little-endian.

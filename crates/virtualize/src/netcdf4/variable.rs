@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::dataset::{Layout, VirtualArray, product};
+use crate::dataset::{Layout, VirtualArray};
 use crate::decode::{DecodeOptions, SourceBuffer};
 use crate::hdf5::{Dataset, DatatypeClass, Geometry, Storage};
 use crate::netcdf4::attribute::{dropped, to_json};
-use crate::netcdf4::data_type::element_type;
+use crate::netcdf4::data_type::{element, element_type};
 use crate::netcdf4::dimension::{Used, attribute, full_shape};
 use crate::netcdf4::fill::{cf_fill_value, write_out_missing};
-use crate::netcdf4::storage::{Extent, stored};
+use crate::netcdf4::recast::Recast;
+use crate::netcdf4::storage::{Extent, Stored, stored_within};
 use crate::netcdf4::text;
 use crate::rules::{Finding, Grade};
 use crate::zarr::DataType;
@@ -76,29 +77,9 @@ impl Variable<'_> {
         if dataset.dataspace.shape().is_none() {
             return Err(String::from("it has no value (null dataspace)"));
         }
-        let data_type = element_type(&dataset.datatype)?;
         let shape = full_shape(dataset);
         let dimension_names = self.dimension_names(&shape, findings)?;
-        let stored = match data_type {
-            DataType::VlenString => {
-                let read =
-                    text::inlined(dataset, &shape, scene.geometry, scene.buffer, scene.options);
-                let (stored, invalid) = read.await?;
-                if invalid {
-                    let message = "some of its strings are not UTF-8";
-                    findings.push(Finding::info("text-not-utf8", Some(&self.path), message));
-                }
-                stored
-            }
-            _ => {
-                self.has_the_size_of(&data_type)?;
-                let extent = Extent {
-                    shape: &shape,
-                    element_size: data_type.size(),
-                };
-                stored(dataset, extent, scene.buffer).await?
-            }
-        };
+        let (data_type, stored) = self.data(&shape, scene, findings).await?;
         self.tell_what_is_outside(findings);
         let mut array = VirtualArray {
             shape,
@@ -121,6 +102,73 @@ impl Variable<'_> {
             write_out_missing(&mut array, dataset)?;
         }
         Ok(array)
+    }
+
+    /// The elements and their type: as they stand in the file, or inlined where Zarr has no form for that.
+    async fn data(
+        &self,
+        shape: &[u64],
+        scene: &Scene<'_>,
+        findings: &mut Vec<Finding>,
+    ) -> Result<(DataType, Stored), String> {
+        let element = element(&self.dataset.datatype);
+        match (element_type(element), Recast::of(element)) {
+            (Ok(DataType::VlenString), _) => {
+                let stored = self.strings(shape, scene, findings).await?;
+                Ok((DataType::VlenString, stored))
+            }
+            (as_stored, Some(recast)) => {
+                let (buffer, options) = (scene.buffer, scene.options);
+                match recast.inlined(self.dataset, shape, buffer, options).await {
+                    Ok(Some(stored)) => Ok((recast.data_type, stored)),
+                    Ok(None) => self
+                        .virtual_data(as_stored, shape, scene)
+                        .await
+                        .map_err(|why| {
+                            let limit = options.inline_max_bytes;
+                            format!(
+                                "{why}, and only up to {limit} bytes are inlined in another form"
+                            )
+                        }),
+                    Err(why) if as_stored.is_err() => Err(why),
+                    Err(_) => self.virtual_data(as_stored, shape, scene).await,
+                }
+            }
+            (as_stored, None) => self.virtual_data(as_stored, shape, scene).await,
+        }
+    }
+
+    async fn virtual_data(
+        &self,
+        data_type: Result<DataType, String>,
+        shape: &[u64],
+        scene: &Scene<'_>,
+    ) -> Result<(DataType, Stored), String> {
+        let data_type = data_type?;
+        self.has_the_size_of(&data_type)?;
+        let extent = Extent {
+            shape,
+            element_size: data_type.size(),
+        };
+        let limit = scene.options.inline_max_bytes;
+        let stored = stored_within(self.dataset, extent, scene.buffer, limit).await?;
+        Ok((data_type, stored))
+    }
+
+    async fn strings(
+        &self,
+        shape: &[u64],
+        scene: &Scene<'_>,
+        findings: &mut Vec<Finding>,
+    ) -> Result<Stored, String> {
+        let (geometry, buffer, options) = (scene.geometry, scene.buffer, scene.options);
+        let read = text::inlined(self.dataset, shape, geometry, buffer, options);
+        let (stored, invalid) = read.await?;
+        if invalid {
+            let message = "some of its strings are not UTF-8";
+            findings.push(Finding::info("text-not-utf8", Some(&self.path), message));
+        }
+        Ok(stored)
     }
 
     /// The names of its dimensions. netCDF shows an unlimited dimension's full length and fills up; Zarr holds what is
@@ -155,21 +203,13 @@ impl Variable<'_> {
         Ok(names.collect())
     }
 
-    /// Whether the type in the file takes as many bytes as its elements do in Zarr.
+    /// Whether an element in the file takes as many bytes as one in Zarr does.
     fn has_the_size_of(&self, data_type: &DataType) -> Result<(), String> {
-        let mut count = Some(1u64);
-        let mut datatype = &self.dataset.datatype;
-        while let DatatypeClass::Array { dims, base } = &datatype.class {
-            let inner = product(dims);
-            count = count.and_then(|count| count.checked_mul(inner?));
-            datatype = base;
-        }
-        let expected = count.and_then(|count| count.checked_mul(data_type.size()));
-        match expected == Some(u64::from(self.dataset.datatype.size)) && expected != Some(0) {
+        let size = u64::from(element(&self.dataset.datatype).size);
+        match size == data_type.size() && size > 0 {
             true => Ok(()),
             false => Err(format!(
-                "its elements have {} bytes, not those of {}",
-                self.dataset.datatype.size,
+                "its elements have {size} bytes, not those of {}",
                 data_type.name()
             )),
         }
@@ -207,12 +247,8 @@ impl Variable<'_> {
     /// Whether the variable holds data: numbers along a dimension that are neither coordinate nor bounds.
     fn is_data(&self, bounds: &BTreeSet<String>) -> bool {
         let own = matches!(self.dimensions, [only] if only.name == self.name);
-        let mut datatype = &self.dataset.datatype;
-        while let DatatypeClass::Array { base, .. } = &datatype.class {
-            datatype = base;
-        }
         let numeric = matches!(
-            datatype.class,
+            element(&self.dataset.datatype).class,
             DatatypeClass::Integer { .. }
                 | DatatypeClass::Float { .. }
                 | DatatypeClass::Enum { .. }

@@ -1,9 +1,27 @@
-//! Decodes and encodes single chunks. No compression is written here: the codecs are crates.
+//! Decodes single chunks: what a Zarr reader decodes, and what only HDF5 does.
+//!
+//! Compression comes from crates; HDF5's own packings and framings are the modules below. What a chunk states of itself
+//! is a claim: nothing decodes to much more than its shape asks for.
 
-use std::io::{Read, Write};
+mod bits;
+mod bitshuffle;
+mod lz4;
+mod lzf;
+mod nbit;
+mod scale_offset;
+mod szip;
+
+use std::io::Read;
 
 use super::Codec;
 use super::checksum::fletcher32;
+
+pub(crate) use bitshuffle::{Bitshuffled, Inner};
+pub(super) use lz4::encode as lz4_stored;
+pub(super) use lzf::encode as lzf_stored;
+pub(crate) use nbit::Packed;
+pub(crate) use scale_offset::Scaled;
+pub(super) use szip::encode as szip_stored;
 
 /// Why a chunk cannot be decoded or encoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -12,6 +30,9 @@ pub enum CodecError {
     /// This crate has no decoder for the codec.
     #[error("no decoder for {0}")]
     NoDecoder(&'static str),
+    /// This crate writes nothing with the codec.
+    #[error("no encoder for {0}")]
+    NoEncoder(&'static str),
     /// The bytes are not what the codec writes.
     #[error("{codec}: {problem}")]
     Damaged {
@@ -39,36 +60,88 @@ const SLACK: u64 = 1 << 16;
 ///
 /// [`CodecError`]; never allocates much more than `size`.
 pub fn decode_chunk(bytes: &[u8], codecs: &[Codec], size: u64) -> Result<Vec<u8>, CodecError> {
-    let limit = size.saturating_add(SLACK).saturating_add(size / 64);
-    let mut data = None;
-    for codec in codecs.iter().rev() {
-        data = Some(decode(codec, data.as_deref().unwrap_or(bytes), limit)?);
-    }
-    let data = data.unwrap_or_else(|| bytes.to_vec());
-    let is_text = matches!(codecs, [Codec::VlenUtf8, ..]);
-    match length(&data) {
-        actual if actual != size && !is_text => Err(CodecError::Size {
-            expected: size,
-            actual,
-        }),
-        _ => Ok(data),
+    let data = backwards(bytes, codecs, size, decode)?;
+    match codecs {
+        [Codec::VlenUtf8, ..] => Ok(data),
+        _ => of_size(data, size),
     }
 }
 
-/// Encodes the bytes of a chunk through `codecs`; for constant chunks that stand in for unallocated ones.
-///
-/// # Errors
-///
-/// [`CodecError::NoDecoder`] for a codec that is not written here.
-pub fn encode_chunk(bytes: &[u8], codecs: &[Codec]) -> Result<Vec<u8>, CodecError> {
+/// As [`decode_chunk`], through filters of HDF5.
+pub(crate) fn decode_stages(
+    bytes: &[u8],
+    stages: &[Stage],
+    size: u64,
+) -> Result<Vec<u8>, CodecError> {
+    of_size(backwards(bytes, stages, size, decode_stage)?, size)
+}
+
+/// A filter of HDF5 that is undone here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// One that is a codec of Zarr too.
+    Codec(Codec),
+    /// Bitshuffle.
+    Bitshuffle(Bitshuffled),
+    /// nbit.
+    Nbit(Packed),
+    /// scaleoffset.
+    ScaleOffset(Scaled),
+}
+
+impl Stage {
+    /// Whether this crate has a decoder for it.
+    pub(crate) const fn is_decodable(&self) -> bool {
+        !matches!(self, Self::Codec(Codec::Blosc { .. } | Codec::Blosc2Nd))
+    }
+
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Codec(codec) => codec.name(),
+            Self::Bitshuffle(_) => "bitshuffle",
+            Self::Nbit(_) => "nbit",
+            Self::ScaleOffset(_) => "scaleoffset",
+        }
+    }
+}
+
+fn backwards<T>(
+    bytes: &[u8],
+    steps: &[T],
+    size: u64,
+    decode: impl Fn(&T, &[u8], u64) -> Result<Vec<u8>, CodecError>,
+) -> Result<Vec<u8>, CodecError> {
+    let limit = size.saturating_add(SLACK).saturating_add(size / 64);
     let mut data = None;
-    for codec in codecs {
-        data = Some(encode(codec, data.as_deref().unwrap_or(bytes))?);
+    for step in steps.iter().rev() {
+        data = Some(decode(step, data.as_deref().unwrap_or(bytes), limit)?);
     }
     Ok(data.unwrap_or_else(|| bytes.to_vec()))
 }
 
+fn of_size(data: Vec<u8>, expected: u64) -> Result<Vec<u8>, CodecError> {
+    match length(&data) {
+        actual if actual == expected => Ok(data),
+        actual => Err(CodecError::Size { expected, actual }),
+    }
+}
+
+fn decode_stage(stage: &Stage, bytes: &[u8], limit: u64) -> Result<Vec<u8>, CodecError> {
+    let most = usize::try_from(limit).unwrap_or(usize::MAX);
+    let decoded = match stage {
+        Stage::Codec(codec) => return decode(codec, bytes, limit),
+        Stage::Bitshuffle(how) => bitshuffle::decode(bytes, *how, most),
+        Stage::Nbit(packed) => nbit::decode(bytes, packed, most),
+        Stage::ScaleOffset(scaled) => scale_offset::decode(bytes, *scaled, most),
+    };
+    decoded.map_err(|problem| CodecError::Damaged {
+        codec: stage.name(),
+        problem,
+    })
+}
+
 fn decode(codec: &Codec, bytes: &[u8], limit: u64) -> Result<Vec<u8>, CodecError> {
+    let most = usize::try_from(limit).unwrap_or(usize::MAX);
     match codec {
         Codec::Shuffle { element_size } => Ok(unshuffle(bytes, *element_size)),
         Codec::Zlib { .. } => read(codec, flate2::read::ZlibDecoder::new(bytes), limit),
@@ -79,51 +152,27 @@ fn decode(codec: &Codec, bytes: &[u8], limit: u64) -> Result<Vec<u8>, CodecError
         }
         Codec::Fletcher32 => verify(codec, bytes),
         Codec::VlenUtf8 => Ok(bytes.to_vec()),
-        Codec::Blosc { .. } => Err(CodecError::NoDecoder(codec.name())),
+        Codec::Lzf => own(codec, lzf::decode(bytes, most)),
+        Codec::Lz4H5 => own(codec, lz4::decode(bytes, most)),
+        Codec::Szip(how) => own(codec, szip::decode(bytes, *how, most)),
+        Codec::Blosc { .. } | Codec::Blosc2Nd => Err(CodecError::NoDecoder(codec.name())),
     }
 }
 
-fn encode(codec: &Codec, bytes: &[u8]) -> Result<Vec<u8>, CodecError> {
-    match codec {
-        Codec::Shuffle { element_size } => Ok(shuffle(bytes, *element_size)),
-        Codec::Zlib { level } => {
-            let level = flate2::Compression::new((*level).min(9));
-            let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), level);
-            write(codec, &mut encoder, bytes)?;
-            encoder.finish().map_err(|error| damaged(codec, error))
-        }
-        Codec::Bz2 { level } => {
-            let level = bzip2::Compression::new((*level).clamp(1, 9));
-            let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), level);
-            write(codec, &mut encoder, bytes)?;
-            encoder.finish().map_err(|error| damaged(codec, error))
-        }
-        Codec::Zstd { .. } => Ok(zstd_frame(bytes)),
-        Codec::Fletcher32 => {
-            let mut out = bytes.to_vec();
-            out.extend_from_slice(&fletcher32(bytes).to_le_bytes());
-            Ok(out)
-        }
-        Codec::VlenUtf8 => Ok(bytes.to_vec()),
-        Codec::Blosc { .. } => blosc_frame(bytes),
-    }
+fn own(codec: &Codec, decoded: Result<Vec<u8>, String>) -> Result<Vec<u8>, CodecError> {
+    decoded.map_err(|problem| damaged(codec, problem))
 }
 
-/// A Blosc frame that holds the bytes as they are: version 2 with lz4 of version 1, flags (0x10 not split, 0x02 copied),
-/// type size, then the sizes of the data, of its one block and of the frame.
-fn blosc_frame(bytes: &[u8]) -> Result<Vec<u8>, CodecError> {
-    let no_room = |_| CodecError::NoDecoder("blosc");
-    let size = i32::try_from(bytes.len()).map_err(no_room)?;
-    let frame = i32::try_from(bytes.len().saturating_add(16)).map_err(no_room)?;
-    let mut out = vec![2, 1, 0x32, 1];
-    for field in [size, size, frame] {
-        out.extend_from_slice(&field.to_le_bytes());
-    }
-    out.extend_from_slice(bytes);
-    Ok(out)
+/// A big-endian number of `N` bytes at the start, and what follows.
+fn big_endian<const N: usize>(bytes: &[u8]) -> Result<(usize, &[u8]), String> {
+    let (head, rest) = bytes.split_first_chunk::<N>().ok_or("a size is cut off")?;
+    let claim = head
+        .iter()
+        .fold(0u64, |value, byte| (value << 8) | u64::from(*byte));
+    Ok((usize::try_from(claim).unwrap_or(usize::MAX), rest))
 }
 
-fn damaged(codec: &Codec, error: impl std::fmt::Display) -> CodecError {
+pub(super) fn damaged(codec: &Codec, error: impl std::fmt::Display) -> CodecError {
     CodecError::Damaged {
         codec: codec.name(),
         problem: error.to_string(),
@@ -145,26 +194,13 @@ fn read(codec: &Codec, decoder: impl Read, limit: u64) -> Result<Vec<u8>, CodecE
     }
 }
 
-fn write(codec: &Codec, encoder: &mut impl Write, bytes: &[u8]) -> Result<(), CodecError> {
-    let written = encoder.write_all(bytes);
-    written.map_err(|error| damaged(codec, error))
-}
-
-/// Puts the first bytes of all elements first, then the second ones, and so on; a rest that is no whole element stays
-/// behind as it is.
-fn shuffle(bytes: &[u8], element_size: u32) -> Vec<u8> {
-    transpose(bytes, element_size, |element, byte, count, size| {
-        (element * size + byte, byte * count + element)
-    })
-}
-
 fn unshuffle(bytes: &[u8], element_size: u32) -> Vec<u8> {
     transpose(bytes, element_size, |element, byte, count, size| {
         (byte * count + element, element * size + byte)
     })
 }
 
-fn transpose(
+pub(super) fn transpose(
     bytes: &[u8],
     element_size: u32,
     places: impl Fn(usize, usize, usize, usize) -> (usize, usize),
@@ -201,33 +237,7 @@ fn verify(codec: &Codec, bytes: &[u8]) -> Result<Vec<u8>, CodecError> {
     }
 }
 
-/// A Zstandard frame that states its size, of blocks that are stored or, where all bytes are the same, repeated.
-/// (ruzstd writes frames without their size, which older numcodecs refuse.)
-fn zstd_frame(bytes: &[u8]) -> Vec<u8> {
-    const BLOCK: usize = 128 << 10;
-    let mut out = vec![0x28, 0xb5, 0x2f, 0xfd, 0xe0];
-    out.extend_from_slice(&length(bytes).to_le_bytes());
-    let mut blocks = bytes.chunks(BLOCK).peekable();
-    if blocks.peek().is_none() {
-        out.extend_from_slice(&[1, 0, 0]);
-    }
-    while let Some(block) = blocks.next() {
-        let last = u32::from(blocks.peek().is_none());
-        let size = u32::try_from(block.len()).unwrap_or(0);
-        let repeated = block
-            .first()
-            .filter(|first| block.iter().all(|b| b == *first));
-        let header = (size << 3) | (u32::from(repeated.is_some()) << 1) | last;
-        out.extend(header.to_le_bytes().iter().take(3));
-        match repeated {
-            Some(byte) => out.push(*byte),
-            None => out.extend_from_slice(block),
-        }
-    }
-    out
-}
-
-fn length(bytes: &[u8]) -> u64 {
+pub(super) fn length(bytes: &[u8]) -> u64 {
     u64::try_from(bytes.len()).unwrap_or(u64::MAX)
 }
 
@@ -236,6 +246,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+    use crate::zarr::encode_chunk;
 
     const SHUFFLE: Codec = Codec::Shuffle { element_size: 2 };
     const ZLIB: Codec = Codec::Zlib { level: 1 };
@@ -271,32 +282,14 @@ mod tests {
     #[case::netcdf_c(&[SHUFFLE, ZLIB, Codec::Fletcher32])]
     #[case::zstd(&[ZSTD])]
     #[case::bzip2(&[BZ2])]
+    #[case::lzf(&[SHUFFLE, Codec::Lzf])]
+    #[case::lz4(&[Codec::Lz4H5, Codec::Fletcher32])]
     fn what_is_encoded_here_is_decoded_here(#[case] codecs: &[Codec]) {
         let long: Vec<u8> = (0..300_001u32).map(|i| i.to_le_bytes()[1]).collect();
         for data in [plain(), vec![], vec![7], vec![0; 300_000], long] {
             let encoded = encode_chunk(&data, codecs).unwrap();
             assert_eq!(decode_chunk(&encoded, codecs, length(&data)).unwrap(), data);
         }
-    }
-
-    /// `Zstd().decode` of numcodecs 0.17.1 gives five bytes 7 for it.
-    #[test]
-    fn repeated_bytes_make_a_short_zstd_frame() {
-        let expected = unhex("28b52ffde005000000000000002b000007");
-        assert_eq!(zstd_frame(&[7; 5]), expected);
-    }
-
-    /// `blosc.compress` of numcodecs 0.17.1 with level 0. A variable with blosc was refused as soon as one chunk was
-    /// not allocated, or had not been compressible and left the filter out.
-    #[test]
-    fn blosc_frames_hold_bytes_as_they_are() {
-        let codec = Codec::Blosc {
-            cname: String::from("lz4"),
-            clevel: 5,
-            shuffle: 1,
-        };
-        let expected = unhex("02013201030000000300000013000000070707");
-        assert_eq!(encode_chunk(&[7; 3], &[codec]).unwrap(), expected);
     }
 
     #[rstest]

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::decode::DecodeError;
+use crate::hdf5::bits::Bits;
 use crate::hdf5::context::Context;
 use crate::hdf5::cursor::little_endian;
 use crate::hdf5::heap::global::{self, Reference};
@@ -123,6 +124,10 @@ impl Elements<'_> {
                     AttributeValue::Unsigned(numbers.map(|raw| bits.unsigned(raw)).collect())
                 }
             }
+            DatatypeClass::Bitfield { order } if self.size <= 8 => {
+                let numbers = self.iter().map(|element| number(element, *order));
+                AttributeValue::Unsigned(numbers.collect())
+            }
             DatatypeClass::Float { order, ieee: true } => AttributeValue::Floats(
                 self.iter()
                     .map(|element| float(number(element, *order), self.size))
@@ -144,8 +149,11 @@ impl Elements<'_> {
 }
 
 /// An object reference as an absolute address; 0 for null.
+///
+/// The type has eight bytes also where addresses have fewer; the library leaves garbage in the rest.
 fn address(element: &[u8], geometry: Geometry) -> u64 {
-    match little_endian(element) {
+    let stored = element.get(..geometry.offset_len()).unwrap_or(element);
+    match little_endian(stored) {
         0 | u64::MAX => 0,
         stored => geometry.absolute(stored).ok().flatten().unwrap_or(0),
     }
@@ -158,34 +166,6 @@ fn number(element: &[u8], order: Order) -> u64 {
             .iter()
             .fold(0, |number, byte| (number << 8) | u64::from(*byte)),
         Order::Little | Order::Other => little_endian(element),
-    }
-}
-
-/// Which bits of an element are significant.
-struct Bits {
-    offset: u32,
-    precision: u32,
-}
-
-impl Bits {
-    fn new(size: usize, offset: u16, precision: u16) -> Self {
-        let all = u32::try_from(size).unwrap_or(8).saturating_mul(8).min(64);
-        let offset = u32::from(offset).min(all.saturating_sub(1));
-        Self {
-            offset,
-            precision: u32::from(precision).clamp(1, all.saturating_sub(offset).max(1)),
-        }
-    }
-
-    const fn unsigned(&self, raw: u64) -> u64 {
-        let unused = 64 - self.precision;
-        (raw >> self.offset) << unused >> unused
-    }
-
-    fn signed(&self, raw: u64) -> i64 {
-        let unused = 64 - self.precision;
-        let high = (raw >> self.offset) << unused;
-        i64::from_le_bytes(high.to_le_bytes()) >> unused
     }
 }
 
@@ -268,6 +248,7 @@ mod tests {
     #[case::big(integer(Order::Big, true, 0, 16), 2, &[0xff, 0xfe], AttributeValue::Integers(vec![-2]))]
     #[case::three_bytes(integer(Order::Little, false, 0, 24), 3, &[1, 2, 3], AttributeValue::Unsigned(vec![0x03_0201]))]
     #[case::twelve_bits_of_sixteen(integer(Order::Little, true, 4, 12), 2, &[0xf0, 0xff], AttributeValue::Integers(vec![-1]))]
+    #[case::bitfield(DatatypeClass::Bitfield { order: Order::Big }, 2, &[1, 2], AttributeValue::Unsigned(vec![258]))]
     #[case::largest(integer(Order::Little, false, 0, 64), 8, &[0xff; 8], AttributeValue::Unsigned(vec![u64::MAX]))]
     fn integers(
         #[case] class: DatatypeClass,
@@ -304,6 +285,19 @@ mod tests {
         };
         let expected = AttributeValue::Strings(vec![Bytes::from_static(text)]);
         assert_eq!(decode(class, 4, stored), expected);
+    }
+
+    // In a file of four-byte addresses the second scale of every dimension list was lost.
+    #[rstest]
+    #[case::garbage_behind_it([0x85, 2, 0, 0, 0xff, 0xff, 0xff, 0xff], 645)]
+    #[case::null([0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff], 0)]
+    fn a_reference_is_as_wide_as_an_address(#[case] element: [u8; 8], #[case] at: u64) {
+        let geometry = Geometry {
+            base: 0,
+            offset_size: 4,
+            length_size: 8,
+        };
+        assert_eq!(address(&element, geometry), at);
     }
 
     #[test]

@@ -25,14 +25,14 @@ pub(super) async fn read(
 fn push_child(cursor: &mut Cursor<'_>, table: &mut Table<'_>) -> Result<(), DecodeError> {
     let grid = table.grid;
     let (len, mask) = (u64::from(cursor.u32()?), cursor.u32()?);
-    let mut place = cursor.clone();
-    cursor.skip(8 * (grid.rank() + 1))?;
+    let (place, _) = cursor.take(8 * (grid.rank() + 1))?.as_chunks();
     let at = cursor.defined_address()?;
     let mut misplaced = false;
-    let scaled = grid.chunk_lengths().map(|chunk| {
-        let element = place.u64().unwrap_or_default();
-        misplaced |= !element.is_multiple_of(chunk);
-        element / chunk
+    let scaled = grid.chunk_lengths().zip(place).map(|(chunk, element)| {
+        let element = u64::from_le_bytes(*element);
+        let scaled = element / chunk;
+        misplaced |= scaled * chunk != element;
+        scaled
     });
     table.push_scaled(scaled, at, len, mask)?;
     if misplaced {

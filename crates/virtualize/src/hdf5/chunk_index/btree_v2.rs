@@ -42,6 +42,7 @@ fn push_record(
         None => (table.chunk_bytes, 0),
     };
     let Some(at) = address else { return Ok(()) };
-    let scaled = (0..grid.rank()).map(|_| cursor.u64().unwrap_or(u64::MAX));
+    let (place, _) = cursor.take(8 * grid.rank())?.as_chunks();
+    let scaled = place.iter().map(|scaled| u64::from_le_bytes(*scaled));
     table.push_scaled(scaled, at, len, mask)
 }

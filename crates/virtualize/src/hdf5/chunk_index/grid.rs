@@ -16,8 +16,6 @@ pub(super) struct Grid {
 /// One dimension of a chunk grid.
 #[derive(Debug)]
 struct Dim {
-    /// Current length in elements.
-    len: u64,
     /// Length of a chunk.
     chunk: u64,
     /// Chunks in the current extent.
@@ -30,6 +28,8 @@ struct Dim {
     slot_stride: u64,
     /// Chunks in a positional index; `None` for the dimension that varies slowest.
     slot_count: Option<u64>,
+    /// Place of the chunk that reaches beyond the extent; `None` where none does.
+    partial: Option<u64>,
 }
 
 impl Grid {
@@ -45,13 +45,13 @@ impl Grid {
             .zip(max_dims)
             .zip(&layout.chunk_shape)
             .map(|((len, max), chunk)| Dim {
-                len: *len,
                 chunk: *chunk,
                 count: len.div_ceil(*chunk),
                 max_count: max.map(|max| max.div_ceil(*chunk)),
                 stride: 0,
                 slot_stride: 0,
                 slot_count: None,
+                partial: (len % chunk != 0).then(|| len / chunk),
             })
             .collect();
         let chunk_bytes = layout
@@ -129,7 +129,7 @@ impl Grid {
             }
             // Inside the grid nothing overflows: the whole grid was counted.
             number = number.wrapping_add(at.wrapping_mul(dim.stride));
-            partial |= at == dim.count.wrapping_sub(1) && dim.len % dim.chunk != 0;
+            partial |= Some(at) == dim.partial;
         }
         Some((number, partial))
     }
@@ -137,8 +137,13 @@ impl Grid {
     /// The place of a slot of a positional index.
     pub(super) fn scaled_of(&self, slot: u64) -> impl Iterator<Item = u64> {
         self.dims.iter().map(move |dim| {
-            let at = slot.checked_div(dim.slot_stride).unwrap_or(0);
+            // Most arrays are cut along few of their dimensions, and dividing is slow.
+            let at = match dim.slot_stride {
+                1 => slot,
+                stride => slot.checked_div(stride).unwrap_or(0),
+            };
             match dim.slot_count {
+                Some(1) => 0,
                 Some(count) => at.checked_rem(count).unwrap_or(0),
                 None => at,
             }

@@ -8,16 +8,14 @@ use bytes::Bytes;
 
 use super::document::{self, Outline};
 use super::entry::Entry;
-use super::{Extra, join, metadata};
-use crate::dataset::{
-    Dimension, Format, Layout, Source, VirtualArray, VirtualDataset, VirtualGroup,
-};
+use crate::dataset::{VirtualArray, VirtualDataset};
 use crate::decode::ByteRange;
 use crate::kerchunk::KerchunkError;
+use crate::kerchunk::extra::Extra;
+use crate::kerchunk::hierarchy::Hierarchy;
+use crate::kerchunk::sources::Sources;
 use crate::manifest::{ChunkEntry, ChunkManifest, SourceId};
 use crate::zarr;
-
-const MAX_DEPTH: usize = 64;
 
 /// The dataset that a reference document describes.
 ///
@@ -29,17 +27,13 @@ const MAX_DEPTH: usize = 64;
 ///
 /// [`KerchunkError`], naming the key, when a document or an entry cannot be used.
 pub fn read(bytes: &[u8]) -> Result<VirtualDataset, KerchunkError> {
-    let outline = document::outline(bytes)?;
-    let mut arrays = arrays(&outline)?;
+    let mut outline = document::outline(bytes)?;
     let extra = extra(&outline)?;
-    if let Some(extra) = &extra {
-        restore(&mut arrays, extra)?;
-    }
-    let listed = extra.as_ref().map(|extra| extra.sources.clone());
-    let mut sources = Sources::new(listed.unwrap_or_default());
-    let mut rows: HashMap<&str, Rows> = arrays
-        .iter()
-        .map(|(path, array)| (path.as_str(), Rows::of(array)))
+    let hierarchy = Hierarchy::new(std::mem::take(&mut outline.metadata), extra)?;
+    let mut sources = hierarchy.sources();
+    let mut rows: HashMap<&str, Rows> = hierarchy
+        .arrays()
+        .map(|(path, array)| (path, Rows::of(array)))
         .collect();
     document::for_each_chunk(bytes, &outline, |key, entry| {
         let unknown = || KerchunkError::chunk(key, "there is no such array");
@@ -51,23 +45,7 @@ pub fn read(bytes: &[u8]) -> Result<VirtualDataset, KerchunkError> {
     for (path, rows) in rows {
         manifests.insert(path.to_owned(), rows.finish(path)?);
     }
-    for (path, array) in &mut arrays {
-        array.chunks = manifests.remove(path).unwrap_or_default();
-    }
-    let mut root = tree(&outline, arrays)?;
-    match &extra {
-        Some(extra) => set_dimensions("", &mut root, extra),
-        None => infer_dimensions(&mut root, &mut Vec::new()),
-    }
-    Ok(VirtualDataset {
-        format: extra.as_ref().map_or(Format::Netcdf4, |extra| extra.format),
-        root,
-        sources: sources.list,
-        skipped: extra
-            .as_ref()
-            .map_or_else(Vec::new, |extra| extra.skipped.clone()),
-        findings: extra.map_or_else(Vec::new, |extra| extra.findings),
-    })
+    hierarchy.finish(manifests, sources)
 }
 
 fn extra(outline: &Outline) -> Result<Option<Extra>, KerchunkError> {
@@ -76,96 +54,6 @@ fn extra(outline: &Outline) -> Result<Option<Extra>, KerchunkError> {
             .map_err(|error| KerchunkError::metadata("landfall", error.to_string()))
     };
     outline.extra.as_ref().map(parse).transpose()
-}
-
-/// Every array, without chunks, by path.
-fn arrays(outline: &Outline) -> Result<BTreeMap<String, VirtualArray>, KerchunkError> {
-    let mut arrays = BTreeMap::new();
-    for (key, document) in &outline.metadata {
-        let v3 = key == "zarr.json" || key.ends_with("/zarr.json");
-        if v3 || key == ".zarray" {
-            let problem = "only a Zarr v2 hierarchy below a root group is supported";
-            return Err(KerchunkError::metadata(key, problem));
-        }
-        let Some(path) = key.strip_suffix("/.zarray") else {
-            continue;
-        };
-        let attributes = attributes_of(outline, &format!("{path}/.zattrs"))?;
-        arrays.insert(path.to_owned(), metadata::array(key, document, attributes)?);
-    }
-    Ok(arrays)
-}
-
-fn attributes_of(
-    outline: &Outline,
-    key: &str,
-) -> Result<crate::dataset::Attributes, KerchunkError> {
-    let document = outline.metadata.get(key);
-    document.map_or_else(
-        || Ok(crate::dataset::Attributes::new()),
-        |text| metadata::attributes(key, text),
-    )
-}
-
-/// Gives the arrays what their metadata documents cannot say.
-fn restore(
-    arrays: &mut BTreeMap<String, VirtualArray>,
-    extra: &Extra,
-) -> Result<(), KerchunkError> {
-    for (path, array) in arrays {
-        let layout = extra.layouts.get(path).copied();
-        array.layout = layout.unwrap_or(Layout::Contiguous);
-        if let Some(text) = extra.fill_values.get(path) {
-            let element = BASE64.decode(text).ok();
-            let sized =
-                element.filter(|e| u64::try_from(e.len()).ok() == Some(array.data_type.size()));
-            let problem = || KerchunkError::metadata("landfall", format!("fill value of `{path}`"));
-            array.fill_value = Some(sized.ok_or_else(problem)?);
-        }
-    }
-    Ok(())
-}
-
-/// The sources by URL.
-struct Sources {
-    list: Vec<Source>,
-    by_url: HashMap<String, SourceId>,
-    last: SourceId,
-}
-
-impl Sources {
-    fn new(list: Vec<Source>) -> Self {
-        let mut by_url = HashMap::new();
-        for (source, id) in list.iter().zip(0..) {
-            by_url.entry(source.url.clone()).or_insert(SourceId(id));
-        }
-        Self {
-            list,
-            by_url,
-            last: SourceId(0),
-        }
-    }
-
-    /// The source of a URL, which becomes one if it is not yet; neighbours mostly share theirs.
-    fn id(&mut self, url: &str) -> Option<SourceId> {
-        let last = usize::try_from(self.last.0).ok()?;
-        if self.list.get(last).is_some_and(|source| source.url == url) {
-            return Some(self.last);
-        }
-        self.last = match self.by_url.get(url) {
-            Some(id) => *id,
-            None => {
-                let id = SourceId(u32::try_from(self.list.len()).ok()?);
-                self.list.push(Source {
-                    url: url.to_owned(),
-                    ..Source::default()
-                });
-                self.by_url.insert(url.to_owned(), id);
-                id
-            }
-        };
-        Some(self.last)
-    }
 }
 
 /// The chunks of one array as they come: in order of their number straight into the manifest, else aside.
@@ -261,82 +149,6 @@ fn inline(text: &str) -> Option<Bytes> {
         Some(encoded) => BASE64.decode(encoded).ok().map(Bytes::from),
         None => Some(Bytes::copy_from_slice(text.as_bytes())),
     }
-}
-
-/// The hierarchy of groups with the arrays in their places.
-fn tree(
-    outline: &Outline,
-    arrays: BTreeMap<String, VirtualArray>,
-) -> Result<VirtualGroup, KerchunkError> {
-    let mut root = VirtualGroup::default();
-    for key in outline.metadata.keys() {
-        let path = match key.rsplit_once('/') {
-            Some((path, ".zgroup" | ".zattrs")) if !arrays.contains_key(path) => path,
-            None if key == ".zattrs" => "",
-            _ => continue,
-        };
-        let attributes = attributes_of(outline, &join(path, ".zattrs"))?;
-        group_at(&mut root, path, key)?.attributes = attributes;
-    }
-    for (path, array) in arrays {
-        let (parent, name) = path.rsplit_once('/').unwrap_or(("", &path));
-        let group = group_at(&mut root, parent, &path)?;
-        if name.is_empty() || group.groups.contains_key(name) {
-            return Err(KerchunkError::metadata(&path, "an array cannot stand here"));
-        }
-        group.arrays.insert(name.to_owned(), array);
-    }
-    Ok(root)
-}
-
-/// The group at `path`, made with all above it if it is not there yet.
-fn group_at<'g>(
-    root: &'g mut VirtualGroup,
-    path: &str,
-    key: &str,
-) -> Result<&'g mut VirtualGroup, KerchunkError> {
-    if path.is_empty() {
-        return Ok(root);
-    }
-    let mut group = root;
-    for (depth, name) in path.split('/').enumerate() {
-        if depth >= MAX_DEPTH || name.is_empty() || group.arrays.contains_key(name) {
-            return Err(KerchunkError::metadata(
-                key,
-                "its path is not that of a group",
-            ));
-        }
-        group = group.groups.entry(name.to_owned()).or_default();
-    }
-    Ok(group)
-}
-
-fn set_dimensions(path: &str, group: &mut VirtualGroup, extra: &Extra) {
-    group.dimensions = extra.dimensions.get(path).cloned().unwrap_or_default();
-    for (name, child) in &mut group.groups {
-        set_dimensions(&join(path, name), child, extra);
-    }
-}
-
-/// Declares the dimensions that the arrays show, unless the nearest declaration above says the same.
-fn infer_dimensions(group: &mut VirtualGroup, above: &mut Vec<BTreeMap<String, Dimension>>) {
-    for array in group.arrays.values() {
-        for (name, length) in array.dimension_names.iter().zip(&array.shape) {
-            let dimension = Dimension {
-                length: *length,
-                unlimited: false,
-            };
-            let mut declared = above.iter().rev().filter_map(|level| level.get(name));
-            if declared.next() != Some(&dimension) {
-                group.dimensions.insert(name.clone(), dimension);
-            }
-        }
-    }
-    above.push(group.dimensions.clone());
-    for child in group.groups.values_mut() {
-        infer_dimensions(child, above);
-    }
-    above.pop();
 }
 
 #[cfg(test)]

@@ -34,13 +34,13 @@ pub fn write(dataset: &VirtualDataset, out: impl io::Write) -> io::Result<u64> {
         writer.json(&serde_json::to_string(&document)?)?;
         writer.flush_when_full()?;
     }
-    let urls: Vec<Vec<u8>> = dataset
+    let sources = dataset
         .sources
         .iter()
-        .map(|source| serde_json::to_vec(&source.url))
-        .collect::<Result<_, _>>()?;
+        .map(|source| Ok(format!("\":[{},", serde_json::to_string(&source.url)?)))
+        .collect::<io::Result<Vec<String>>>()?;
     for (path, array) in dataset.root.walk() {
-        writer.chunks(&path, array, &urls)?;
+        writer.chunks(&path, array, &sources)?;
     }
     writer.raw(b"},\n\"landfall\":");
     writer.json(&serde_json::to_string(&Extra::of(dataset))?)?;
@@ -62,29 +62,25 @@ struct Writer<W> {
 }
 
 impl<W: io::Write> Writer<W> {
-    fn chunks(&mut self, path: &str, array: &VirtualArray, urls: &[Vec<u8>]) -> io::Result<()> {
-        let mut prefix = serde_json::to_vec(path)?;
+    /// The chunks of an array; `sources` has what stands between a chunk's key and its offset, by source.
+    fn chunks(&mut self, path: &str, array: &VirtualArray, sources: &[String]) -> io::Result<()> {
+        let mut prefix = format!(",\n{}", serde_json::to_string(path)?);
         prefix.pop();
-        prefix.push(b'/');
-        let mut coordinates = Coordinates::over(array.chunk_grid());
+        prefix.push('/');
+        let mut key = Key::over(array.chunk_grid());
         for (number, entry) in array.chunks.iter() {
-            self.raw(b",\n");
-            self.raw(&prefix);
-            coordinates.go_to(number);
-            coordinates.render(&mut self.buffer);
-            self.raw(b"\":");
+            self.raw(prefix.as_bytes());
+            self.raw(key.of(number));
             match entry {
-                ChunkEntry::Missing => self.raw(b"null"),
+                ChunkEntry::Missing => self.raw(b"\":null"),
                 ChunkEntry::Inline(bytes) => {
-                    self.raw(b"\"base64:");
+                    self.raw(b"\":\"base64:");
                     let text = BASE64.encode(bytes);
                     self.raw(text.as_bytes());
                     self.raw(b"\"");
                 }
                 ChunkEntry::Virtual { source, range } => {
-                    self.raw(b"[");
-                    self.raw(url(urls, source)?);
-                    self.raw(b",");
+                    self.raw(of_source(sources, source)?);
                     decimal(&mut self.buffer, range.start);
                     self.raw(b",");
                     decimal(&mut self.buffer, range.len);
@@ -123,11 +119,11 @@ impl<W: io::Write> Writer<W> {
     }
 }
 
-fn url(urls: &[Vec<u8>], source: SourceId) -> io::Result<&[u8]> {
+fn of_source(sources: &[String], source: SourceId) -> io::Result<&[u8]> {
     usize::try_from(source.0)
         .ok()
-        .and_then(|at| urls.get(at))
-        .map(Vec::as_slice)
+        .and_then(|at| sources.get(at))
+        .map(String::as_bytes)
         .ok_or_else(|| {
             let problem = format!("a chunk lies in source {}, which is not listed", source.0);
             io::Error::new(io::ErrorKind::InvalidData, problem)
@@ -138,51 +134,68 @@ fn decimal(out: &mut Vec<u8>, number: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
-/// The coordinates of a chunk, counted up rather than divided out.
-struct Coordinates {
+/// The key of a chunk: counted up rather than divided out, and rendered anew from the first index that changed.
+struct Key {
     grid: Vec<u64>,
     number: u64,
-    current: Vec<u64>,
+    indices: Vec<u64>,
+    text: Vec<u8>,
+    /// Where each index begins in the text, its dot included.
+    starts: Vec<usize>,
 }
 
-impl Coordinates {
+impl Key {
     fn over(grid: Vec<u64>) -> Self {
-        let current = vec![0; grid.len()];
-        Self {
-            grid,
+        let mut key = Self {
             number: 0,
-            current,
-        }
+            indices: vec![0; grid.len()],
+            text: Vec::new(),
+            starts: vec![0; grid.len()],
+            grid,
+        };
+        key.render_from(0);
+        key
     }
 
-    fn go_to(&mut self, number: u64) {
-        if self.number.checked_add(1) == Some(number) {
-            self.step();
-        } else if self.number != number {
-            self.current = zarr::coordinates(&self.grid, number);
+    fn of(&mut self, number: u64) -> &[u8] {
+        if self.number != number {
+            let first = if self.number.checked_add(1) == Some(number) {
+                self.step()
+            } else {
+                self.indices = zarr::coordinates(&self.grid, number);
+                0
+            };
+            self.number = number;
+            self.render_from(first);
         }
-        self.number = number;
+        &self.text
     }
 
-    fn step(&mut self) {
-        for (index, count) in self.current.iter_mut().zip(&self.grid).rev() {
+    /// Counts up and returns the first dimension that it changed.
+    fn step(&mut self) -> usize {
+        let dimensions = self.indices.iter_mut().zip(&self.grid).enumerate();
+        for (dimension, (index, count)) in dimensions.rev() {
             *index = index.saturating_add(1);
             if *index < *count {
-                return;
+                return dimension;
             }
             *index = 0;
         }
+        0
     }
 
-    fn render(&self, out: &mut Vec<u8>) {
-        let Some((first, rest)) = self.current.split_first() else {
-            out.push(b'0');
-            return;
-        };
-        decimal(out, *first);
-        for index in rest {
-            out.push(b'.');
-            decimal(out, *index);
+    fn render_from(&mut self, first: usize) {
+        let kept = self.starts.get(first).copied().unwrap_or_default();
+        self.text.truncate(kept);
+        for (start, index) in self.starts.iter_mut().zip(&self.indices).skip(first) {
+            *start = self.text.len();
+            if *start > 0 {
+                self.text.push(b'.');
+            }
+            decimal(&mut self.text, *index);
+        }
+        if self.indices.is_empty() {
+            self.text.push(b'0');
         }
     }
 }
@@ -194,15 +207,11 @@ mod tests {
     #[test]
     fn keys_are_those_that_zarr_names_for_each_number() {
         let grid = vec![3, 2, 11];
-        let mut coordinates = Coordinates::over(grid.clone());
+        let mut key = Key::over(grid.clone());
         for number in [0, 1, 2, 10, 11, 12, 21, 22, 43, 44, 65, 7] {
-            coordinates.go_to(number);
-            let mut key = Vec::new();
-            coordinates.render(&mut key);
-            assert_eq!(
-                String::from_utf8(key).unwrap(),
-                zarr::chunk_key(&grid, number)
-            );
+            let text = String::from_utf8(key.of(number).to_vec()).unwrap();
+            assert_eq!(text, zarr::chunk_key(&grid, number));
         }
+        assert_eq!(Key::over(Vec::new()).of(0), b"0");
     }
 }

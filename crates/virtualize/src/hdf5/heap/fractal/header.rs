@@ -14,9 +14,11 @@ use crate::hdf5::cursor::{Cursor, len_u64, little_endian};
 use crate::hdf5::message::filter;
 use crate::hdf5::model::{Filter, Geometry};
 use crate::hdf5::{btree_v2, checksum};
+use crate::zarr::{fletcher32, is_masked};
 
 const DIRECT: &str = "fractal heap direct block";
 const DEFLATE: u16 = 1;
+const FLETCHER32: u16 = 3;
 /// No shared message or attribute comes near it; larger objects are refused rather than inflated.
 const MAX_OBJECT: u64 = 1 << 30;
 
@@ -250,32 +252,29 @@ impl Header {
         mask: u32,
         size: u64,
     ) -> Result<Bytes, DecodeError> {
-        let all_skipped = mask.count_ones() >= u32::try_from(self.filters.len()).unwrap_or(32);
-        if all_skipped {
-            return Ok(bytes);
-        }
-        if self.filters.iter().any(|filter| filter.id != DEFLATE) || self.filters.len() != 1 {
-            return Err(DecodeError::Unsupported(String::from(
-                "a fractal heap with filters other than deflate",
-            )));
-        }
-        // Deflate expands by 1032 at most.
-        let limit = size
-            .min(len_u64(bytes.len()).saturating_mul(1032))
+        // The filters behind deflate may have added checksums to what it gives.
+        let largest = size
+            .saturating_add(4 * u64::from(filter::MAX_FILTERS))
             .min(MAX_OBJECT);
-        context.spend(usize::try_from(limit).unwrap_or(usize::MAX))?;
-        let mut inflated = Vec::new();
-        let read = flate2::read::ZlibDecoder::new(&bytes[..])
-            .take(limit)
-            .read_to_end(&mut inflated);
-        if read.is_err() || len_u64(inflated.len()) != size {
-            return Err(DecodeError::Malformed {
-                what: WHAT,
-                at,
-                problem: String::from("a compressed block cannot be inflated"),
-            });
+        let mut bytes = bytes;
+        for (position, filter) in self.filters.iter().enumerate().rev() {
+            if is_masked(mask, position) {
+                continue;
+            }
+            bytes = match filter.id {
+                DEFLATE => inflate(context, at, &bytes, largest)?,
+                FLETCHER32 => without_checksum(at, &bytes)?,
+                id => {
+                    return Err(DecodeError::Unsupported(format!(
+                        "a fractal heap with the filter {id}"
+                    )));
+                }
+            };
         }
-        Ok(Bytes::from(inflated))
+        if len_u64(bytes.len()) != size {
+            return Err(unfit(at, "a block has another size without its filters"));
+        }
+        Ok(bytes)
     }
 
     /// Huge objects by key, where ids do not hold their places.
@@ -294,5 +293,58 @@ impl Header {
             huge.insert(little_endian(&key), found);
         }
         Ok(huge)
+    }
+}
+
+/// What deflate made of at most `largest` bytes; a filter before it may have made them more than the object has.
+fn inflate(
+    context: &Context<'_>,
+    at: u64,
+    bytes: &Bytes,
+    largest: u64,
+) -> Result<Bytes, DecodeError> {
+    // Deflate expands by 1032 at most.
+    let limit = largest.min(len_u64(bytes.len()).saturating_mul(1032));
+    context.spend(usize::try_from(limit).unwrap_or(usize::MAX))?;
+    let mut inflated = Vec::new();
+    flate2::read::ZlibDecoder::new(&bytes[..])
+        .take(limit)
+        .read_to_end(&mut inflated)
+        .map_err(|_| unfit(at, "a compressed block cannot be inflated"))?;
+    Ok(Bytes::from(inflated))
+}
+
+/// The bytes before their checksum, which has to match.
+fn without_checksum(at: u64, bytes: &Bytes) -> Result<Bytes, DecodeError> {
+    let matching = bytes
+        .split_last_chunk::<4>()
+        .filter(|(data, sum)| fletcher32(data) == u32::from_le_bytes(**sum));
+    matching
+        .map(|(data, _)| bytes.slice_ref(data))
+        .ok_or_else(|| unfit(at, "a block does not match its Fletcher-32 checksum"))
+}
+
+fn unfit(at: u64, problem: &str) -> DecodeError {
+    DecodeError::Malformed {
+        what: WHAT,
+        at,
+        problem: String::from(problem),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    /// Chunks that h5py wrote through the filter: 1, 2, 3, 4 as bytes, then their checksum.
+    #[rstest]
+    #[case::right(&[1, 2, 3, 4, 0x06, 0x04, 0x08, 0x05], true)]
+    #[case::wrong(&[1, 2, 3, 5, 0x06, 0x04, 0x08, 0x05], false)]
+    #[case::too_short(&[1, 2, 3], false)]
+    fn a_checksum_is_verified_and_cut_off(#[case] stored: &'static [u8], #[case] right: bool) {
+        let data = without_checksum(0, &Bytes::from_static(stored)).ok();
+        assert_eq!(data, right.then(|| Bytes::from_static(&[1, 2, 3, 4])));
     }
 }

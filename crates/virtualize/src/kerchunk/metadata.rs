@@ -78,7 +78,8 @@ pub(super) fn attributes(key: &str, document: &str) -> Result<Attributes, Kerchu
     parse(key, document)
 }
 
-fn parse<T: DeserializeOwned>(key: &str, document: &str) -> Result<T, KerchunkError> {
+/// A document as JSON; what Python's writers leave bare in it counts as a string.
+pub(super) fn parse<T: DeserializeOwned>(key: &str, document: &str) -> Result<T, KerchunkError> {
     let strict = serde_json::from_str(document);
     strict
         .or_else(|_| serde_json::from_str(&quote_non_finite(document)))

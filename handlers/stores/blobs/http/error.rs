@@ -1,0 +1,75 @@
+//! Why a file on the web could not be read.
+
+use super::address::HttpUrl;
+
+/// What went wrong with a file, by its address.
+#[derive(Debug, thiserror::Error)]
+#[error("could not read {url}")]
+pub struct HttpError {
+    /// The file.
+    pub url: Box<HttpUrl>,
+    /// What went wrong.
+    #[source]
+    pub problem: HttpProblem,
+}
+
+/// What can go wrong with a file on the web.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HttpProblem {
+    /// 404 or 410.
+    #[error("it does not exist")]
+    NotFound,
+    /// 412, or an answer of another version than the first.
+    #[error("it has changed while it was read")]
+    Changed,
+    /// 401 or 403.
+    #[error("access is refused: the server answers {0}")]
+    Denied(u16),
+    /// The server sends whole files only.
+    #[error("the server ignores byte ranges, and more than {0} bytes are not fetched whole")]
+    NoRanges(u64),
+    /// 416: there are no such bytes.
+    #[error("it has no bytes {start}+{len}")]
+    OutOfRange {
+        /// First byte asked for.
+        start: u64,
+        /// Number of bytes asked for.
+        len: u64,
+    },
+    /// The server does not tell how long the file is.
+    #[error("the server's Content-Range does not tell its length")]
+    NoLength,
+    /// The answer is not the bytes that were asked for.
+    #[error("the server sent other bytes than were asked for: {0}")]
+    OtherBytes(String),
+    /// The server compresses what it sends.
+    #[error(
+        "the server sent it with Content-Encoding `{0}`, so its byte ranges are not those of the file"
+    )]
+    Encoded(String),
+    /// The address redirects to where it is not followed.
+    #[error("its address redirects too often, or from https to http")]
+    Redirect,
+    /// The server fails or throttles, also after several tries.
+    #[error("the server answers {0}")]
+    Status(u16),
+    /// The server cannot be reached, or the connection broke, also after several tries.
+    #[error("the server cannot be reached")]
+    Transport(#[source] reqwest::Error),
+}
+
+impl HttpProblem {
+    pub(super) fn of(error: reqwest::Error) -> Self {
+        match error.is_redirect() {
+            true => Self::Redirect,
+            // The address in the error has its query.
+            false => Self::Transport(error.without_url()),
+        }
+    }
+
+    /// Whether the same request may succeed later.
+    pub const fn is_transient(&self) -> bool {
+        matches!(self, Self::Status(408 | 429 | 500..) | Self::Transport(_))
+    }
+}
