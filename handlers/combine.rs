@@ -81,7 +81,7 @@ impl JoinError {
                     first.map(|d| d.cure.clone()),
                 )
             }
-            Self::Combine(CombineError::Unsupported(_)) => ("unsupported", None),
+            Self::Combine(CombineError::UnknownVariable { .. }) => ("variable_missing", None),
             Self::Combine(_) => ("malformed", None),
             _ => return None,
         };

@@ -18,6 +18,7 @@ mod hostile;
 mod http_api;
 mod inspect;
 mod matrix;
+mod mismatch;
 mod readers;
 mod redelivery;
 mod rejection;

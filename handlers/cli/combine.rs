@@ -33,6 +33,9 @@ pub(super) struct Arguments {
     /// What to do when a variable is absent in some files.
     #[arg(long, default_value = "refuse", value_parser = ["refuse", "fill"])]
     missing: String,
+    /// Merge files that hold different variables over the same coordinates.
+    #[arg(long)]
+    merge_variables: bool,
     /// Do not prove the result against the sources.
     #[arg(long)]
     no_verify: bool,
@@ -59,6 +62,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         coord_tolerance: arguments.coord_tolerance,
         drop_variables: arguments.drop_variables.clone(),
         missing: arguments.missing.clone(),
+        merge_variables: arguments.merge_variables,
         inline_max_bytes: arguments.read.inline_max_bytes,
         ..ProcessingOptions::default()
     });
@@ -85,6 +89,9 @@ fn failure(error: &JoinError) -> Failure {
             let mut failure = Failure::rejected(code, message);
             failure.details = Some(json!({"disagreements": disagreements}));
             failure
+        }
+        JoinError::Combine(CombineError::UnknownVariable { .. }) => {
+            Failure::rejected("variable_missing", message)
         }
         JoinError::Combine(_) => Failure::rejected("malformed", message),
         JoinError::Unproven(_) => Failure::failed("unproven", error),

@@ -7,8 +7,9 @@
 //! | module | what it does |
 //! | --- | --- |
 //! | `input`, `values` | the files, and the values of their small variables |
-//! | `join` | runs a join: order, comparison, joined arrays |
-//! | `time`, `columns` | puts files in order, checks that time increases; re-encodes times and bounds |
+//! | `join`, `run` | runs a join; joins the files of one part: comparison, joined arrays |
+//! | `parts`, `merge` | files that hold different variables: which belong together; what they share |
+//! | `time`, `timeline`, `columns` | puts files in order, checks that time increases; re-encodes times and bounds |
 //! | `agree`, `coordinates` | what must agree along the series; variables without the concat dimension |
 //! | `plan`, `ragged` | how each variable is joined; the chunk grid that all files share |
 //! | `concat` | joins manifests and inlined values |
@@ -23,11 +24,15 @@ mod coordinates;
 mod extent;
 mod input;
 mod join;
+mod merge;
 mod outcome;
+mod parts;
 mod plan;
 mod ragged;
 mod refusal;
+mod run;
 mod time;
+mod timeline;
 mod values;
 pub mod verify;
 
@@ -37,7 +42,7 @@ pub mod verify;
     clippy::cast_precision_loss,
     reason = "lengths in tests are small"
 )]
-mod matrix_tests;
+mod tests;
 #[cfg(test)]
 #[expect(
     clippy::cast_possible_truncation,
@@ -131,9 +136,14 @@ pub enum CombineError {
         /// Its decoded size.
         bytes: u64,
     },
-    /// An option that this version does not have.
-    #[error("unsupported: {0}")]
-    Unsupported(String),
+    /// A variable that is to be dropped is in no file.
+    #[error("drop_variables names {name}, which is in no file; there are {}", known.join(", "))]
+    UnknownVariable {
+        /// The name.
+        name: String,
+        /// Paths of the variables that the files have.
+        known: Vec<String>,
+    },
 }
 
 /// A joined series.
@@ -143,7 +153,7 @@ pub struct Combined {
     pub dataset: VirtualDataset,
     /// For each position in the series, which of the inputs stands there.
     pub order: Vec<usize>,
-    /// The first step of each file, in the order of the series.
+    /// The first step of each file, in the order of the series; files that hold different variables share steps.
     pub starts: Vec<u64>,
     /// First and last time in ISO 8601, in the calendar of the data.
     pub time_range: Option<(String, String)>,
@@ -182,14 +192,13 @@ impl Combiner {
     ///
     /// # Errors
     ///
-    /// [`CombineError::Empty`] without an input, [`CombineError::Unsupported`] for an option not built yet.
+    /// [`CombineError::Empty`] without an input, [`CombineError::UnknownVariable`] for a name in `drop_variables`
+    /// that no input has.
     pub fn new(inputs: Vec<VirtualDataset>, options: CombineOptions) -> Result<Self, CombineError> {
         if inputs.is_empty() {
             return Err(CombineError::Empty);
         }
-        if options.merge_variables && inputs.len() > 1 {
-            return Err(CombineError::Unsupported(String::from("merge_variables")));
-        }
+        input::check_dropped(&inputs, &options.drop_variables)?;
         Ok(Self {
             inputs: input::numbered(inputs, &options.drop_variables),
             options,

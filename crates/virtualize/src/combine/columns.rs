@@ -49,8 +49,13 @@ pub(super) fn columns(
         {
             continue;
         }
-        let agreement = agreement(series, path, faults);
         let bounds = bounds_of(series, path, along);
+        let agreement = match agreement(series, path, faults) {
+            Agreement::Same | Agreement::Types if !bounds_agree(series, bounds.as_deref()) => {
+                Agreement::None
+            }
+            other => other,
+        };
         columns.timed.insert(path.clone());
         columns.timed.extend(bounds.clone());
         let small = arrays
@@ -184,6 +189,24 @@ fn bounds_of(series: &Series<'_>, owner: &str, along: &[String]) -> Option<Strin
             along.contains(path) && series.arrays(path).iter().flatten().all(leading)
         })
         .cloned()
+}
+
+/// Whether bounds count in the same units in all files, be it their own or those of their times.
+fn bounds_agree(series: &Series<'_>, bounds: Option<&str>) -> bool {
+    let Some((path, owner)) = bounds.and_then(|path| Some((path, series.bounds.get(path)?))) else {
+        return true;
+    };
+    let units = |file: &&Input| {
+        let own = file.array(path)?;
+        let counts = match is_time(own) {
+            true => own,
+            false => file.array(owner)?,
+        };
+        units_of(counts).ok()
+    };
+    let mut all = series.files.iter().filter_map(units);
+    let first = all.next();
+    all.all(|units| Some(units) == first)
 }
 
 /// Bounds whose times agree, but whose own types differ.

@@ -17,7 +17,7 @@ pub(super) fn virtual_array(
     axis: usize,
     chunk_shape: &[u64],
     members: &[Member<'_>],
-    sources: &[u32],
+    bases: &[u32],
 ) -> Result<Option<VirtualArray>, CombineError> {
     let Some(first) = members.iter().find_map(|member| member.array) else {
         return Ok(None);
@@ -33,7 +33,7 @@ pub(super) fn virtual_array(
             .fold(0, |sum: u64, member| sum.saturating_add(member.len));
     }
     let mut rows = Rows::new(&joined, axis);
-    for (member, base) in members.iter().zip(sources) {
+    for (member, base) in members.iter().zip(bases) {
         rows.append(path, member, *base)?;
     }
     joined.chunks = rows.into_manifest();
@@ -319,13 +319,18 @@ pub(super) fn source_bases(files: &[&Input]) -> Vec<u32> {
 
 /// The same chunks with their sources counted from another base.
 pub(super) fn rebased(chunks: &ChunkManifest, base: u32) -> ChunkManifest {
+    renumbered(chunks, |source| source.saturating_add(base))
+}
+
+/// The same chunks with their sources numbered otherwise.
+pub(super) fn renumbered(chunks: &ChunkManifest, number_of: impl Fn(u32) -> u32) -> ChunkManifest {
     let mut out = ChunkManifest::new();
     for (number, entry) in chunks.iter() {
         match entry {
             ChunkEntry::Missing => {}
             ChunkEntry::Inline(bytes) => out.insert_inline(number, bytes),
             ChunkEntry::Virtual { source, range } => {
-                out.push(number, SourceId(source.0.saturating_add(base)), range);
+                out.push(number, SourceId(number_of(source.0)), range);
             }
         }
     }

@@ -26,7 +26,7 @@ const COORDINATE_LIMIT: u64 = 128 << 20;
 /// Comparisons that are done, so that their bytes need not be kept.
 #[derive(Debug, Default)]
 pub(super) struct Verdicts {
-    known: BTreeMap<(u32, String), Option<Difference>>,
+    known: BTreeMap<(u32, String), Verdict>,
     spent: Vec<(SourceId, ByteRange)>,
 }
 
@@ -37,12 +37,32 @@ impl Verdicts {
     }
 }
 
+/// What comparing values came to.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Verdict {
+    /// They are the same.
+    Equal,
+    /// They differ by so much at most, which the tolerance allows.
+    Near(f64),
+    /// They differ.
+    Apart(Difference),
+}
+
 /// How values differ from the first file's.
 #[derive(Debug, Clone, PartialEq)]
-struct Difference {
+pub(super) struct Difference {
     problem: String,
     first: String,
     other: String,
+    /// Where they differ first.
+    pub index: Vec<u64>,
+}
+
+impl Difference {
+    pub(super) fn into_fault(self, file: &str, path: &str) -> Disagreement {
+        Disagreement::new("coord_mismatch", file, path, &self.problem)
+            .with_values(self.first, self.other)
+    }
 }
 
 /// What comparing found.
@@ -52,6 +72,8 @@ pub(super) struct Comparison<'r, 'p> {
     pub verdicts: &'r mut Verdicts,
     pub faults: &'r mut Vec<Disagreement>,
     pub findings: &'r mut Vec<Finding>,
+    /// Whether data must agree like coordinates, since it comes from files of different variables.
+    pub strict: bool,
     asked: u64,
 }
 
@@ -69,6 +91,7 @@ impl<'r, 'p> Comparison<'r, 'p> {
             verdicts,
             faults,
             findings,
+            strict: false,
             asked: 0,
         }
     }
@@ -92,7 +115,8 @@ impl<'r, 'p> Comparison<'r, 'p> {
             self.findings
                 .push(Finding::info("variable-missing", Some(path), message));
         }
-        let is_coordinate = is_coordinate(series, path, first);
+        let is_coordinate = self.strict || is_coordinate(series, path, first);
+        let mut near = Vec::new();
         if is_too_large(series, path, first, is_coordinate) {
             let message = format!(
                 "{path} is too large to be compared between files; it is taken from {}",
@@ -113,10 +137,30 @@ impl<'r, 'p> Comparison<'r, 'p> {
             if !structure.is_empty() {
                 self.faults.extend(structure);
             } else if !is_too_large(series, path, first, is_coordinate) {
-                self.compare_values(first_file, &pair, is_coordinate)?;
+                near.extend(self.compare_values(first_file, &pair, is_coordinate)?);
             }
         }
+        self.note_tolerated(path, &near);
         Ok(())
+    }
+
+    /// Says how far coordinates are apart that count as equal.
+    fn note_tolerated(&mut self, path: &str, near: &[f64]) {
+        if near.is_empty() {
+            return;
+        }
+        let most = near.iter().copied().fold(0.0, f64::max);
+        let message = format!(
+            "{path} differs by up to {most:e} in {} files, within coord_tolerance {:e}; the first file's values are kept",
+            near.len(),
+            self.options.coord_tolerance
+        );
+        self.findings.push(Finding::graded(
+            Grade::Warning,
+            "within-tolerance",
+            Some(path),
+            message,
+        ));
     }
 
     fn compare_values(
@@ -124,39 +168,42 @@ impl<'r, 'p> Comparison<'r, 'p> {
         first_file: &Input,
         pair: &Pair<'_>,
         is_coordinate: bool,
-    ) -> Result<(), CombineError> {
+    ) -> Result<Option<f64>, CombineError> {
         let key = (pair.file.base, pair.path.to_owned());
         if !self.verdicts.known.contains_key(&key) {
             let Some(verdict) = self.verdict(first_file, pair)? else {
-                return Ok(());
+                return Ok(None);
             };
             self.verdicts.spent.extend(ranges(pair.file, pair.other));
             self.verdicts.known.insert(key.clone(), verdict);
         }
-        if let Some(Some(difference)) = self.verdicts.known.get(&key) {
-            let fault = Disagreement::new(
-                "coord_mismatch",
-                &pair.file.name,
-                pair.path,
-                &difference.problem,
-            )
-            .with_values(difference.first.clone(), difference.other.clone());
-            if is_coordinate {
-                self.faults.push(fault);
-            } else {
-                let message = format!(
-                    "{}; the value of {} is kept",
-                    fault.message, first_file.name
-                );
-                self.findings.push(Finding::graded(
-                    Grade::Warning,
-                    "values-differ",
-                    Some(pair.path),
-                    message,
-                ));
-            }
+        let difference = match self.verdicts.known.get(&key) {
+            Some(Verdict::Apart(difference)) => difference.clone(),
+            Some(Verdict::Near(most)) => return Ok(Some(*most)),
+            _ => return Ok(None),
+        };
+        let fault = difference.into_fault(&pair.file.name, pair.path);
+        if self.strict {
+            let cure = format!(
+                "drop it (drop_variables {}), or combine the variables that it belongs to on their own",
+                split(pair.path).1
+            );
+            self.faults.push(fault.with_cure(&cure));
+        } else if is_coordinate {
+            self.faults.push(fault);
+        } else {
+            let message = format!(
+                "{}; the value of {} is kept",
+                fault.message, first_file.name
+            );
+            self.findings.push(Finding::graded(
+                Grade::Warning,
+                "values-differ",
+                Some(pair.path),
+                message,
+            ));
         }
-        Ok(())
+        Ok(None)
     }
 
     /// The verdict on one file; `None` while bytes are missing.
@@ -164,7 +211,7 @@ impl<'r, 'p> Comparison<'r, 'p> {
         &mut self,
         first_file: &Input,
         pair: &Pair<'_>,
-    ) -> Result<Option<Option<Difference>>, CombineError> {
+    ) -> Result<Option<Verdict>, CombineError> {
         if !pair.other.chunks.is_inline() {
             if self.asked >= ROUND {
                 return Ok(None);
@@ -175,12 +222,12 @@ impl<'r, 'p> Comparison<'r, 'p> {
             }
         }
         if stored_alike(self.reader, first_file, pair) == Some(true) {
-            return Ok(Some(None));
+            return Ok(Some(Verdict::Equal));
         }
         let first = self.reader.values(first_file, pair.path, pair.first)?;
         let other = self.reader.values(pair.file, pair.path, pair.other)?;
         Ok(match (first, other) {
-            (Some(first), Some(other)) => Some(difference(
+            (Some(first), Some(other)) => Some(verdict_on(
                 pair,
                 &first,
                 &other,
@@ -214,7 +261,8 @@ fn is_too_large(
         || first.nbytes().is_none_or(|bytes| bytes > COORDINATE_LIMIT)
 }
 
-fn structure_faults(pair: &Pair<'_>) -> Vec<Disagreement> {
+/// Dimensions, type and packing of a variable whose chunks come from one file only.
+pub(super) fn structure_faults(pair: &Pair<'_>) -> Vec<Disagreement> {
     if let Some(fault) = pair.dimensions("") {
         return vec![fault];
     }
@@ -264,17 +312,19 @@ fn stored_alike(reader: &mut Reader<'_>, first_file: &Input, pair: &Pair<'_>) ->
     Some(equal)
 }
 
-fn difference(pair: &Pair<'_>, first: &[u8], other: &[u8], tolerance: f64) -> Option<Difference> {
+/// Compares decoded values; numbers may differ by the tolerance.
+pub(super) fn verdict_on(pair: &Pair<'_>, first: &[u8], other: &[u8], tolerance: f64) -> Verdict {
     if first == other {
-        return None;
+        return Verdict::Equal;
     }
     let a = numbers(first, &pair.first.data_type);
     let b = numbers(other, &pair.other.data_type);
     let (Some(a), Some(b)) = (a, b) else {
-        return Some(Difference {
+        return Verdict::Apart(Difference {
             problem: String::from("differs from the first file's"),
             first: String::new(),
             other: String::new(),
+            index: Vec::new(),
         });
     };
     let apart = |(a, b): (&f64, &f64)| {
@@ -285,15 +335,22 @@ fn difference(pair: &Pair<'_>, first: &[u8], other: &[u8], tolerance: f64) -> Op
         }
     };
     let differs = |distance: f64| distance.is_nan() || distance > tolerance;
-    let at = a.iter().zip(&b).position(|pair| differs(apart(pair)))?;
     let most = a.iter().zip(&b).map(apart).fold(0.0, f64::max);
+    let Some(at) = a.iter().zip(&b).position(|pair| differs(apart(pair))) else {
+        return match most > 0.0 {
+            true => Verdict::Near(most),
+            false => Verdict::Equal,
+        };
+    };
     let index = crate::zarr::coordinates(&pair.first.shape, crate::combine::values::as_u64(at));
-    let (first, other) = (a.get(at)?, b.get(at)?);
-    Some(Difference {
+    let value = |all: &[f64]| all.get(at).copied().unwrap_or(f64::NAN);
+    let (first, other) = (value(&a), value(&b));
+    Verdict::Apart(Difference {
         problem: format!(
             "differs by up to {most:e}, first at index {index:?}: it is {other}, first file has {first}"
         ),
         first: first.to_string(),
         other: other.to_string(),
+        index,
     })
 }

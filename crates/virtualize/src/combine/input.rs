@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use crate::combine::CombineError;
 use crate::dataset::{VirtualArray, VirtualDataset, VirtualGroup};
 use crate::zarr::DataType;
 
@@ -46,12 +47,63 @@ pub(super) fn numbered(datasets: Vec<VirtualDataset>, drop: &[String]) -> Vec<In
     datasets.into_iter().enumerate().map(number).collect()
 }
 
+/// Refuses names that are to be dropped and are nowhere.
+pub(super) fn check_dropped(
+    datasets: &[VirtualDataset],
+    drop: &[String],
+) -> Result<(), CombineError> {
+    if drop.is_empty() {
+        return Ok(());
+    }
+    let mut known = BTreeSet::new();
+    for dataset in datasets {
+        known.extend(dataset.root.walk().into_iter().map(|(path, _)| path));
+        let skipped = dataset.skipped.iter().map(|skipped| &skipped.variable);
+        known.extend(skipped.map(|path| path.trim_start_matches('/').to_owned()));
+    }
+    for name in drop {
+        let wanted = std::slice::from_ref(name);
+        if !known.iter().any(|path| is_named(path, wanted)) {
+            return Err(CombineError::UnknownVariable {
+                name: name.clone(),
+                known: known.into_iter().collect(),
+            });
+        }
+    }
+    Ok(())
+}
+
 fn drop_variables(group: &mut VirtualGroup, prefix: &str, drop: &[String]) {
-    group
-        .arrays
-        .retain(|name, _| !is_named(&format!("{prefix}{name}"), drop));
+    if drop.is_empty() {
+        return;
+    }
+    let dropped = |name: &str| is_named(&format!("{prefix}{name}"), drop);
+    group.arrays.retain(|name, _| !dropped(name));
+    for array in group.arrays.values_mut() {
+        forget_coordinates(array, dropped);
+    }
     for (name, inner) in &mut group.groups {
         drop_variables(inner, &format!("{prefix}{name}/"), drop);
+    }
+}
+
+/// Takes dropped names out of a list of coordinates: readers ignore a list that names what is not there.
+fn forget_coordinates(array: &mut VirtualArray, dropped: impl Fn(&str) -> bool) {
+    let Some(list) = text(array, "coordinates") else {
+        return;
+    };
+    let kept: Vec<&str> = list
+        .split_whitespace()
+        .filter(|name| !dropped(name))
+        .collect();
+    let list = kept.join(" ");
+    match list.is_empty() {
+        true => drop(array.attributes.remove("coordinates")),
+        false => drop(
+            array
+                .attributes
+                .insert(String::from("coordinates"), list.into()),
+        ),
     }
 }
 
@@ -142,9 +194,35 @@ pub(super) fn text<'a>(array: &'a VirtualArray, attribute: &str) -> Option<&'a s
     array.attributes.get(attribute).and_then(Value::as_str)
 }
 
+/// Takes the array at a path out of a group.
+pub(super) fn remove(group: &mut VirtualGroup, path: &str) {
+    match path.split_once('/') {
+        Some((name, rest)) => {
+            if let Some(inner) = group.groups.get_mut(name) {
+                remove(inner, rest);
+            }
+        }
+        None => drop(group.arrays.remove(path)),
+    }
+}
+
+/// Whether an array runs along a dimension.
+pub(super) fn has_axis(array: &VirtualArray, dim: &str) -> bool {
+    array.dimension_names.iter().any(|name| name == dim)
+}
+
+/// Whether a file has a dimension, declared or in use.
+pub(super) fn has_dimension(input: &Input, dim: &str) -> bool {
+    let root = &input.dataset.root;
+    root.dimensions.contains_key(dim) || root.walk().iter().any(|(_, array)| has_axis(array, dim))
+}
+
 /// The files in the order of the series, and what can be said of them together.
+#[derive(Debug)]
 pub(super) struct Series<'a> {
     pub files: Vec<&'a Input>,
+    /// Number of the first source of each file among those of the result.
+    pub bases: Vec<u32>,
     pub dim: &'a str,
     /// Path of a bounds variable along the concat dimension → path of the coordinate that it belongs to.
     pub bounds: BTreeMap<String, String>,
@@ -153,9 +231,10 @@ pub(super) struct Series<'a> {
 }
 
 impl<'a> Series<'a> {
-    pub(super) fn new(files: Vec<&'a Input>, dim: &'a str) -> Self {
+    pub(super) fn new(files: Vec<&'a Input>, bases: Vec<u32>, dim: &'a str) -> Self {
         let mut series = Self {
             files,
+            bases,
             dim,
             bounds: BTreeMap::new(),
             coordinates: BTreeSet::new(),

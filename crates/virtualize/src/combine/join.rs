@@ -1,17 +1,19 @@
-//! Runs a join from the inputs to the joined arrays: order, comparison, and only then the chunks.
+//! Runs a join from the inputs to the result: puts the files in order, joins each part, and merges the parts.
 
 use std::collections::BTreeMap;
 
-use crate::combine::columns::{self, Columns};
 use crate::combine::concat;
 use crate::combine::coordinates::{Comparison, Verdicts};
-use crate::combine::input::{Input, Series, axis_along};
-use crate::combine::plan::Plan;
-use crate::combine::ragged::Member;
-use crate::combine::refusal::Disagreement;
-use crate::combine::time::{self, Clock};
+use crate::combine::input::{Input, Series, has_dimension, split};
+use crate::combine::merge::{self, Joint, Merge};
+use crate::combine::outcome::Outcome;
+use crate::combine::parts::{self, Part};
+use crate::combine::refusal::{self, Disagreement};
+use crate::combine::run::Run;
+use crate::combine::time;
+use crate::combine::timeline::Timeline;
 use crate::combine::values::Reader;
-use crate::combine::{CombineError, CombineOptions, Combined};
+use crate::combine::{CombineError, CombineOptions, Combined, Missing};
 use crate::dataset::VirtualArray;
 use crate::rules::{Finding, Grade};
 
@@ -23,239 +25,216 @@ pub(super) fn join(
     verdicts: &mut Verdicts,
 ) -> Result<Option<Combined>, CombineError> {
     let dim = options.concat_dim.as_str();
-    let mut faults = Vec::new();
-    let mut findings = Vec::new();
-    check_dimension(inputs, dim, &mut faults, &mut findings);
-    let Some(clocks) = time::read(inputs, dim, reader, &mut faults)? else {
+    let mut notes = Notes::default();
+    let Some(clocks) = time::read(inputs, dim, reader, &mut notes.faults)? else {
         return Ok(None);
     };
     let order = time::order(clocks.first(), inputs.len());
-    for clock in &clocks {
-        time::check_increasing(clock, &order, inputs, &mut faults);
-    }
-    let files = order.iter().filter_map(|at| inputs.get(*at)).collect();
-    let series = Series::new(files, dim);
-    let mut run = Run {
-        series: &series,
-        options,
-        clocks: &clocks,
+    let files: Vec<&Input> = order.iter().filter_map(|at| inputs.get(*at)).collect();
+    let timeline = Timeline {
+        files: &files,
         order: &order,
-        faults,
-        findings,
+        clocks: &clocks,
+        dim,
     };
-    run.join(reader, verdicts)
+    let parts = timeline.parts(options);
+    let guests = guests(&timeline, &parts);
+    let bases = concat::source_bases(&files);
+    let mut runs = Vec::new();
+    for (part, guests) in parts.iter().zip(&guests) {
+        check_dimension(part, &files, &parts, dim, &mut notes);
+        let places: Vec<usize> = part.places();
+        let own: Vec<usize> = places
+            .iter()
+            .filter_map(|at| order.get(*at).copied())
+            .collect();
+        for clock in &clocks {
+            time::check_increasing(clock, &own, inputs, &mut notes.faults);
+        }
+        let file = |place: &usize| guests.get(place).or_else(|| files.get(*place).copied());
+        let series = Series::new(
+            places.iter().filter_map(file).collect(),
+            places
+                .iter()
+                .filter_map(|at| bases.get(*at).copied())
+                .collect(),
+            dim,
+        );
+        runs.push(Run {
+            series,
+            options,
+            clocks: &clocks,
+        });
+    }
+    timeline.check(&parts, &mut notes.faults);
+    let Some(arrays) = arrays(runs, &files, options, reader, verdicts, &mut notes)? else {
+        return Ok(None);
+    };
+    let result = Outcome {
+        series: &Series::new(files.clone(), bases, dim),
+        timeline,
+        parts: &parts,
+        notes,
+    };
+    result.finish(arrays).map(Some)
 }
 
-/// Every file must have the concat dimension, if there are several.
-fn check_dimension(
-    inputs: &[Input],
-    dim: &str,
-    faults: &mut Vec<Disagreement>,
-    findings: &mut Vec<Finding>,
-) {
-    let has = |input: &Input| {
-        let root = &input.dataset.root;
-        let declared = root.dimensions.contains_key(dim);
-        declared
-            || root
-                .walk()
-                .iter()
-                .any(|(_, array)| array.dimension_names.iter().any(|name| name == dim))
+/// Files without what their hosts do not hold, by their place, for each part.
+fn guests(timeline: &Timeline<'_>, parts: &[Part]) -> Vec<BTreeMap<usize, Input>> {
+    let lent = |part: &Part| {
+        let places = part.guests.iter();
+        let files = places.filter_map(|place| Some((*place, *timeline.files.get(*place)?)));
+        files
+            .map(|(place, file)| (place, parts::guest(file, &part.variables, timeline.dim)))
+            .collect()
     };
-    if let [only] = inputs {
-        if !has(only) {
+    parts.iter().map(lent).collect()
+}
+
+/// The joined arrays of all parts together; `None` while bytes are missing.
+fn arrays(
+    runs: Vec<Run<'_>>,
+    files: &[&Input],
+    options: &CombineOptions,
+    reader: &mut Reader<'_>,
+    verdicts: &mut Verdicts,
+    notes: &mut Notes,
+) -> Result<Option<BTreeMap<String, VirtualArray>>, CombineError> {
+    let mut joints = Vec::new();
+    for run in runs {
+        let arrays = run.arrays(reader, verdicts, notes)?;
+        joints.push(Joint {
+            series: run.series,
+            arrays: arrays.unwrap_or_default(),
+        });
+    }
+    if reader.is_waiting() {
+        return Ok(None);
+    }
+    if joints.len() > 1 {
+        let mut comparison = Comparison::new(
+            options,
+            reader,
+            verdicts,
+            &mut notes.faults,
+            &mut notes.findings,
+        );
+        comparison.strict = true;
+        merge::compare_still(&joints, &mut comparison)?;
+    }
+    if joints.len() > 1 && notes.faults.is_empty() {
+        let mut merge = Merge {
+            reader,
+            tolerance: options.coord_tolerance,
+            faults: &mut notes.faults,
+            originals: &originals(files),
+        };
+        merge.compare_along(&joints)?;
+    }
+    if reader.is_waiting() {
+        return Ok(None);
+    }
+    if files.len() == 1 {
+        notes.forgive_units();
+    }
+    if !notes.faults.is_empty() {
+        let faults = std::mem::take(&mut notes.faults);
+        return Err(CombineError::Refused(refusal::condensed(faults)));
+    }
+    let mut all = BTreeMap::new();
+    for joint in joints {
+        for (path, array) in joint.arrays {
+            all.entry(path).or_insert(array);
+        }
+    }
+    let faults = lengths_that_differ(&all, files);
+    let may_differ = options.merge_variables || options.missing == Missing::Fill;
+    match may_differ && !faults.is_empty() {
+        true => Err(CombineError::Refused(refusal::condensed(faults))),
+        false => Ok(Some(all)),
+    }
+}
+
+/// Dimensions of one name and different lengths in one group, which different variables may bring along.
+fn lengths_that_differ(
+    arrays: &BTreeMap<String, VirtualArray>,
+    files: &[&Input],
+) -> Vec<Disagreement> {
+    let mut known: BTreeMap<(&str, &str), (u64, &str)> = BTreeMap::new();
+    let mut faults = Vec::new();
+    for (path, array) in arrays {
+        for (name, len) in array.dimension_names.iter().zip(&array.shape) {
+            let (first, other) = *known
+                .entry((split(path).0, name.as_str()))
+                .or_insert((*len, path.as_str()));
+            let file = files.iter().find(|file| file.array(path).is_some());
+            if let Some(file) = file.filter(|_| first != *len) {
+                let problem = format!("has {len} along {name}, where {other} has {first}");
+                let fault = Disagreement::new("dims_mismatch", &file.name, path, &problem);
+                faults.push(fault.with_values(first.to_string(), len.to_string()));
+            }
+        }
+    }
+    faults
+}
+
+/// For each source of the result, its number among those of all inputs.
+fn originals(files: &[&Input]) -> Vec<u32> {
+    let numbers = files.iter().flat_map(|file| {
+        let count = u32::try_from(file.dataset.sources.len()).unwrap_or(u32::MAX);
+        (0..count).map(|at| file.base.saturating_add(at))
+    });
+    numbers.collect()
+}
+
+/// Every file of a part must have the concat dimension, if there are several; a part without it is merged as it is.
+fn check_dimension(part: &Part, files: &[&Input], parts: &[Part], dim: &str, notes: &mut Notes) {
+    let members = || part.members.iter().filter_map(|place| files.get(*place));
+    if let [only] = files {
+        if !has_dimension(only, dim) {
             let message = format!("{} has no dimension {dim}", only.name);
-            findings.push(Finding::info("no-concat-dimension", None, message));
+            let finding = Finding::info("no-concat-dimension", None, message);
+            notes.findings.push(finding);
         }
         return;
     }
-    for input in inputs.iter().filter(|input| !has(input)) {
+    let has_none = !members().any(|file| has_dimension(file, dim));
+    let elsewhere = files.iter().any(|file| has_dimension(file, dim));
+    if parts.len() > 1 && has_none && elsewhere {
+        return;
+    }
+    for input in members().filter(|file| !has_dimension(file, dim)) {
         let fault = Disagreement::new(
             "dims_mismatch",
             &input.name,
             dim,
             "is not among the dimensions of the file",
         );
-        faults.push(fault.with_cure("choose a dimension that every file has as concat_dim"));
+        let cure = "choose a dimension that every file has as concat_dim";
+        notes.faults.push(fault.with_cure(cure));
     }
 }
 
-/// One attempt at a join.
-pub(super) struct Run<'a> {
-    pub series: &'a Series<'a>,
-    pub options: &'a CombineOptions,
-    pub clocks: &'a [Clock],
-    pub order: &'a [usize],
+/// What a join has found so far.
+#[derive(Debug, Default)]
+pub(super) struct Notes {
     pub faults: Vec<Disagreement>,
     pub findings: Vec<Finding>,
 }
 
-impl Run<'_> {
-    fn join(
-        &mut self,
-        reader: &mut Reader<'_>,
-        verdicts: &mut Verdicts,
-    ) -> Result<Option<Combined>, CombineError> {
-        let (along, still) = self.partition();
-        let inline_max = self.options.inline_max_bytes;
-        let columns = columns::columns(self.series, &along, inline_max, reader, &mut self.faults)?;
-        let mut comparison = Comparison::new(
-            self.options,
-            reader,
-            verdicts,
-            &mut self.faults,
-            &mut self.findings,
-        );
-        for path in &still {
-            comparison.compare(self.series, path)?;
-        }
-        let plans = self.plans(&along, &columns);
-        let inlined = self.inlined(&plans, reader)?;
-        if reader.is_waiting() {
-            return Ok(None);
-        }
-        self.forgive_units_of_one();
-        if !self.faults.is_empty() {
-            return Err(CombineError::Refused(std::mem::take(&mut self.faults)));
-        }
-        let mut arrays = inlined;
-        self.add_virtual(&plans, &mut arrays)?;
-        self.add_columns(&columns, &mut arrays);
-        self.add_still(&still, &mut arrays);
-        self.finish(arrays).map(Some)
-    }
-
+impl Notes {
     /// One file alone stays as it is, so that times nobody can read are only worth telling.
-    fn forgive_units_of_one(&mut self) {
-        if self.series.files.len() > 1 {
-            return;
-        }
-        let unreadable = |fault: &mut Disagreement| {
-            matches!(fault.code, "time_units_invalid" | "calendar_mismatch")
-        };
-        for fault in self.faults.extract_if(.., unreadable) {
+    fn forgive_units(&mut self) {
+        for fault in self.faults.extract_if(.., |fault| is_about_units(fault)) {
             let code = fault.code.replace('_', "-");
             let path = Some(fault.variable.as_str());
             self.findings
                 .push(Finding::graded(Grade::Warning, &code, path, fault.message));
         }
     }
+}
 
-    /// The paths of variables with and without the concat dimension.
-    pub(super) fn partition(&self) -> (Vec<String>, Vec<String>) {
-        let has = |path: &String| {
-            let first = self.series.first(path);
-            first.is_some_and(|(_, array)| {
-                array
-                    .dimension_names
-                    .iter()
-                    .any(|name| name == self.series.dim)
-            })
-        };
-        self.series.paths().into_iter().partition(has)
-    }
-
-    /// The variable in each file of the series.
-    pub(super) fn members(&self, path: &str) -> Vec<Member<'_>> {
-        let lengths = self.series.lengths(path);
-        let files = self.series.files.iter().zip(lengths);
-        files
-            .map(|(file, len)| Member {
-                file,
-                array: file.array(path),
-                len,
-            })
-            .collect()
-    }
-
-    fn inlined(
-        &self,
-        plans: &BTreeMap<String, Plan>,
-        reader: &mut Reader<'_>,
-    ) -> Result<BTreeMap<String, VirtualArray>, CombineError> {
-        let mut arrays = BTreeMap::new();
-        for (path, _) in plans.iter().filter(|(_, plan)| **plan == Plan::Inline) {
-            if let Some(array) =
-                concat::inlined_array(self.series, path, &self.members(path), reader)?
-            {
-                arrays.insert(path.clone(), array);
-            }
-        }
-        Ok(arrays)
-    }
-
-    fn add_virtual(
-        &self,
-        plans: &BTreeMap<String, Plan>,
-        arrays: &mut BTreeMap<String, VirtualArray>,
-    ) -> Result<(), CombineError> {
-        let bases = concat::source_bases(&self.series.files);
-        for (path, plan) in plans {
-            let Plan::Virtual { axis, chunk_shape } = plan else {
-                continue;
-            };
-            let members = self.members(path);
-            if let Some(array) = concat::virtual_array(path, *axis, chunk_shape, &members, &bases)?
-            {
-                arrays.insert(path.clone(), array);
-            }
-        }
-        Ok(())
-    }
-
-    /// Times and bounds that were brought to one encoding.
-    fn add_columns(&self, columns: &Columns, arrays: &mut BTreeMap<String, VirtualArray>) {
-        for (path, column) in &columns.joined {
-            let Some((_, first)) = self.series.first(path) else {
-                continue;
-            };
-            let mut shape = first.shape.clone();
-            if let Some(length) =
-                axis_along(first, self.series.dim).and_then(|axis| shape.get_mut(axis))
-            {
-                *length = self
-                    .series
-                    .lengths(path)
-                    .iter()
-                    .fold(0, |sum: u64, len| sum.saturating_add(*len));
-            }
-            let mut like = first.clone();
-            // Every value was read as a time, so none stands for a missing one.
-            like.fill_value = None;
-            like.attributes.remove("missing_value");
-            like.attributes.remove("_FillValue");
-            let mut array =
-                concat::inline(&like, shape, column.data_type.clone(), column.bytes.clone());
-            if array.attributes.contains_key("units") {
-                array
-                    .attributes
-                    .insert(String::from("units"), column.units.clone().into());
-            }
-            arrays.insert(path.clone(), array);
-        }
-    }
-
-    /// Variables without the concat dimension, from the first file that has them.
-    fn add_still(&self, still: &[String], arrays: &mut BTreeMap<String, VirtualArray>) {
-        let bases = concat::source_bases(&self.series.files);
-        for path in still {
-            let place = self
-                .series
-                .files
-                .iter()
-                .position(|file| file.array(path).is_some());
-            let found = place
-                .and_then(|at| Some((bases.get(at)?, self.series.files.get(at)?.array(path)?)));
-            if let Some((base, array)) = found {
-                let chunks = concat::rebased(&array.chunks, *base);
-                arrays.insert(
-                    path.clone(),
-                    VirtualArray {
-                        chunks,
-                        ..array.clone()
-                    },
-                );
-            }
-        }
-    }
+/// Whether a fault says that times cannot be read.
+pub(super) fn is_about_units(fault: &Disagreement) -> bool {
+    matches!(fault.code, "time_units_invalid" | "calendar_mismatch")
 }

@@ -1,21 +1,34 @@
 //! What a join results in: the groups with their attributes, and what can be said of the series.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::cf;
 use crate::combine::attributes;
 use crate::combine::extent;
-use crate::combine::input::length_along;
-use crate::combine::join::Run;
+use crate::combine::input::{Series, has_axis, length_along};
+use crate::combine::join::Notes;
+use crate::combine::parts::Part;
 use crate::combine::time::Positions;
+use crate::combine::timeline::{Mark, Timeline};
 use crate::combine::{CombineError, Combined};
 use crate::dataset::{Attributes, Format, VirtualArray, VirtualDataset, VirtualGroup};
 use crate::rules::{Finding, Grade};
 
-impl Run<'_> {
+/// Gaps that are listed one by one.
+const GAPS: usize = 20;
+
+/// What the result is made from, beside the joined arrays.
+pub(super) struct Outcome<'a> {
+    pub series: &'a Series<'a>,
+    pub timeline: Timeline<'a>,
+    pub parts: &'a [Part],
+    pub notes: Notes,
+}
+
+impl Outcome<'_> {
     /// The result, from the joined arrays.
     pub(super) fn finish(
-        &mut self,
+        mut self,
         arrays: BTreeMap<String, VirtualArray>,
     ) -> Result<Combined, CombineError> {
         let mut dropped = Vec::new();
@@ -33,6 +46,7 @@ impl Run<'_> {
         }
         set_lengths(&mut root, self.series.dim);
         let starts = self.starts();
+        self.note_parts();
         let spatial_extent = extent::spatial_extent(&root);
         let times = self.times();
         self.note_gaps(&times);
@@ -57,11 +71,11 @@ impl Run<'_> {
                 .flat_map(|file| file.dataset.sources.clone())
                 .collect(),
             skipped,
-            findings: self.findings.clone(),
+            findings: self.notes.findings.clone(),
         };
         Ok(Combined {
             dataset,
-            order: self.order.to_vec(),
+            order: self.timeline.order.to_vec(),
             starts,
             time_range: times
                 .first()
@@ -71,7 +85,7 @@ impl Run<'_> {
                 .first()
                 .map(|instant| instant.calendar().name().to_owned()),
             step: cf::step_of(&times).map(cf::Step::to_iso),
-            findings: std::mem::take(&mut self.findings),
+            findings: self.notes.findings,
             dropped_attributes: dropped,
             spatial_extent,
         })
@@ -95,9 +109,16 @@ impl Run<'_> {
 
     /// The first step of each file, along the shallowest concat coordinate or else the first variable.
     fn starts(&self) -> Vec<u64> {
-        let clock = self.clocks.first().map(|clock| clock.path.clone());
+        if self.parts.len() > 1 {
+            return self.starts_by_time();
+        }
+        let clock = self.timeline.clocks.first().map(|clock| clock.path.clone());
+        let along = |path: &String| {
+            let first = self.series.first(path);
+            first.is_some_and(|(_, array)| has_axis(array, self.series.dim))
+        };
         let path = clock
-            .or_else(|| self.partition().0.into_iter().next())
+            .or_else(|| self.series.paths().into_iter().find(along))
             .unwrap_or_default();
         let mut start = 0u64;
         let mut next = |len: u64| {
@@ -112,15 +133,65 @@ impl Run<'_> {
             .collect()
     }
 
+    /// Where the first time of each file stands; files without times are there from the start.
+    fn starts_by_time(&self) -> Vec<u64> {
+        let Some(clock) = self.timeline.clocks.first() else {
+            return vec![0; self.series.files.len()];
+        };
+        let steps = self.axis();
+        let marks = steps
+            .iter()
+            .flat_map(|place| self.timeline.marks(clock, *place));
+        let places: HashMap<Mark, u64> = marks.zip(0..).collect();
+        let start = |place: usize| {
+            let first = self.timeline.marks(clock, place).first().copied();
+            first
+                .and_then(|first| places.get(&first).copied())
+                .unwrap_or(0)
+        };
+        (0..self.series.files.len()).map(start).collect()
+    }
+
+    /// Places of the files whose times make up the joined coordinate, which is every part's.
+    fn axis(&self) -> Vec<usize> {
+        let Some(clock) = self.timeline.clocks.first() else {
+            return Vec::new();
+        };
+        let has_times = |places: &Vec<usize>| {
+            let marks = |place: &usize| self.timeline.marks(clock, *place);
+            places.iter().any(|place| !marks(place).is_empty())
+        };
+        let mut parts = self.parts.iter().map(Part::places);
+        parts.find(has_times).unwrap_or_default()
+    }
+
+    /// Says which variables came from which files, where files were merged.
+    fn note_parts(&mut self) {
+        if self.parts.len() < 2 {
+            return;
+        }
+        for part in self.parts {
+            let names: Vec<&str> = part.variables.iter().map(String::as_str).collect();
+            let message = format!(
+                "{} comes from {} of {} files",
+                names.join(", "),
+                part.members.len(),
+                self.series.files.len()
+            );
+            let finding = Finding::info("variables-merged", None, message);
+            self.notes.findings.push(finding);
+        }
+    }
+
     /// The times of the whole series, if it has a concat coordinate that tells time.
     fn times(&mut self) -> Vec<cf::Instant> {
-        let Some(clock) = self.clocks.first() else {
+        let Some(clock) = self.timeline.clocks.first() else {
             let message = format!(
                 "no coordinate along {} tells the order of the files; it is the order given",
                 self.series.dim
             );
-            if self.order.len() > 1 {
-                self.findings.push(Finding::graded(
+            if self.timeline.order.len() > 1 {
+                self.notes.findings.push(Finding::graded(
                     Grade::Warning,
                     "no-concat-coordinate",
                     None,
@@ -129,7 +200,9 @@ impl Run<'_> {
             }
             return Vec::new();
         };
-        let positions = self.order.iter().filter_map(|at| clock.positions.get(*at));
+        let order = self.axis().into_iter();
+        let order = order.filter_map(|place| self.timeline.order.get(place));
+        let positions = order.filter_map(|at| clock.positions.get(*at));
         let instants = positions.filter_map(|positions| match positions {
             Positions::Instants(instants) => Some(instants),
             _ => None,
@@ -138,18 +211,27 @@ impl Run<'_> {
     }
 
     fn note_gaps(&mut self, times: &[cf::Instant]) {
-        let Some(clock) = self.clocks.first() else {
+        let Some(clock) = self.timeline.clocks.first() else {
             return;
         };
-        for gap in cf::gaps(times) {
-            let (from, to) = (gap.from.date_time().to_iso(), gap.to.date_time().to_iso());
-            let message = format!("nothing between {from} and {to}, at step {}", gap.index);
-            self.findings.push(Finding::graded(
+        let gaps = cf::gaps(times);
+        let mut note = |message: String| {
+            self.notes.findings.push(Finding::graded(
                 Grade::Warning,
                 "time-gap",
                 Some(&clock.path),
                 message,
             ));
+        };
+        for gap in gaps.iter().take(GAPS) {
+            let (from, to) = (gap.from.date_time().to_iso(), gap.to.date_time().to_iso());
+            note(format!(
+                "nothing between {from} and {to}, at step {}",
+                gap.index
+            ));
+        }
+        if gaps.len() > GAPS {
+            note(format!("and {} more gaps", gaps.len() - GAPS));
         }
     }
 }

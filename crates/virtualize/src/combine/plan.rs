@@ -6,9 +6,10 @@ use crate::combine::Missing;
 use crate::combine::agree::{self, pairs};
 use crate::combine::columns::Columns;
 use crate::combine::input::{Input, axis_along};
-use crate::combine::join::Run;
+use crate::combine::parts::data_variables;
 use crate::combine::ragged::{self, Member};
-use crate::combine::refusal::Disagreement;
+use crate::combine::refusal::{Disagreement, MERGE};
+use crate::combine::run::Run;
 use crate::dataset::VirtualArray;
 
 /// Joined bytes of a coordinate beyond which it is not read only to be inlined.
@@ -27,12 +28,17 @@ pub(super) enum Plan {
 
 impl Run<'_> {
     /// What becomes of each variable along the concat dimension; disagreements are noted.
-    pub(super) fn plans(&mut self, along: &[String], columns: &Columns) -> BTreeMap<String, Plan> {
+    pub(super) fn plans(
+        &self,
+        along: &[String],
+        columns: &Columns,
+        noted: &mut Vec<Disagreement>,
+    ) -> BTreeMap<String, Plan> {
         let mut plans = BTreeMap::new();
         for path in along {
             match self.plan(path, columns) {
                 Ok(plan) => drop(plans.insert(path.clone(), plan)),
-                Err(faults) => self.faults.extend(faults),
+                Err(faults) => noted.extend(faults),
             }
         }
         plans
@@ -43,7 +49,7 @@ impl Run<'_> {
             return Err(Vec::new());
         };
         let mut faults = self.missing(path, first, columns);
-        faults.extend(agree::shapes(self.series, path));
+        faults.extend(agree::shapes(&self.series, path));
         let Some(axis) = axis_along(first, self.series.dim) else {
             let problem = format!("has the dimension {} more than once", self.series.dim);
             let name = self
@@ -66,7 +72,7 @@ impl Run<'_> {
             true => &["units"],
             false => &[],
         };
-        let all = || pairs(self.series, path, first);
+        let all = || pairs(&self.series, path, first);
         faults.extend(all().flat_map(|pair| pair.packing(exempt)));
         if joined {
             return if faults.is_empty() {
@@ -95,6 +101,18 @@ impl Run<'_> {
         }
     }
 
+    /// Whether a file that lacks a variable has one instead that the first file with that variable lacks.
+    fn is_split(&self, path: &str, file: &Input) -> bool {
+        if self.options.merge_variables {
+            return false;
+        }
+        let Some((holder, _)) = self.series.first(path) else {
+            return false;
+        };
+        let mut own = data_variables(file, self.series.dim).into_iter();
+        own.any(|path| holder.array(&path).is_none())
+    }
+
     fn is_clock(&self, path: &str) -> bool {
         self.clocks.iter().any(|clock| clock.path == path)
     }
@@ -115,6 +133,9 @@ impl Run<'_> {
                 None => String::from("is missing"),
             };
             let fault = Disagreement::new("variable_missing", &file.name, path, &problem);
+            if skipped.is_none() && self.is_split(path, file) {
+                return fault.with_cure(MERGE);
+            }
             match self.options.missing {
                 Missing::Fill if !clock => fault.with_cure(
                     "add the variable or drop it; without a fill value it cannot be filled",
@@ -152,7 +173,7 @@ impl Run<'_> {
         let total = arrays().fold(0u64, |sum, array| {
             sum.saturating_add(array.nbytes().unwrap_or(u64::MAX))
         });
-        let codecs = pairs(self.series, path, first).any(|pair| pair.codecs().is_some());
+        let codecs = pairs(&self.series, path, first).any(|pair| pair.codecs().is_some());
         let small = each && total <= INLINE_TOTAL;
         (ragged || mixed || codecs) && small && self.series.is_coordinate(path, first)
     }

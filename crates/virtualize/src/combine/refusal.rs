@@ -1,9 +1,17 @@
 //! Disagreements between files: what a refusal says.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 /// At most so many disagreements stand in an error's text; the list itself is complete.
 const SHOWN: usize = 20;
+
+/// Examples that stand for disagreements of one kind about one variable.
+const EXAMPLES: usize = 5;
+/// What to do with files that hold different variables.
+pub(super) const MERGE: &str =
+    "set merge_variables (--merge-variables) to merge files that hold different variables";
 
 /// One reason why two files cannot be joined.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -22,6 +30,17 @@ pub struct Disagreement {
     pub first: String,
     /// What this file has.
     pub other: String,
+    /// How many further files disagree in the same way about the same variable; they are not listed.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub more: usize,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks for a reference"
+)]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 impl Disagreement {
@@ -35,6 +54,7 @@ impl Disagreement {
             cure: cure_of(code).to_owned(),
             first: String::new(),
             other: String::new(),
+            more: 0,
         }
     }
 
@@ -72,9 +92,34 @@ fn cure_of(code: &str) -> &'static str {
         "coord_mismatch" => {
             "regrid or correct the file; if the difference is rounding, set coord_tolerance"
         }
-        "variable_missing" => "add the variable, drop it, or set missing to fill",
+        "variable_missing" => "add the variable, drop it (drop_variables), or set missing to fill",
         _ => "combine the files that agree on their own, or drop the variable",
     }
+}
+
+/// The disagreements with a few examples of each kind about each variable; the last example counts the others.
+pub(super) fn condensed(all: Vec<Disagreement>) -> Vec<Disagreement> {
+    let key = |one: &Disagreement| (one.code, one.variable.clone());
+    let mut counts = BTreeMap::<_, usize>::new();
+    for one in &all {
+        *counts.entry(key(one)).or_default() += 1;
+    }
+    let mut seen = BTreeMap::<_, usize>::new();
+    let mut out = Vec::new();
+    for mut one in all {
+        let place = seen.entry(key(&one)).or_default();
+        *place += 1;
+        let count = counts.get(&key(&one)).copied().unwrap_or(0);
+        if *place == EXAMPLES && count > EXAMPLES {
+            one.more = count - EXAMPLES;
+            one.message
+                .push_str(&format!(" (and {} more like it)", one.more));
+        }
+        if *place <= EXAMPLES {
+            out.push(one);
+        }
+    }
+    out
 }
 
 /// All disagreements as the text of an error, the first ones in full.

@@ -36,6 +36,11 @@ impl File {
         }
     }
 
+    /// Its name, as messages give it.
+    pub(super) fn name(&self) -> String {
+        super::input::base_name(&self.dataset.sources[0].url)
+    }
+
     pub(super) fn attribute(mut self, name: &str, value: &str) -> Self {
         self.dataset
             .root

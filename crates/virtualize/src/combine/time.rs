@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashSet};
 use crate::cf::{self, Axis, Calendar, CfError, Instant, TimeUnits, TimeValues, axis_of};
 use crate::combine::CombineError;
 use crate::combine::input::{Input, split, text};
-use crate::combine::refusal::Disagreement;
+use crate::combine::refusal::{Disagreement, MERGE};
 use crate::combine::values::{Reader, as_usize, numbers};
 use crate::dataset::VirtualArray;
 use crate::manifest::ChunkEntry;
@@ -307,7 +307,17 @@ fn fault_between(
             format!("starts at {start}, before {} ends at {end}", earlier.name),
         ),
     };
-    Some(Disagreement::new(code, &later.name, path, &problem).with_values(end, start))
+    let fault = Disagreement::new(code, &later.name, path, &problem).with_values(end, start);
+    let split = |a: &Input, b: &Input| {
+        let paths = a.dataset.root.walk().into_iter();
+        paths
+            .map(|(path, _)| path)
+            .any(|path| b.array(&path).is_none())
+    };
+    Some(match split(earlier, later) && split(later, earlier) {
+        true => fault.with_cure(MERGE),
+        false => fault,
+    })
 }
 
 /// The instants of an inlined time coordinate; `None` where the array is no CF time or not inlined as one chunk.

@@ -6,6 +6,8 @@
 //! come out with the size that the shape asks for, and equal.
 
 mod arrays;
+mod part;
+mod spans;
 #[cfg(test)]
 #[expect(
     clippy::cast_possible_truncation,
@@ -91,6 +93,8 @@ struct Sample {
     range: ByteRange,
     /// Whether it is a part of a chunk of the source, cut from data without codecs.
     is_cut: bool,
+    /// Where the combined dataset has these values from, if from another file that holds the variable too.
+    twin: Option<(usize, ByteRange)>,
 }
 
 /// Values that stand in the combined dataset, but in the source file only.
@@ -113,6 +117,8 @@ pub struct Verifier<'a> {
     asked: u64,
     /// By the path of a concat coordinate: the first step of each file.
     starts: BTreeMap<String, Vec<Option<u64>>>,
+    /// By the folder of a group: the length of each file there.
+    lengths: BTreeMap<String, Vec<u64>>,
     mismatches: Vec<Mismatch>,
     report: VerifyReport,
 }
@@ -147,6 +153,7 @@ impl<'a> Verifier<'a> {
             per_file: vec![0; fresh.len()],
             asked: 0,
             starts: BTreeMap::new(),
+            lengths: BTreeMap::new(),
             mismatches: Vec::new(),
             report,
         };
@@ -164,7 +171,11 @@ impl<'a> Verifier<'a> {
     /// The ranges whose bytes [`check`](Self::check) needs.
     pub fn needed(&self) -> Vec<(SourceId, ByteRange)> {
         let sampled = self.samples.iter();
-        let sampled = sampled.map(|sample| (source_id(sample.file), sample.range));
+        let sampled = sampled.flat_map(|sample| {
+            let own = (source_id(sample.file), sample.range);
+            let twin = sample.twin.map(|(file, range)| (source_id(file), range));
+            std::iter::once(own).chain(twin)
+        });
         let deferred = self.deferred.iter().flat_map(|one| {
             let array = self.fresh_array(one.file, &one.path);
             let chunks = array.into_iter().flat_map(|array| array.chunks.iter());
@@ -210,7 +221,11 @@ impl<'a> Verifier<'a> {
             .zip(self.fresh_array(sample.file, &sample.path));
         let at = sample.range.start;
         let bytes = pages.get(source_id(sample.file), sample.range);
-        let (Some((combined, fresh)), Some(stored)) = (arrays, bytes) else {
+        let joined = match sample.twin {
+            Some((file, range)) => pages.get(source_id(file), range),
+            None => bytes.clone(),
+        };
+        let (Some((combined, fresh)), Some((stored, joined))) = (arrays, bytes.zip(joined)) else {
             let message = format!("the bytes at {at} were not given");
             return self.note("not_read", sample.file, &sample.path, message);
         };
@@ -218,7 +233,7 @@ impl<'a> Verifier<'a> {
             true => Ok(stored.to_vec()),
             false => decoded(&stored, fresh),
         };
-        match (decoded(&stored, combined), through_fresh) {
+        match (decoded(&joined, combined), through_fresh) {
             (Ok(ours), Ok(theirs)) if ours == theirs => self.report.chunks_sampled += 1,
             (Ok(_), Ok(_)) => {
                 let message = format!("the chunk at byte {at} decodes to other values");
@@ -326,9 +341,13 @@ impl<'a> Verifier<'a> {
     }
 
     /// Puts a chunk into the sample, unless a limit is reached.
-    fn sample(&mut self, path: &str, file: usize, range: ByteRange, is_cut: bool) {
-        let asked = self.asked.saturating_add(range.len);
-        let Some(count) = self.per_file.get_mut(file) else {
+    fn sample(&mut self, sample: Sample) {
+        let twin = sample.twin.map_or(0, |(_, range)| range.len);
+        let asked = self
+            .asked
+            .saturating_add(sample.range.len)
+            .saturating_add(twin);
+        let Some(count) = self.per_file.get_mut(sample.file) else {
             return;
         };
         if *count >= self.options.max_chunks_per_file || asked > self.options.max_bytes {
@@ -337,12 +356,7 @@ impl<'a> Verifier<'a> {
         }
         *count += 1;
         self.asked = asked;
-        self.samples.push(Sample {
-            path: path.to_owned(),
-            file,
-            range,
-            is_cut,
-        });
+        self.samples.push(sample);
     }
 }
 

@@ -2,16 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use bytes::Bytes;
-
-use super::{Deferred, Verifier, source_id};
+use super::part::Part;
+use super::{Deferred, Sample, Verifier, source_id};
 use crate::combine::agree::{decode_alike, packing_value, same_value};
-use crate::combine::input::{axis_along, length_along};
-use crate::combine::values::{as_u64, as_usize};
-use crate::dataset::{VirtualArray, product};
-use crate::decode::ByteRange;
+use crate::combine::input::axis_along;
+use crate::combine::values::as_u64;
+use crate::dataset::VirtualArray;
 use crate::manifest::ChunkEntry;
-use crate::zarr::{coordinates, linear_number};
 
 /// Inlined values that are read from a source are at most this large.
 const DEFERRED_LIMIT: u64 = 32 << 20;
@@ -85,72 +82,36 @@ impl<'a> Verifier<'a> {
     /// no time, behind the lengths of the files before it.
     fn compare_along(&mut self, path: &str, array: &VirtualArray, axis: usize) {
         let inlined = is_whole_inline(array);
+        let Some(spans) = self.spans(path) else {
+            return;
+        };
+        let givers = spans.givers(array);
         let (mut end, mut count) = (0u64, 0u64);
-        let starts = self.starts(path);
-        for file in 0..self.fresh.len() {
-            let start = starts.get(file).copied().flatten().unwrap_or(end);
-            let Some(fresh) = self.fresh_array(file, path) else {
-                end = start.saturating_add(self.length_without(path, file));
+        for span in &spans.all {
+            end = end.max(span.start.saturating_add(span.len));
+            let Some(fresh) = self.fresh_array(span.file, path) else {
                 continue;
             };
-            let Some(len) = length_along(fresh, &self.options.concat_dim) else {
-                return self.note(
-                    "shape_differs",
-                    file,
-                    path,
-                    String::from("has not the concat dimension"),
-                );
-            };
             if inlined {
-                self.compare_inlined(path, file, start, fresh);
+                self.compare_inlined(path, span.file, span.start, fresh);
+            } else if span.is_shared && !givers.contains(&source_id(span.file)) {
+                self.compare_twin(path, array, axis, span, fresh);
             } else {
-                self.compare_metadata(path, array, file, fresh);
-                count = count.saturating_add(self.compare_chunks(
-                    path,
-                    array,
-                    Some(axis),
-                    file,
-                    start,
-                    fresh,
-                ));
+                self.compare_metadata(path, array, span.file, fresh);
+                let (file, start) = (span.file, span.start);
+                let own = self.compare_chunks(path, array, Some(axis), file, start, fresh);
+                count = count.saturating_add(own);
             }
-            end = start.saturating_add(len);
         }
+        let last = self.fresh.len().saturating_sub(1);
         if array.shape.get(axis) != Some(&end) {
-            let message = format!(
-                "is {:?} steps long, the files together {end}",
-                array.shape.get(axis)
-            );
-            self.note(
-                "shape_differs",
-                self.fresh.len().saturating_sub(1),
-                path,
-                message,
-            );
+            let length = array.shape.get(axis);
+            let message = format!("is {length:?} steps long, the files together {end}");
+            self.note("shape_differs", last, path, message);
         }
         if !inlined {
-            self.compare_count(path, self.fresh.len().saturating_sub(1), array, count);
+            self.compare_count(path, last, array, count);
         }
-    }
-
-    /// Length of a file that lacks the variable.
-    fn length_without(&self, path: &str, file: usize) -> u64 {
-        let folder = crate::combine::input::split(path).0;
-        let arrays = self
-            .fresh
-            .get(file)
-            .map(|fresh| fresh.root.walk())
-            .unwrap_or_default();
-        let mut near: Vec<_> = arrays
-            .into_iter()
-            .filter(|(other, _)| folder.starts_with(crate::combine::input::split(other).0))
-            .collect();
-        near.sort_by_key(|(other, _)| {
-            std::cmp::Reverse(crate::combine::input::split(other).0.len())
-        });
-        near.into_iter()
-            .find_map(|(_, array)| length_along(array, &self.options.concat_dim))
-            .unwrap_or(0)
     }
 
     fn compare_count(&mut self, path: &str, file: usize, array: &VirtualArray, count: u64) {
@@ -281,7 +242,13 @@ impl<'a> Verifier<'a> {
             );
             self.note("chunk_moved", file, path, message);
         } else if let (ChunkEntry::Virtual { range, .. }, Some(is_cut)) = (&actual, sample) {
-            self.sample(path, file, *range, is_cut);
+            self.sample(Sample {
+                path: path.to_owned(),
+                file,
+                range: *range,
+                is_cut,
+                twin: None,
+            });
         }
     }
 
@@ -338,147 +305,4 @@ fn shown(entry: &ChunkEntry) -> String {
             )
         }
     }
-}
-
-/// How the chunks of one file lie in the combined grid.
-struct Part<'a> {
-    axis: Option<usize>,
-    /// Chunks of the combined array before the file, along the axis.
-    before: u64,
-    /// Lengths of a chunk along the axis: combined, and in the file.
-    chunk: u64,
-    own: u64,
-    len: u64,
-    /// Bytes of one step in a chunk.
-    stride: u64,
-    grid: Vec<u64>,
-    fresh: &'a VirtualArray,
-    fresh_grid: Vec<u64>,
-}
-
-impl<'a> Part<'a> {
-    /// `None` when the chunks of the file cannot be those of the combined array.
-    fn new(
-        array: &VirtualArray,
-        axis: Option<usize>,
-        start: u64,
-        fresh: &'a VirtualArray,
-    ) -> Option<Self> {
-        let others = |shape: &[u64]| -> Vec<u64> {
-            shape
-                .iter()
-                .enumerate()
-                .filter(|(at, _)| Some(*at) != axis)
-                .map(|(_, len)| *len)
-                .collect()
-        };
-        let same = others(&array.chunk_shape) == others(&fresh.chunk_shape)
-            && others(&array.shape) == others(&fresh.shape)
-            && array.dimension_names == fresh.dimension_names;
-        let along = |shape: &[u64]| axis.map_or(Some(1), |axis| shape.get(axis).copied());
-        let (chunk, own, len) = (
-            along(&array.chunk_shape)?,
-            along(&fresh.chunk_shape)?,
-            along(&fresh.shape)?,
-        );
-        let before = axis.map_or(Some(1), |axis| {
-            fresh.chunk_shape.get(..axis).and_then(product)
-        })?;
-        let cut = chunk != own;
-        let one_run = fresh.codecs.is_empty() && before == 1 && own.min(len) % chunk.max(1) == 0;
-        if !same || chunk == 0 || (!start.is_multiple_of(chunk) && len > 0) || (cut && !one_run) {
-            return None;
-        }
-        let behind = axis.map_or(Some(1), |axis| {
-            fresh.chunk_shape.get(axis + 1..).and_then(product)
-        })?;
-        Some(Self {
-            axis,
-            before: start / chunk,
-            chunk,
-            own,
-            len,
-            stride: behind.saturating_mul(fresh.data_type.size()),
-            grid: array.chunk_grid(),
-            fresh,
-            fresh_grid: fresh.chunk_grid(),
-        })
-    }
-
-    /// What the combined array must have for one chunk of the file.
-    fn pieces(&self, number: u64, entry: &ChunkEntry, file: usize) -> Vec<(u64, ChunkEntry)> {
-        let at = coordinates(&self.fresh_grid, number);
-        let own_source = |entry: &ChunkEntry| match entry {
-            ChunkEntry::Virtual { range, .. } => ChunkEntry::Virtual {
-                source: source_id(file),
-                range: *range,
-            },
-            other => other.clone(),
-        };
-        let place = |chunk_along: u64| {
-            let mut at = at.clone();
-            if let Some(index) = self.axis.and_then(|axis| at.get_mut(axis)) {
-                *index = chunk_along;
-            }
-            linear_number(&self.grid, &at).unwrap_or(u64::MAX)
-        };
-        let index = self
-            .axis
-            .and_then(|axis| at.get(axis).copied())
-            .unwrap_or(0);
-        if self.own == self.chunk {
-            return vec![(place(self.before.saturating_add(index)), own_source(entry))];
-        }
-        let first_step = index.saturating_mul(self.own);
-        let steps = self.own.min(self.len.saturating_sub(first_step));
-        let size = self.chunk.saturating_mul(self.stride);
-        let piece = |piece: u64| {
-            let along = self
-                .before
-                .saturating_add((first_step / self.chunk).saturating_add(piece));
-            let from = piece.saturating_mul(size);
-            let part = match own_source(entry) {
-                ChunkEntry::Virtual { source, range } => ChunkEntry::Virtual {
-                    source,
-                    range: ByteRange::new(range.start.saturating_add(from), size),
-                },
-                ChunkEntry::Inline(bytes) => ChunkEntry::Inline(slice(&bytes, from, size)),
-                ChunkEntry::Missing => ChunkEntry::Missing,
-            };
-            (place(along), part)
-        };
-        (0..steps / self.chunk).map(piece).collect()
-    }
-
-    /// The chunks of the file at both of its ends, in the middle of the other dimensions and at their start.
-    fn sampled_numbers(&self) -> BTreeSet<u64> {
-        let last = self.len.saturating_sub(1) / self.own.max(1);
-        let mut numbers = BTreeSet::new();
-        for middle in [true, false] {
-            for end in [0, last] {
-                let mut at: Vec<u64> = self
-                    .fresh_grid
-                    .iter()
-                    .map(|count| if middle { count / 2 } else { 0 })
-                    .collect();
-                if let Some(index) = self.axis.and_then(|axis| at.get_mut(axis)) {
-                    *index = end;
-                }
-                numbers.extend(linear_number(&self.fresh_grid, &at));
-            }
-            // A sparse array may have nothing in the middle.
-            if numbers
-                .iter()
-                .any(|number| self.fresh.chunks.get(*number) != ChunkEntry::Missing)
-            {
-                break;
-            }
-        }
-        numbers
-    }
-}
-
-fn slice(bytes: &Bytes, from: u64, len: u64) -> Bytes {
-    let from = as_usize(from).min(bytes.len());
-    bytes.slice(from..from.saturating_add(as_usize(len)).min(bytes.len()))
 }

@@ -8,7 +8,8 @@ use super::Verifier;
 use crate::cf::{self, Instant, TimeUnits};
 use crate::combine::input::{array_at, axis_along, split, text};
 use crate::combine::time::{is_time, time_values, units_of};
-use crate::combine::values::{as_usize, assemble, to_little_endian};
+use crate::combine::timeline::Mark;
+use crate::combine::values::{as_usize, assemble, numbers, to_little_endian};
 use crate::dataset::{VirtualArray, VirtualDataset, product};
 use crate::manifest::ChunkEntry;
 use crate::zarr::DataType;
@@ -80,14 +81,17 @@ impl Verifier<'_> {
         if let Some(known) = self.starts.get(&clock) {
             return known.clone();
         }
-        let joined = times_of(self.combined, &clock).unwrap_or_default();
-        let places: HashMap<Instant, u64> = joined.into_iter().zip(0..).collect();
+        let joined = marks_of(self.combined, &clock).unwrap_or_default();
+        let mut places: HashMap<Mark, u64> = HashMap::new();
+        for (mark, step) in joined.into_iter().zip(0..) {
+            places.entry(mark).or_insert(step);
+        }
         let mut starts = Vec::new();
         for (file, dataset) in self.fresh.iter().enumerate() {
-            let first = times_of(dataset, &clock).and_then(|times| times.first().copied());
+            let first = marks_of(dataset, &clock).and_then(|marks| marks.first().copied());
             let place = first.and_then(|first| places.get(&first).copied());
             if let (Some(first), None) = (first, place) {
-                let message = format!("its first time {} is not there", first.date_time().to_iso());
+                let message = format!("its first step {} is not there", first.shown());
                 self.note("times_differ", file, &clock, message);
             }
             starts.push(place);
@@ -96,18 +100,25 @@ impl Verifier<'_> {
         starts
     }
 
-    /// The fresh times must increase from file to file, in the order of the sources.
+    /// The combined times must increase, those of each file too, and the files be in the order of their first times.
     pub(super) fn compare_times(&mut self) {
         let path = self.options.concat_dim.clone();
+        let joined = times_of(self.combined, &path).unwrap_or_default();
+        if cf::check_increasing(&joined).is_some() {
+            let message = String::from("the combined times do not increase");
+            self.note("order", 0, &path, message);
+        }
         let mut last: Option<Instant> = None;
         for (file, dataset) in self.fresh.iter().enumerate() {
             let times = times_of(dataset, &path).unwrap_or_default();
-            let all: Vec<Instant> = last.into_iter().chain(times).collect();
-            if cf::check_increasing(&all).is_some() {
+            let Some(first) = times.first().copied() else {
+                continue;
+            };
+            if cf::check_increasing(&times).is_some() || last.is_some_and(|last| first < last) {
                 let message = String::from("its times do not follow those of the files before");
                 self.note("order", file, &path, message);
             }
-            last = all.last().copied();
+            last = Some(first);
         }
     }
 }
@@ -123,12 +134,28 @@ fn times_of(dataset: &VirtualDataset, path: &str) -> Option<Vec<Instant>> {
     instants(&units_of(array).ok()?, &values, &array.data_type)
 }
 
+/// The steps of an inlined coordinate: times, or plain numbers.
+fn marks_of(dataset: &VirtualDataset, path: &str) -> Option<Vec<Mark>> {
+    let array = array_at(&dataset.root, path)?;
+    if is_time(array) {
+        return Some(
+            times_of(dataset, path)?
+                .into_iter()
+                .map(Mark::Time)
+                .collect(),
+        );
+    }
+    let values = to_little_endian(inlined_values(array)?, &array.data_type);
+    let numbers = numbers(&values, &array.data_type)?;
+    Some(numbers.into_iter().map(Mark::number).collect())
+}
+
 /// The concat coordinate of the group that a variable lies in, or of the nearest group above.
 fn clock_of(dataset: &VirtualDataset, path: &str, dim: &str) -> Option<String> {
     let mut folder = split(path).0;
     loop {
         let clock = format!("{folder}{dim}");
-        if array_at(&dataset.root, &clock).is_some_and(is_time) {
+        if array_at(&dataset.root, &clock).is_some_and(|array| array.dimension_names == [dim]) {
             return Some(clock);
         }
         if folder.is_empty() {
