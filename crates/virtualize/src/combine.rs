@@ -39,17 +39,17 @@ pub mod verify;
 #[cfg(test)]
 #[expect(
     clippy::cast_possible_truncation,
-    clippy::cast_precision_loss,
-    reason = "lengths in tests are small"
-)]
-mod tests;
-#[cfg(test)]
-#[expect(
-    clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "lengths and values in tests are small"
 )]
 mod sample;
+#[cfg(test)]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "lengths in tests are small"
+)]
+mod tests;
 
 use bytes::Bytes;
 
