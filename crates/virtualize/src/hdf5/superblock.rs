@@ -240,6 +240,7 @@ async fn read_extension(context: &mut Context<'_>, at: u64) -> Result<(), Decode
                 cursor.version(0)?;
                 let (table, count) = (cursor.defined_address()?, cursor.u8()?);
                 context.shared_indexes = shared::read_table(context, table, count).await?;
+                shared::read_heaps(context).await;
             }
             _ => {}
         }

@@ -23,9 +23,8 @@ use crate::decode::DecodeError;
 /// The deepest nesting of groups that is followed.
 const MAX_DEPTH: u32 = 128;
 
-/// The longest name of a link, and the longest path, in bytes: as long as a key of an object store may be, and four
-/// such names.
-const MAX_NAME: usize = 1024;
+/// The longest name of a link, and the longest path, in bytes. HDF5 sets no limit; real names are far shorter.
+const MAX_NAME: usize = 8192;
 const MAX_PATH: usize = 4 * MAX_NAME;
 
 /// Bytes of memory that an object and a link take here and in what becomes of them.

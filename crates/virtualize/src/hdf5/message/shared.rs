@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 
 use crate::decode::DecodeError;
 use crate::hdf5::context::Context;
@@ -51,6 +52,12 @@ pub(in crate::hdf5) async fn read_table(
     let len = 8 + entry * u64::from(count);
     let bytes = context.read(what, at, len).await?;
     parse_table(&mut context.checked(what, at, &bytes)?, count)
+}
+
+/// Reads the heaps of the indexes, once for everyone. What is wrong with one is told where it is needed.
+pub(in crate::hdf5) async fn read_heaps(context: &Context<'_>) {
+    let heaps = context.shared_indexes.iter().filter_map(|index| index.heap);
+    join_all(heaps.map(|at| heap_at(context, at))).await;
 }
 
 fn parse_table(cursor: &mut Cursor<'_>, count: u8) -> Result<Vec<SharedIndex>, DecodeError> {
@@ -174,11 +181,15 @@ async fn heap(context: &Context<'_>, kind: u16) -> Result<Arc<FractalHeap>, Deco
             problem: format!("has no heap for messages of type {kind:#06x}"),
         });
     };
-    if let Some(heap) = context.heaps.get(&address) {
+    heap_at(context, address).await
+}
+
+async fn heap_at(context: &Context<'_>, at: u64) -> Result<Arc<FractalHeap>, DecodeError> {
+    if let Some(heap) = context.heaps.get(&at) {
         return Ok(heap);
     }
-    let heap = Arc::new(FractalHeap::read(context, address).await?);
-    context.heaps.put(address, Arc::clone(&heap));
+    let heap = Arc::new(FractalHeap::read(context, at).await?);
+    context.heaps.put(at, Arc::clone(&heap));
     Ok(heap)
 }
 
