@@ -4,8 +4,8 @@
 //! and `landfall verify` may ask it. Without the feature `static` this crate is empty and builds in no time.
 //!
 //! It is wrong itself where exactly one dimension is unlimited, that dimension is not the first, and the chunks are
-//! in an extensible array (files of HDF5 1.10 and later): [`chunks_of`] then has the right addresses with the wrong
-//! coordinates, while [`read_raw`] is right.
+//! in an extensible array (files of HDF5 1.10 and later): `chunks_of` then has the right addresses with the wrong
+//! coordinates, while `read_raw` is right.
 #![cfg(feature = "static")]
 
 use std::path::Path;
