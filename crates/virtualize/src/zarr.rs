@@ -10,6 +10,8 @@ mod decode;
 mod encode;
 mod filter;
 mod plugin;
+#[cfg(test)]
+mod sample;
 
 pub(crate) use checksum::fletcher32;
 pub use codec::{Codec, SzipParameters};

@@ -217,15 +217,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::netcdf4::sample::{float32, int};
-
-    fn class(size: u32, class: DatatypeClass) -> Datatype {
-        Datatype {
-            size,
-            class,
-            committed: false,
-        }
-    }
+    use crate::netcdf4::sample::{class, float32, int};
 
     fn member(name: &str, offset: u32, datatype: Datatype) -> Member {
         Member {

@@ -267,15 +267,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::netcdf4::sample::{float32, int};
-
-    fn class(size: u32, class: DatatypeClass) -> Datatype {
-        Datatype {
-            size,
-            class,
-            committed: false,
-        }
-    }
+    use crate::netcdf4::sample::{class, float32, int};
 
     fn integer(size: u32, order: Order, signed: bool, bits: (u16, u16)) -> Datatype {
         let (bit_offset, precision) = bits;

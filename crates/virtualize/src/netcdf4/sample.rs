@@ -8,6 +8,14 @@ use crate::hdf5::{
     Filter, Group, Link, Node, Order, Storage,
 };
 
+pub(super) fn class(size: u32, class: DatatypeClass) -> Datatype {
+    Datatype {
+        size,
+        class,
+        committed: false,
+    }
+}
+
 pub(super) fn float32() -> Datatype {
     Datatype {
         size: 4,

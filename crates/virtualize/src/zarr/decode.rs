@@ -247,6 +247,7 @@ mod tests {
 
     use super::*;
     use crate::zarr::encode_chunk;
+    use crate::zarr::sample::unhex;
 
     const SHUFFLE: Codec = Codec::Shuffle { element_size: 2 };
     const ZLIB: Codec = Codec::Zlib { level: 1 };
@@ -256,12 +257,6 @@ mod tests {
     /// 1 to 8 as little-endian 16-bit numbers.
     fn plain() -> Vec<u8> {
         (1..=8u16).flat_map(u16::to_le_bytes).collect()
-    }
-
-    fn unhex(text: &str) -> Vec<u8> {
-        let pairs = text.as_bytes().chunks(2);
-        let byte = |pair: &[u8]| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap();
-        pairs.map(byte).collect()
     }
 
     /// Encoded by numcodecs 0.17.1 with `Shuffle(2)`, `Zlib`, `Zstd(1)`, `BZ2(1)` and `Fletcher32()`.

@@ -106,12 +106,7 @@ fn zstd_frame(bytes: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn unhex(text: &str) -> Vec<u8> {
-        let pairs = text.as_bytes().chunks(2);
-        let byte = |pair: &[u8]| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap();
-        pairs.map(byte).collect()
-    }
+    use crate::zarr::sample::unhex;
 
     /// `Zstd().decode` of numcodecs 0.17.1 gives five bytes 7 for it.
     #[test]

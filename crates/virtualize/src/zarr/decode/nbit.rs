@@ -189,6 +189,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+    use crate::zarr::sample::unhex;
 
     /// Bits counted by hand after the filter's description in the HDF5 reference manual.
     #[rstest]
@@ -205,12 +206,6 @@ mod tests {
     ) {
         let packed = Packed::parse(values).unwrap();
         assert_eq!(decode(stored, &packed, plain.len()).unwrap(), plain);
-    }
-
-    fn unhex(text: &str) -> Vec<u8> {
-        let pairs = text.as_bytes().chunks(2);
-        let byte = |pair: &[u8]| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap();
-        pairs.map(byte).collect()
     }
 
     /// Chunks of files that h5py 3.16.0 wrote: 1, -2, 3, 1000, -1024 in 11 bits from bit 3 on, and compounds of 12

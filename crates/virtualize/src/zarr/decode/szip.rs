@@ -310,12 +310,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-
-    fn unhex(text: &str) -> Vec<u8> {
-        let pairs = text.as_bytes().chunks(2);
-        let byte = |pair: &[u8]| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap();
-        pairs.map(byte).collect()
-    }
+    use crate::zarr::sample::unhex;
 
     const fn how(options_mask: u32, block: u32, bits: u32, line: u32) -> SzipParameters {
         SzipParameters {
