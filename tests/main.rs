@@ -6,6 +6,7 @@
     reason = "a test stops where something is not as it should be"
 )]
 
+mod calendars;
 mod cli;
 mod codecs;
 mod combine;
@@ -24,5 +25,6 @@ mod redelivery;
 mod rejection;
 mod round_trips;
 mod semantics;
+mod series;
 mod storm;
 mod support;

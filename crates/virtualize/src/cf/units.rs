@@ -144,9 +144,11 @@ impl TimeUnits {
         }
     }
 
-    /// The instant of a stored integer; `None` when it is too far away.
+    /// The instant of a stored integer; `None` when it is too far away, or the number that stands for no time.
     #[must_use]
     pub fn decode_int(&self, value: i64) -> Option<Instant> {
+        // numpy's NaT is the smallest integer, so that no reader takes it for a time.
+        let value = Some(value).filter(|value| *value != i64::MIN)?;
         self.reference
             .checked_add_micros(value.checked_mul(self.unit.micros())?)
     }

@@ -113,7 +113,7 @@ impl Run<'_> {
         own.any(|path| holder.array(&path).is_none())
     }
 
-    fn is_clock(&self, path: &str) -> bool {
+    pub(super) fn is_clock(&self, path: &str) -> bool {
         self.clocks.iter().any(|clock| clock.path == path)
     }
 
