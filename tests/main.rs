@@ -17,6 +17,7 @@ mod fill_values;
 mod function_definitions;
 mod hostile;
 mod http_api;
+mod hypercube;
 mod inspect;
 mod matrix;
 mod mismatch;

@@ -124,8 +124,8 @@ def draw_series(folder: Path, seed: str) -> dict:
         plan.changes[change] = draw.randrange(count)
         if CHANGES[change]:
             plan.excuses.append(change)
-    if (index := plan.changes.get("empty")) is not None:
-        lengths[index] = 0
+    if (index := plan.changes.get("empty")) is not None and plan.unlimited:
+        lengths[index] = 0  # a fixed dimension has a length
     merges = len(plan.variables) > 1 and draw.random() < 0.2
     options = draw_options(plan, merges)
     files, start, total = [], draw.randrange(0, 10**5) * 36 * 10**8, sum(lengths)
@@ -392,7 +392,7 @@ def write_features(ds: netCDF4.Dataset, plan: Plan, index: int, at: int, n: int,
     has, dim = plan.features.__contains__, plan.dim
     if has("reftime"):
         stamp(ds, plan, index, "reftime", (dim,), steps - 864 * 10**8, "reftime").standard_name = "forecast_reference_time"
-    if has("station_time") and n:
+    if has("station_time"):
         stamp(ds, plan, index, "station_time", (dim, "station"), steps[:, None] + np.arange(3) * 10**6, "station_time")
     if has("leadtime"):
         variable = ds.createVariable("leadtime", "i4", (dim,), fill_value=False)

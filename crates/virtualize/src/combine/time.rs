@@ -138,7 +138,7 @@ pub(super) fn unreadable(input: &Input, path: &str, error: &CfError) -> Disagree
 }
 
 /// Variables named like the dimension; where a group has none, a time along it.
-pub(super) fn clock_paths<'a>(
+pub(crate) fn clock_paths<'a>(
     datasets: impl Iterator<Item = &'a VirtualDataset>,
     dim: &str,
 ) -> Vec<String> {

@@ -103,6 +103,13 @@ impl Verifier<'_> {
         starts
     }
 
+    /// Whether a file counts times, or bounds of times, in other units than the combined dataset.
+    pub(super) fn counts_otherwise(&self, path: &str, file: usize) -> bool {
+        let of_file = self.fresh.get(file).unwrap_or(self.combined);
+        let both = [of_file, self.combined];
+        owner_units(of_file, both, path) != owner_units(self.combined, both, path)
+    }
+
     /// The concat coordinate of the group that a variable lies in, or of the nearest group above.
     fn clock_of(&self, path: &str) -> Option<String> {
         let folder = split(path).0;
