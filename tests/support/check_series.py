@@ -47,7 +47,7 @@ class Array:
         raw, has = self.raw, self.attributes
         masked = mask(raw, has)
         if self.clock:
-            return dates(raw, *self.clock)
+            return dates(raw * has.get("scale_factor", 1), *self.clock)
         if has.get("_Unsigned") == "true" and raw.dtype.kind == "i":
             raw = raw.view(raw.dtype.str.replace("i", "u"))
         if has.get("dtype") == "bool":
@@ -126,7 +126,7 @@ def add_arrays(found: dict, raw: dict, prefix: str, dim: str, above: list | None
     steps = above
     if "time" in clocks and raw["time"][0] == (dim,):
         times = raw["time"]
-        steps = list(dates(times[1], *clocks["time"]))
+        steps = list(dates(times[1] * times[2].get("scale_factor", 1), *clocks["time"]))
         if mask(times[1], times[2]).any():
             steps = ["masked"] * len(steps)
     for name, (dims, values, has) in raw.items():

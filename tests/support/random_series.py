@@ -180,6 +180,8 @@ def draw_options(plan: Plan, merges: bool) -> list[str]:
         options += ["--inline-max-bytes", draw.choice(["0", "20", "200"])]
         # Two-dimensional times are not read then, so that they cannot be re-expressed.
         plan.excuses += ["inline"] * ("station_time" in plan.features and plan.varied)
+        # Strings have no other place, so that a file without room for them lacks them.
+        plan.excuses += ["inline"] * bool({"labels", "crossed_labels"} & plan.features)
     if draw.random() < 0.1 and len(plan.variables) > 1:
         options += ["--drop-variables", draw.choice(plan.variables).name]
     return options

@@ -137,7 +137,7 @@ pub(super) fn unreadable(input: &Input, path: &str, error: &CfError) -> Disagree
     )
 }
 
-/// Variables named like the dimension; where a group has none, a time along it.
+/// Variables named like the dimension; where no group has one, a time along it in each that has.
 pub(crate) fn clock_paths<'a>(
     datasets: impl Iterator<Item = &'a VirtualDataset>,
     dim: &str,
@@ -160,7 +160,9 @@ pub(crate) fn clock_paths<'a>(
         }
     }
     if named.is_empty() {
-        named.extend(timed.into_iter().next());
+        let mut folders = BTreeSet::new();
+        let is_first = |(_, path): &(usize, String)| folders.insert(split(path).0.to_owned());
+        named.extend(timed.into_iter().filter(is_first));
     }
     named.into_iter().map(|(_, path)| path).collect()
 }
