@@ -45,13 +45,13 @@ class Array:
     def decoded(self) -> np.ndarray:
         """Dates as tuples, packed numbers as floats with NaN for what is masked, and the rest as it stands."""
         raw, has = self.raw, self.attributes
+        if has.get("dtype") == "bool":
+            return raw.astype(bool)
         masked = mask(raw, has)
         if self.clock:
             return dates(raw * has.get("scale_factor", 1), *self.clock)
         if has.get("_Unsigned") == "true" and raw.dtype.kind == "i":
             raw = raw.view(raw.dtype.str.replace("i", "u"))
-        if has.get("dtype") == "bool":
-            raw = raw.astype(bool)
         if "scale_factor" in has or "add_offset" in has:
             raw = raw.astype("f8") * float(has.get("scale_factor", 1)) + float(has.get("add_offset", 0))
         elif raw.dtype.kind == "O":
@@ -272,7 +272,10 @@ def is_absent(value: np.ndarray) -> bool:
 def judge(program: str, case: dict, folder: Path) -> tuple[str, list[str]]:
     """`joined` or `refused`, and what is wrong with it."""
     reference = folder / "combined.json"
-    command = [program, "combine", *(str(folder / name) for name in case["files"]), "-o", str(reference), "--json", *case["options"]]
+    inputs = [str(folder / name) for name in case["files"]]
+    if case["references"]:
+        inputs = referenced(program, case, inputs, folder)
+    command = [program, "combine", *inputs, "-o", str(reference), "--json", *case["options"]]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     if done.returncode == 0:
         return "joined", differences(case, folder, json.loads(done.stdout), reference)
@@ -287,6 +290,14 @@ def judge(program: str, case: dict, folder: Path) -> tuple[str, list[str]]:
     if not case["excuses"]:
         wrong.append(f"refused for no reason: {error['message']}")
     return "refused", wrong
+
+
+def referenced(program: str, case: dict, files: list[str], folder: Path) -> list[str]:
+    """References of the files, as the app keeps and joins them."""
+    keys = ("--concat-dim", "--inline-max-bytes")
+    options = [word for key, value in zip(case["options"], case["options"][1:], strict=False) if key in keys for word in (key, value)]
+    subprocess.run([program, "virtualize", *files, "-o", str(folder / "refs"), "--json", *options], capture_output=True, timeout=120, check=True)
+    return [str(folder / "refs" / f"{Path(file).stem}.json") for file in files]
 
 
 def main() -> int:

@@ -142,7 +142,7 @@ def draw_series(folder: Path, seed: str) -> dict:
     draw.shuffle(files)
     return dict(files=files, options=options, excuses=plan.excuses, dim=plan.dim, form=plan.form, changes=plan.changes,
                 without=options[options.index("--drop-variables") + 1].split(",") if "--drop-variables" in options else [],
-                features=sorted(plan.features))
+                references=draw.random() < 0.25, features=sorted(plan.features))
 
 
 def draw_lengths(draw: random.Random, count: int) -> list[int]:
