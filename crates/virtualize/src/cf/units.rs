@@ -250,6 +250,13 @@ mod tests {
         );
     }
 
+    #[test]
+    fn not_a_time_has_no_date() {
+        let units = TimeUnits::parse("microseconds since 2000-01-01", Calendar::NoLeap).unwrap();
+        assert_eq!(units.decode_int(i64::MIN), None);
+        assert!(units.decode_int(i64::MIN + 1).is_some());
+    }
+
     #[rstest]
     #[case(f64::NAN)]
     #[case(f64::INFINITY)]

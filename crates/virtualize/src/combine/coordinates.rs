@@ -386,3 +386,35 @@ fn shown(data_type: &DataType, element: &[u8]) -> String {
         _ => unsigned(element, order).to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    const ORDER: ByteOrder = ByteOrder::Little;
+
+    #[rstest]
+    #[case::sixty_bits(DataType::Int(8, ORDER), (1_i64 << 60).to_le_bytes(), ((1_i64 << 60) + 1).to_le_bytes(), 1.0)]
+    #[case::across_zero(DataType::Int(8, ORDER), (-2_i64).to_le_bytes(), 3_i64.to_le_bytes(), 5.0)]
+    #[case::largest(DataType::UInt(8, ORDER), u64::MAX.to_le_bytes(), (u64::MAX - 2).to_le_bytes(), 2.0)]
+    #[case::zeros(DataType::Float(8, ORDER), 0_f64.to_le_bytes(), (-0_f64).to_le_bytes(), 0.0)]
+    #[case::missing(DataType::Float(8, ORDER), f64::NAN.to_le_bytes(), f64::NAN.to_le_bytes(), 0.0)]
+    #[case::infinite(DataType::Float(8, ORDER), f64::INFINITY.to_le_bytes(), f64::INFINITY.to_le_bytes(), 0.0)]
+    fn only_equal_numbers_are_no_distance_apart(
+        #[case] data_type: DataType,
+        #[case] a: [u8; 8],
+        #[case] b: [u8; 8],
+        #[case] apart: f64,
+    ) {
+        assert_eq!(distance(&data_type, &a, &b), Some(apart));
+    }
+
+    #[test]
+    fn a_number_and_a_missing_one_are_apart() {
+        let (data_type, number) = (DataType::Float(4, ORDER), 1_f32.to_le_bytes());
+        let distance = distance(&data_type, &number, &f32::NAN.to_le_bytes());
+        assert!(distance.is_some_and(f64::is_nan));
+    }
+}
