@@ -345,7 +345,7 @@ impl Pipeline {
             )
         };
         let document = reference::render(dataset)?;
-        let at = reference::silver(&name);
+        let at = self.blobs.silver(&name);
         if !reference::publish(&self.blobs, &at, dataset, &document, is_current).await? {
             return Ok(());
         }

@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
 use virtualize::ByteRange;
 
 use super::{BlobError, BlobInfo, BlobPath, Blobs, PutCondition};
@@ -29,6 +31,15 @@ struct Container {
     writable: bool,
 }
 
+/// The account of the embedded default.
+const ACCOUNT: &str = "local";
+
+/// Its container of sources.
+const BRONZE: &str = "bronze";
+
+/// Its container that is written.
+const SILVER: &str = "silver";
+
 static TEMPORARY: AtomicU64 = AtomicU64::new(0);
 
 impl LocalBlobs {
@@ -36,8 +47,8 @@ impl LocalBlobs {
     pub fn new(bronze: impl Into<PathBuf>, silver: impl Into<PathBuf>) -> Self {
         let container = |folder, writable| Container { folder, writable };
         let containers = BTreeMap::from([
-            (String::from("bronze"), container(bronze.into(), false)),
-            (String::from("silver"), container(silver.into(), true)),
+            (String::from(BRONZE), container(bronze.into(), false)),
+            (String::from(SILVER), container(silver.into(), true)),
         ]);
         Self {
             containers,
@@ -65,7 +76,7 @@ impl LocalBlobs {
         let known = self
             .containers
             .get(&path.container)
-            .filter(|_| path.account == "local");
+            .filter(|_| path.account == ACCOUNT);
         known.ok_or_else(|| BlobError::NoContainer(path.container.clone()))
     }
 
@@ -262,7 +273,6 @@ fn list(prefix: &BlobPath, root: &Path) -> Result<Vec<BlobInfo>, BlobError> {
     found.retain(|info| {
         info.path.blob.starts_with(&prefix.blob) && !info.path.blob.ends_with(".tmp")
     });
-    found.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(found)
 }
 
@@ -349,14 +359,28 @@ impl Blobs for LocalBlobs {
         self.containers.iter().find_map(|(name, container)| {
             let folder = std::path::absolute(&container.folder).ok()?;
             let blob = file.strip_prefix(folder).ok()?.to_str()?;
-            Some(BlobPath::new("local", name.clone(), blob))
+            Some(BlobPath::new(ACCOUNT, name.clone(), blob))
         })
     }
 
-    async fn list(&self, prefix: &BlobPath) -> Result<Vec<BlobInfo>, BlobError> {
-        let root = self.container(prefix)?.folder.clone();
-        let prefix = prefix.clone();
-        blocking(&prefix.clone(), move || list(&prefix, &root)).await
+    fn account(&self) -> &str {
+        ACCOUNT
+    }
+
+    fn silver(&self, name: &str) -> BlobPath {
+        BlobPath::new(ACCOUNT, SILVER, name)
+    }
+
+    fn list_pages<'a>(
+        &'a self,
+        prefix: &'a BlobPath,
+    ) -> BoxStream<'a, Result<Vec<BlobInfo>, BlobError>> {
+        let listed = async move {
+            let root = self.container(prefix)?.folder.clone();
+            let prefix = prefix.clone();
+            blocking(&prefix.clone(), move || list(&prefix, &root)).await
+        };
+        futures_util::stream::once(listed).boxed()
     }
 
     async fn delete(&self, path: &BlobPath) -> Result<(), BlobError> {
