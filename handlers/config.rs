@@ -4,7 +4,7 @@ mod azure;
 
 pub use azure::{
     AzureAccess, AzureBlobsConfig, AzureQueueConfig, ContainerConfig, CredentialKind,
-    IdentityConfig,
+    IdentityConfig, NamingConfig,
 };
 
 use std::path::PathBuf;

@@ -77,6 +77,33 @@ pub enum CredentialKind {
     Anonymous,
 }
 
+/// What addresses of blobs mean on the command line.
+#[derive(Debug, Clone)]
+pub struct NamingConfig {
+    /// The account of an address that names none, from `LANDFALL_BRONZE_ACCOUNT`.
+    pub account: Option<String>,
+    /// How the services are reached.
+    pub access: AzureAccess,
+    /// Whether `https` addresses of blobs are read with the identity: `LANDFALL_CREDENTIAL` is set. Without it they
+    /// are read as any other file on the web.
+    pub with_identity: bool,
+}
+
+impl NamingConfig {
+    /// Reads the environment.
+    ///
+    /// # Errors
+    ///
+    /// Names the variable that cannot be read.
+    pub fn from_env() -> Result<Self> {
+        Ok(Self {
+            account: optional("LANDFALL_BRONZE_ACCOUNT"),
+            access: AzureAccess::from_env()?,
+            with_identity: optional("LANDFALL_CREDENTIAL").is_some(),
+        })
+    }
+}
+
 impl AzureBlobsConfig {
     /// Reads the environment; `None` where no account is named.
     pub(super) fn from_env() -> Result<Option<Self>> {
@@ -123,22 +150,12 @@ impl AzureQueueConfig {
 }
 
 impl AzureAccess {
-    /// Reads the environment.
-    ///
-    /// # Errors
-    ///
-    /// Names the variable that cannot be read.
-    pub fn from_env() -> Result<Self> {
+    fn from_env() -> Result<Self> {
         Ok(Self {
             blob_endpoint: endpoint("LANDFALL_BLOB_ENDPOINT", "blob")?,
             queue_endpoint: endpoint("LANDFALL_QUEUE_ENDPOINT", "queue")?,
             identity: IdentityConfig::from_env()?,
         })
-    }
-
-    /// The account that an address without one means on the command line, from `LANDFALL_BRONZE_ACCOUNT`.
-    pub fn default_account() -> Option<String> {
-        optional("LANDFALL_BRONZE_ACCOUNT")
     }
 }
 
@@ -165,11 +182,6 @@ impl IdentityConfig {
             credential,
             client_id: optional("LANDFALL_CLIENT_ID").or_else(|| optional("AZURE_CLIENT_ID")),
         })
-    }
-
-    /// Whether somebody has said who we are.
-    pub fn is_chosen() -> bool {
-        optional("LANDFALL_CREDENTIAL").is_some()
     }
 }
 
@@ -206,8 +218,8 @@ mod tests {
     use super::*;
 
     #[rstest]
-    #[case("", Some(&[]))]
-    #[case("a/b, c/d,", Some(&[("a", "b"), ("c", "d")]))]
+    #[case("", Some([].as_slice()))]
+    #[case("a/b, c/d,", Some([("a", "b"), ("c", "d")].as_slice()))]
     #[case("a", None)]
     #[case("a/b/c", None)]
     #[case("/b", None)]

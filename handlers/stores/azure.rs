@@ -2,6 +2,8 @@
 
 mod clients;
 mod error;
+#[cfg(test)]
+pub(super) mod fake;
 
 pub(super) use clients::Clients;
 pub(super) use error::{Missing, Problem, Refusal};

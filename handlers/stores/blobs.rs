@@ -12,7 +12,7 @@ mod pinned;
 pub use azure::{AzureBlobs, Containers};
 pub use http::{HttpClient, HttpError, HttpFile, HttpProblem, HttpUrl, ParseHttpUrlError};
 pub use local::LocalBlobs;
-pub use named::{Named, NamedSources};
+pub use named::{Named, NamedSources, ParseNamedError};
 pub use path::{BlobPath, ParseBlobPathError};
 pub use pinned::{BlobSources, Opened, PinnedBlob, RangeSource, Sources};
 
@@ -139,19 +139,19 @@ pub trait Blobs: Send + Sync + std::fmt::Debug {
     ) -> Result<Vec<Bytes>, BlobError>;
 
     /// The first `len` bytes of a blob, or all of a shorter one, with what is known of it; [`BlobError::Changed`] if
-    /// it is another version than `etag`. One round trip where the store allows it.
+    /// it is another version than the one asked for. One round trip where the store allows it.
     async fn get_first(
         &self,
         path: &BlobPath,
-        etag: &str,
+        etag: Option<&str>,
         len: u64,
     ) -> Result<(BlobInfo, Bytes), BlobError> {
         let info = self.head(path).await?;
-        if info.etag != etag {
+        if etag.is_some_and(|etag| etag != info.etag) {
             return Err(BlobError::Changed(path.clone()));
         }
         let first = ByteRange::new(0, len.min(info.length));
-        let parts = self.get_ranges(path, etag, &[first]).await?;
+        let parts = self.get_ranges(path, &info.etag, &[first]).await?;
         Ok((info, parts.into_iter().next().unwrap_or_default()))
     }
 

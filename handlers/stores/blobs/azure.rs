@@ -249,10 +249,10 @@ impl Blobs for AzureBlobs {
     async fn get_first(
         &self,
         path: &BlobPath,
-        etag: &str,
+        etag: Option<&str>,
         len: u64,
     ) -> Result<(BlobInfo, Bytes), BlobError> {
-        transfer::first(&self.connection, &self.blob(path)?, path, Some(etag), len).await
+        transfer::first(&self.connection, &self.blob(path)?, path, etag, len).await
     }
 
     async fn get(&self, path: &BlobPath) -> Result<(Bytes, BlobInfo), BlobError> {
@@ -362,3 +362,6 @@ impl Blobs for AzureBlobs {
 const fn is_lost(problem: &Problem) -> bool {
     matches!(problem, Problem::Changed | Problem::Exists)
 }
+
+#[cfg(test)]
+mod tests;

@@ -395,7 +395,10 @@ impl Blobs for LocalBlobs {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
+    use crate::stores::blobs::contract;
 
     fn store() -> (tempfile::TempDir, LocalBlobs) {
         let folder = tempfile::tempdir().unwrap();
@@ -405,68 +408,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_changed_file_is_not_read() {
+    async fn the_contract_holds() {
         let (folder, blobs) = store();
-        let path = BlobPath::new("local", "bronze", "a.nc");
-        std::fs::write(folder.path().join("bronze/a.nc"), b"0123456789").unwrap();
-        let etag = blobs.head(&path).await.unwrap().etag;
-        let range = [ByteRange::new(2, 3)];
-        assert_eq!(
-            blobs.get_ranges(&path, &etag, &range).await.unwrap(),
-            [Bytes::from_static(b"234")]
-        );
-        std::fs::write(folder.path().join("bronze/a.nc"), b"0123456789a").unwrap();
-        let again = blobs.get_ranges(&path, &etag, &range).await;
-        assert!(matches!(again, Err(BlobError::Changed(_))));
-    }
-
-    #[tokio::test]
-    async fn writes_keep_their_condition() {
-        let (_folder, blobs) = store();
-        let path = BlobPath::new("local", "silver", "refs/a.json");
-        let first = blobs
-            .put(&path, Bytes::from_static(b"1"), PutCondition::IfAbsent)
-            .await
-            .unwrap();
-        let second = blobs
-            .put(&path, Bytes::from_static(b"2"), PutCondition::IfAbsent)
-            .await;
-        assert!(matches!(second, Err(BlobError::Exists(_))));
-        let third = blobs
-            .put(
-                &path,
-                Bytes::from_static(b"33"),
-                PutCondition::IfMatch(first.clone()),
-            )
-            .await;
-        assert!(third.is_ok());
-        let fourth = blobs
-            .put(
-                &path,
-                Bytes::from_static(b"4"),
-                PutCondition::IfMatch(first),
-            )
-            .await;
-        assert!(matches!(fourth, Err(BlobError::Changed(_))));
-        assert_eq!(blobs.get(&path).await.unwrap().0, Bytes::from_static(b"33"));
-    }
-
-    #[tokio::test]
-    async fn a_source_is_never_written_or_deleted() {
-        let (folder, blobs) = store();
-        std::fs::write(folder.path().join("bronze/a.nc"), b"data").unwrap();
-        let path = BlobPath::new("local", "bronze", "a.nc");
-        assert!(
-            blobs
-                .put(&path, Bytes::new(), PutCondition::Always)
-                .await
-                .is_err()
-        );
-        assert!(blobs.delete(&path).await.is_err());
-        assert_eq!(
-            std::fs::read(folder.path().join("bronze/a.nc")).unwrap(),
-            b"data"
-        );
+        let bronze = folder.path().join("bronze");
+        let land = |name: String, bytes: Vec<u8>| {
+            let file = bronze.join(name);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, bytes).unwrap();
+            std::future::ready(()).boxed()
+        };
+        let subject = contract::Subject {
+            blobs: &blobs,
+            source: BlobPath::new(ACCOUNT, BRONZE, ""),
+            land: &land,
+        };
+        contract::holds(subject).await;
     }
 
     #[tokio::test]

@@ -261,3 +261,80 @@ impl Receive for AzureQueue {
         self.delete(message).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+    use crate::stores::azure::fake::{Answer, Fake, azurite, emulated};
+    use crate::stores::queue::contract;
+
+    fn message() -> Message {
+        Message::ReferenceDue {
+            blob_url: String::from("abfs://bronze@acct/a&b.nc"),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_contract_holds() {
+        let queue = AzureQueue::try_new(emulated(), azurite::SILVER).unwrap();
+        queue.create("combine-due").await.unwrap();
+        queue.create("combine-due").await.unwrap();
+        contract::holds(&queue).await;
+    }
+
+    #[tokio::test]
+    async fn a_queue_that_was_not_deployed_is_named() {
+        let queue = AzureQueue::try_new(emulated(), azurite::BRONZE).unwrap();
+        let error = queue.send(&message(), Duration::ZERO).await.unwrap_err();
+        assert_eq!(
+            crate::pipeline::chain(&error),
+            "queue reference-due failed: there is no such queue in bronzeaccount: deploy it with the app (`infra/`)"
+        );
+    }
+
+    const SENT: &str = "<?xml version=\"1.0\"?><QueueMessagesList></QueueMessagesList>";
+
+    #[tokio::test]
+    async fn a_message_is_sent_again_while_the_service_is_busy_and_stays_for_ever() {
+        let sent = Answer::of(201, &[("content-type", "application/xml")], SENT.as_bytes());
+        let fake = Fake::start(vec![Answer::refusal(503, "ServerBusy"), sent]).await;
+        let queue = AzureQueue::try_new(fake.connection(), "acct").unwrap();
+        queue.send(&message(), Duration::from_millis(1500)).await.unwrap();
+        let requests = fake.requests();
+        assert_eq!(requests.len(), 2);
+        assert!(requests[1].starts_with("post /acct/reference-due/messages?"), "{requests:?}");
+        assert!(requests[1].contains("messagettl=-1"), "{requests:?}");
+        assert!(requests[1].contains("visibilitytimeout=2"), "{requests:?}");
+    }
+
+    #[tokio::test]
+    async fn who_may_not_send_learns_the_role_that_it_takes() {
+        let fake = Fake::start(vec![Answer::refusal(403, "AuthorizationPermissionMismatch")]).await;
+        let queue = AzureQueue::try_new(fake.connection(), "acct").unwrap();
+        let error = queue.send(&message(), Duration::ZERO).await.unwrap_err();
+        let message = crate::pipeline::chain(&error);
+        assert!(message.contains("`Storage Queue Data Contributor` on acct"), "{message}");
+    }
+
+    #[tokio::test]
+    async fn a_message_that_no_queue_takes_is_not_sent() {
+        let fake = Fake::start(vec![Answer::Stall]).await;
+        let queue = AzureQueue::try_new(fake.connection(), "acct").unwrap();
+        let message = Message::ReferenceDue {
+            blob_url: "x".repeat(64 << 10),
+        };
+        assert!(queue.send(&message, Duration::ZERO).await.is_err());
+        assert!(fake.requests().is_empty());
+    }
+
+    #[rstest]
+    #[case(Duration::ZERO, 0)]
+    #[case(Duration::from_millis(1), 1)]
+    #[case(Duration::from_secs(60), 60)]
+    #[case(Duration::from_secs(86_400 * 30), 604_800)]
+    fn delays_are_whole_seconds_up_to_a_week(#[case] delay: Duration, #[case] whole: i32) {
+        assert_eq!(seconds(delay), whole);
+    }
+}
