@@ -142,7 +142,9 @@ impl StorageConfig {
 impl BlobsConfig {
     fn folders() -> Result<Self> {
         let folder = |name| {
-            required(name).context("LANDFALL_BRONZE_ACCOUNT is not set either").map(PathBuf::from)
+            required(name)
+                .context("LANDFALL_BRONZE_ACCOUNT is not set either")
+                .map(PathBuf::from)
         };
         Ok(Self::Folders {
             bronze: folder("LANDFALL_BRONZE_DIR")?,

@@ -142,7 +142,10 @@ pub async fn read_metadata(
     let opened = source.opened();
     // Not every source can be asked for its end before its length is known.
     let is_tail_read = opened.parts.is_empty()
-        || opened.parts.iter().any(|(range, _)| range.end() == described.length);
+        || opened
+            .parts
+            .iter()
+            .any(|(range, _)| range.end() == described.length);
     match opened.parts.is_empty() {
         true => wanted = first_ranges(described.length, policy),
         false => count.add(take(&mut decoder, opened)),

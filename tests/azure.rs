@@ -28,7 +28,10 @@ fn settings(azurite: &Azurite, container: &str) -> Vec<(&'static str, String)> {
         ("LANDFALL_BLOB_ENDPOINT", azurite.blob_endpoint()),
         ("LANDFALL_QUEUE_ENDPOINT", azurite.queue_endpoint()),
         ("LANDFALL_CREDENTIAL", String::from("token-file")),
-        ("LANDFALL_TOKEN_FILE", azurite.token_file().display().to_string()),
+        (
+            "LANDFALL_TOKEN_FILE",
+            azurite.token_file().display().to_string(),
+        ),
         ("SSL_CERT_FILE", azurite.trust().display().to_string()),
     ]
 }
@@ -57,7 +60,10 @@ fn refs(file: &std::path::Path, source: &str) -> String {
 /// Everything but the version of the source, which a store names in its own way.
 fn without_version(text: &str) -> Value {
     let mut document: Value = serde_json::from_str(text).unwrap();
-    document.as_object_mut().unwrap().retain(|key, _| key == "refs");
+    document
+        .as_object_mut()
+        .unwrap()
+        .retain(|key, _| key == "refs");
     document
 }
 
@@ -68,16 +74,31 @@ fn a_blob_is_referenced_as_the_file_is() {
     let name = name_of(&file);
     runtime.block_on(async {
         azurite.make_container(BRONZE, "cli").await;
-        azurite.put(BRONZE, &format!("cli/cmip6/{name}"), std::fs::read(&file).unwrap()).await;
+        azurite
+            .put(
+                BRONZE,
+                &format!("cli/cmip6/{name}"),
+                std::fs::read(&file).unwrap(),
+            )
+            .await;
     });
     let folder = tempfile::tempdir().unwrap();
-    let (here, there) = (folder.path().join("here.json"), folder.path().join("there.json"));
+    let (here, there) = (
+        folder.path().join("here.json"),
+        folder.path().join("there.json"),
+    );
     let output = |file: &std::path::Path| file.display().to_string();
     let local = file.display().to_string();
-    let (code, _, errors) = run("cli", &["virtualize", &local, "-o", &output(&here), "--json"]);
+    let (code, _, errors) = run(
+        "cli",
+        &["virtualize", &local, "-o", &output(&here), "--json"],
+    );
     assert_eq!(code, 0, "{errors}");
     let address = format!("az://cli/cmip6/{name}");
-    let (code, told, errors) = run("cli", &["virtualize", &address, "-o", &output(&there), "--json"]);
+    let (code, told, errors) = run(
+        "cli",
+        &["virtualize", &address, "-o", &output(&there), "--json"],
+    );
     assert_eq!(code, 0, "{errors}");
     // One request, which brings the length and the version as well.
     assert_eq!(told["io"]["requests"], json!(1), "{told}");
@@ -95,7 +116,11 @@ fn a_blob_is_referenced_as_the_file_is() {
     1,
     "container cli-errors does not exist"
 )]
-#[case::signed_elsewhere("abfs://c@acct.dfs.example.org/a.nc", 3, "the host is no storage account")]
+#[case::signed_elsewhere(
+    "abfs://c@acct.dfs.example.org/a.nc",
+    3,
+    "the host is no storage account"
+)]
 fn what_cannot_be_read_is_told(#[case] address: &str, #[case] code: i32, #[case] message: &str) {
     runtime().block_on(async {
         azurite().make_container(BRONZE, "cli-errors").await;
@@ -115,14 +140,23 @@ fn a_folder_of_a_container_is_joined() {
         azurite.make_container(BRONZE, "join").await;
         for file in &files {
             let name = format!("join/cmip6/{}", name_of(file));
-            azurite.put(BRONZE, &name, std::fs::read(file).unwrap()).await;
+            azurite
+                .put(BRONZE, &name, std::fs::read(file).unwrap())
+                .await;
         }
-        azurite.put(BRONZE, "join/cmip6/deeper/other.nc", b"not meant".to_vec()).await;
-        azurite.put(BRONZE, "join/cmip6/README.txt", b"not meant".to_vec()).await;
+        azurite
+            .put(BRONZE, "join/cmip6/deeper/other.nc", b"not meant".to_vec())
+            .await;
+        azurite
+            .put(BRONZE, "join/cmip6/README.txt", b"not meant".to_vec())
+            .await;
     });
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("joined.json").display().to_string();
-    let (code, told, errors) = run("join", &["combine", "az://join/cmip6/", "-o", &output, "--json"]);
+    let (code, told, errors) = run(
+        "join",
+        &["combine", "az://join/cmip6/", "-o", &output, "--json"],
+    );
     assert_eq!(code, 0, "{errors}");
     let sources = told["source_files"].as_array().unwrap();
     let expected: Vec<Value> = files
@@ -172,7 +206,10 @@ impl Handler {
         let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE);
         let request = client.build().unwrap().post(self.url(path)).json(body);
         let answer = request.send().await.unwrap();
-        (answer.status().as_u16(), answer.json().await.unwrap_or_default())
+        (
+            answer.status().as_u16(),
+            answer.json().await.unwrap_or_default(),
+        )
     }
 
     async fn event(&self, account: &str, container: &str, blob: &str, etag: &str, length: usize) {
@@ -187,7 +224,9 @@ impl Handler {
                 "sequencer": "0000000000000000000000000000A1",
             },
         });
-        let (status, answer) = self.post("/BlobEvent", &json!({"Data": {"event": event}})).await;
+        let (status, answer) = self
+            .post("/BlobEvent", &json!({"Data": {"event": event}}))
+            .await;
         assert_eq!(status, 200, "{answer}");
     }
 }
@@ -202,7 +241,9 @@ impl Drop for Handler {
 async fn prepare(container: &str) {
     let azurite = azurite();
     azurite.make_container(BRONZE, container).await;
-    azurite.make_container(SILVER, &format!("{container}-silver")).await;
+    azurite
+        .make_container(SILVER, &format!("{container}-silver"))
+        .await;
     for queue in ["reference-due", "combine-due"] {
         azurite.make_queue(SILVER, queue).await;
     }
@@ -230,7 +271,13 @@ fn events_become_references_and_a_served_series_in_another_account() {
     let (azurite, runtime) = (azurite(), runtime());
     let files = demo_series();
     runtime.block_on(prepare("events"));
-    let handler = Handler::start("events", &[("LANDFALL_AUTO_GROUP", "true"), ("LANDFALL_QUIET_PERIOD", "PT1S")]);
+    let handler = Handler::start(
+        "events",
+        &[
+            ("LANDFALL_AUTO_GROUP", "true"),
+            ("LANDFALL_QUIET_PERIOD", "PT1S"),
+        ],
+    );
     let release = runtime.block_on(async {
         for file in &files {
             let (blob, bytes) = (format!("cmip6/{}", name_of(file)), std::fs::read(file).unwrap());
@@ -248,7 +295,11 @@ fn events_become_references_and_a_served_series_in_another_account() {
         let status: Value = asked.await.unwrap().json().await.unwrap();
         status["release"]["release_id"].as_str().unwrap_or_else(|| panic!("{status}")).to_owned()
     });
-    read_with_xarray("served", &handler.url(&format!("/api/zarr/{release}/r1")), &files);
+    read_with_xarray(
+        "served",
+        &handler.url(&format!("/api/zarr/{release}/r1")),
+        &files,
+    );
 }
 
 #[test]
@@ -260,15 +311,25 @@ fn what_is_not_ours_is_not_read() {
         let handler = Handler::start("foreign", &[]);
         let bytes = std::fs::read(fixture("classic/cdf1.nc")).unwrap();
         let etag = azurite.put(SILVER, "private/a.nc", bytes.clone()).await;
-        handler.event(SILVER, "private", "a.nc", &etag, bytes.len()).await;
-        handler.event("somebodyelse", "foreign", "a.nc", &etag, bytes.len()).await;
+        handler
+            .event(SILVER, "private", "a.nc", &etag, bytes.len())
+            .await;
+        handler
+            .event("somebodyelse", "foreign", "a.nc", &etag, bytes.len())
+            .await;
         for account in [SILVER, "somebodyelse"] {
             let name = format!("foreign-silver/refs/files/{account}/private/a.json");
             assert_eq!(azurite.get(SILVER, &name).await, None);
         }
         for (source, part) in [
-            ("https://somebodyelse.blob.core.windows.net/bronze/", "account `somebodyelse` is not allowed"),
-            ("abfs://private@silveraccount.dfs.core.windows.net/", "account `silveraccount` is not allowed"),
+            (
+                "https://somebodyelse.blob.core.windows.net/bronze/",
+                "account `somebodyelse` is not allowed",
+            ),
+            (
+                "abfs://private@silveraccount.dfs.core.windows.net/",
+                "account `silveraccount` is not allowed",
+            ),
             ("abfs://other/x/", "not"),
             ("https://169.254.169.254/metadata/", "no storage account"),
             ("file:///etc/", "the scheme is not"),
@@ -277,7 +338,10 @@ fn what_is_not_ours_is_not_read() {
             let body = json!({"dataset_id": "a", "resource_id": "b", "source_url": source});
             let (status, answer) = handler.post("/api/platform/submit", &body).await;
             assert_eq!(status, 400, "{source}: {answer}");
-            assert!(answer["error"].as_str().unwrap().contains(part), "{source}: {answer}");
+            assert!(
+                answer["error"].as_str().unwrap().contains(part),
+                "{source}: {answer}"
+            );
         }
     });
 }

@@ -63,7 +63,9 @@ async fn dev(arguments: Arguments) -> anyhow::Result<()> {
     let (events, received) = mpsc::unbounded_channel();
     let settings = layout.settings(&arguments);
     let config = HostConfig::load(&layout.app, settings).context("reading the function app")?;
-    let queue = super::stores::host_queue(&layout.database).await.context("opening the queues")?;
+    let queue = super::stores::host_queue(&layout.database)
+        .await
+        .context("opening the queues")?;
     let watch = FolderWatchOptions {
         known: known(&layout.database)
             .await

@@ -56,13 +56,29 @@ pub(super) async fn open(
 
 /// What an error of reading means for the command.
 pub(super) fn failure(file: &Named, error: &ReadError) -> Failure {
-    let message = format!("{file}: {}", crate::pipeline::chain(error));
+    let message = format!("{file}: {}{}", crate::pipeline::chain(error), hint(file, error));
     match (validate::fault_of(error), error) {
         (Some(fault), _) => Failure::rejected(&fault.code, message),
         (None, ReadError::Fetch(error)) => {
             Failure::failed(code_of(error), &std::io::Error::other(message))
         }
         (None, _) => Failure::failed("read_failed", &std::io::Error::other(message)),
+    }
+}
+
+/// What somebody can do who is refused a blob that was asked for as a file on the web.
+fn hint(file: &Named, error: &ReadError) -> &'static str {
+    let (Named::Url(url), ReadError::Fetch(BlobError::Http(error))) = (file, error) else {
+        return "";
+    };
+    // This is how private containers answer strangers.
+    let is_refused = matches!(
+        error.problem,
+        HttpProblem::Denied(_) | HttpProblem::NotFound | HttpProblem::Status(409)
+    );
+    match is_refused && BlobPath::parse(&url.to_string(), "").is_ok() {
+        true => "; set LANDFALL_CREDENTIAL=developer to read it as who is signed in",
+        false => "",
     }
 }
 
@@ -168,9 +184,8 @@ pub(super) async fn expand(inputs: &[PathBuf]) -> Result<(Vec<Named>, NamedSourc
 /// The data files right in a folder of a container.
 async fn data_blobs(folder: &BlobPath, sources: &NamedSources) -> Result<Vec<Named>, BlobError> {
     let found = sources.blobs(folder)?.list(folder).await?;
-    let is_wanted = |path: &BlobPath| {
-        path.folder() == folder.folder() && crate::group::is_data_file(path)
-    };
+    let is_wanted =
+        |path: &BlobPath| path.folder() == folder.folder() && crate::group::is_data_file(path);
     let paths = found.into_iter().map(|info| info.path).filter(is_wanted);
     Ok(paths.map(Named::Blob).collect())
 }

@@ -170,7 +170,9 @@ impl IdentityConfig {
             Some("managed-identity") => CredentialKind::ManagedIdentity,
             Some("developer") => CredentialKind::Developer,
             Some("anonymous") => CredentialKind::Anonymous,
-            Some("token-file") => CredentialKind::TokenFile(required("LANDFALL_TOKEN_FILE")?.into()),
+            Some("token-file") => {
+                CredentialKind::TokenFile(required("LANDFALL_TOKEN_FILE")?.into())
+            }
             // Functions and App Service say where their identity is asked for.
             None if optional("IDENTITY_ENDPOINT").is_some() => CredentialKind::ManagedIdentity,
             None => CredentialKind::Developer,
@@ -196,7 +198,10 @@ fn endpoint(name: &'static str, service: &str) -> Result<String> {
 
 /// `account/container,account/container`.
 fn parse_containers(text: &str) -> Result<BTreeSet<ContainerConfig>> {
-    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    let parts = text
+        .split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty());
     let parse = |part: &str| match part.split_once('/') {
         Some((account, container))
             if !account.is_empty() && !container.is_empty() && !container.contains('/') =>
@@ -223,10 +228,7 @@ mod tests {
     #[case("a", None)]
     #[case("a/b/c", None)]
     #[case("/b", None)]
-    fn containers_are_listed(
-        #[case] text: &str,
-        #[case] expected: Option<&[(&str, &str)]>,
-    ) {
+    fn containers_are_listed(#[case] text: &str, #[case] expected: Option<&[(&str, &str)]>) {
         let expected = expected.map(|pairs| {
             let pairs = pairs.iter().map(|(account, container)| ContainerConfig {
                 account: (*account).to_owned(),

@@ -242,8 +242,7 @@ impl Pipeline {
         let policy = ReadPolicy::for_reads(self.blobs.is_local());
         let known = Some((file.etag.as_str(), file.size));
         let blobs = Arc::clone(&self.blobs);
-        let opened =
-            PinnedBlob::open(blobs, &file.path, known, policy.head, policy.tail).await;
+        let opened = PinnedBlob::open(blobs, &file.path, known, policy.head, policy.tail).await;
         let last_modified = match &opened {
             Ok(source) => source.info().last_modified,
             Err(_) => file.landed_at,

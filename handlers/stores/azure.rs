@@ -66,21 +66,18 @@ impl AzureConnection {
     /// [`ConnectionError`].
     pub fn try_new(access: &AzureAccess) -> Result<Self, ConnectionError> {
         let client = reqwest::Client::builder()
-            .user_agent(concat!("landfall/", env!("CARGO_PKG_VERSION")))
-            // No storage service redirects; what does is none.
-            .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(Duration::from_secs(10))
-            .read_timeout(Duration::from_secs(20))
-            .build()?;
+            .read_timeout(Duration::from_secs(20));
         Self::over(client, access, RetryPolicy::default())
     }
 
-    /// The same over a client of one's own.
-    pub(super) fn over(
-        client: reqwest::Client,
+    fn over(
+        client: reqwest::ClientBuilder,
         access: &AzureAccess,
         retry: RetryPolicy,
     ) -> Result<Self, ConnectionError> {
+        // No storage service redirects; what does is none.
+        let client = client.redirect(reqwest::redirect::Policy::none()).build()?;
         let transport = Transport::new(Arc::new(client));
         let identity = Identity::try_new(&access.identity, transport.clone());
         Ok(Self {

@@ -237,9 +237,8 @@ impl TokenCredential for TokenFile {
         _: Option<TokenRequestOptions<'_>>,
     ) -> Result<AccessToken, Error> {
         let token = tokio::fs::read_to_string(&self.0).await;
-        let token = token.map_err(|error| {
-            credential_error(format!("{}: {error}", self.0.display()))
-        })?;
+        let token =
+            token.map_err(|error| credential_error(format!("{}: {error}", self.0.display())))?;
         let token = token.trim().to_owned();
         let expires_on = expiry(&token).ok_or_else(|| not_a_token(&self.0))?;
         Ok(AccessToken::new(token, expires_on))
@@ -247,7 +246,10 @@ impl TokenCredential for TokenFile {
 }
 
 fn not_a_token(file: &Path) -> Error {
-    credential_error(format!("{} holds no token that says when it ends", file.display()))
+    credential_error(format!(
+        "{} holds no token that says when it ends",
+        file.display()
+    ))
 }
 
 /// When a JSON web token ends: `exp` of its second part.

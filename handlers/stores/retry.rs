@@ -87,8 +87,11 @@ impl RetryPolicy {
             Again::After(asked) => asked.saturating_add(self.jitter(tries) / 4),
         };
         let wait = wait.min(self.longest_wait);
-        let is_in_time = DEADLINE
-            .try_with(|deadline| Instant::now().checked_add(wait).is_some_and(|at| at < *deadline));
+        let is_in_time = DEADLINE.try_with(|deadline| {
+            Instant::now()
+                .checked_add(wait)
+                .is_some_and(|at| at < *deadline)
+        });
         (tries < self.tries && is_in_time.unwrap_or(true)).then_some(wait)
     }
 

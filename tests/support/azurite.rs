@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use reqwest::{Client, Method, RequestBuilder};
+use reqwest::{Client, ClientBuilder, Method, RequestBuilder};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -20,14 +20,13 @@ pub(crate) const BRONZE: &str = "bronzeaccount";
 /// The account of what is written, and of the queues.
 pub(crate) const SILVER: &str = "silveraccount";
 
-/// Runs the program until its standard input ends.
-const UNTIL_STDIN_ENDS: &str = r#""$@" & child=$!; cat >/dev/null; kill "$child""#;
+/// Runs the program until its standard input ends. There is nothing that it could save.
+const UNTIL_STDIN_ENDS: &str = r#""$@" & child=$!; cat >/dev/null; kill -9 "$child""#;
 
 /// Where the packages for Node are.
 pub(crate) fn node_folder() -> PathBuf {
     let folder = std::env::var_os("LANDFALL_TEST_NODE_FOLDER").map(PathBuf::from);
-    let folder =
-        folder.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/node"));
+    let folder = folder.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/node"));
     assert!(
         folder.join("node_modules").exists(),
         "no packages for Node in {}: run `./just setup`",
@@ -56,12 +55,26 @@ impl Azurite {
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         make_certificates(folder.path());
-        std::fs::write(folder.path().join("token"), token(Duration::from_secs(3600))).unwrap();
+        std::fs::write(
+            folder.path().join("token"),
+            token(Duration::from_secs(3600)),
+        )
+        .unwrap();
         let program = node_folder().join("node_modules/azurite/dist/src/azurite.js");
-        assert!(program.exists(), "no {}: run `./just setup`", program.display());
+        assert!(
+            program.exists(),
+            "no {}: run `./just setup`",
+            program.display()
+        );
         let mut command = Command::new("sh");
-        command.args(["-c", UNTIL_STDIN_ENDS, "sh", "node"]).arg(program);
-        command.args(["--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry"]);
+        command
+            .args(["-c", UNTIL_STDIN_ENDS, "sh", "node"])
+            .arg(program);
+        command.args([
+            "--inMemoryPersistence",
+            "--skipApiVersionCheck",
+            "--disableTelemetry",
+        ]);
         command.args(["--blobPort", "0", "--queuePort", "0", "--tablePort", "0"]);
         command.args(["--oauth", "basic"]);
         command.arg("--cert").arg(folder.path().join("leaf.pem"));
@@ -104,11 +117,10 @@ impl Azurite {
     }
 
     /// A client that trusts it, and nobody else.
-    pub(crate) fn client(&self) -> Client {
+    pub(crate) fn trusting(&self) -> ClientBuilder {
         let trust = std::fs::read(self.trust()).unwrap();
         let trust = reqwest::Certificate::from_pem(&trust).unwrap();
-        let client = Client::builder().no_proxy().tls_certs_only([trust]);
-        client.build().unwrap()
+        Client::builder().no_proxy().tls_certs_only([trust])
     }
 
     /// Makes a container, if it is not there.
@@ -116,7 +128,10 @@ impl Azurite {
         let path = format!("{container}?restype=container");
         let request = self.request(Method::PUT, account, &path);
         let status = request.send().await.unwrap().status().as_u16();
-        assert!(matches!(status, 201 | 409), "container {container}: {status}");
+        assert!(
+            matches!(status, 201 | 409),
+            "container {container}: {status}"
+        );
     }
 
     /// Makes a queue, if it is not there.
@@ -133,7 +148,9 @@ impl Azurite {
         let answer = request.send().await.unwrap().text().await.unwrap();
         let texts = answer.split("<MessageText>").skip(1);
         let text = |part: &str| part.split("</MessageText>").next().unwrap().to_owned();
-        texts.map(|part| text(part).replace("&quot;", "\"").replace("&amp;", "&")).collect()
+        texts
+            .map(|part| text(part).replace("&quot;", "\"").replace("&amp;", "&"))
+            .collect()
     }
 
     fn queue_request(&self, method: Method, account: &str, path: &str) -> RequestBuilder {
@@ -152,7 +169,11 @@ impl Azurite {
 
     /// The bytes of a blob.
     pub(crate) async fn get(&self, account: &str, path: &str) -> Option<Vec<u8>> {
-        let answer = self.request(Method::GET, account, path).send().await.unwrap();
+        let answer = self
+            .request(Method::GET, account, path)
+            .send()
+            .await
+            .unwrap();
         match answer.status().is_success() {
             true => Some(answer.bytes().await.unwrap().to_vec()),
             false => None,
@@ -166,7 +187,8 @@ impl Azurite {
     fn request_to(&self, port: u16, method: Method, account: &str, path: &str) -> RequestBuilder {
         let url = format!("https://127.0.0.1:{port}/{account}/{path}");
         let token = std::fs::read_to_string(self.token_file()).unwrap();
-        let request = self.client().request(method, url).bearer_auth(token);
+        let client = self.trusting().build().unwrap();
+        let request = client.request(method, url).bearer_auth(token);
         request.header("x-ms-version", "2025-05-05")
     }
 }
@@ -208,5 +230,9 @@ pub(crate) fn token(good_for: Duration) -> String {
     });
     let encode = |text: String| azure_core::base64::encode_url_safe(text);
     let header = encode(json!({"alg": "RS256", "typ": "JWT"}).to_string());
-    format!("{header}.{}.{}", encode(claims.to_string()), encode(String::from("unsigned")))
+    format!(
+        "{header}.{}.{}",
+        encode(claims.to_string()),
+        encode(String::from("unsigned"))
+    )
 }

@@ -62,7 +62,10 @@ impl QueueSource for HostQueue {
         message: &QueueMessage,
         visibility: Duration,
     ) -> Result<String, QueueError> {
-        Ok(self.0.extend(&from_host(queue, message), visibility).await?)
+        Ok(self
+            .0
+            .extend(&from_host(queue, message), visibility)
+            .await?)
     }
 
     async fn delete(&self, queue: &str, message: &QueueMessage) -> Result<(), QueueError> {

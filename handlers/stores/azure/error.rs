@@ -212,7 +212,12 @@ mod tests {
     #[case(404, "QueueNotFound", "there is no such queue", false)]
     #[case(409, "BlobAlreadyExists", "it exists already", false)]
     #[case(412, "ConditionNotMet", "it is another version", false)]
-    #[case(403, "AuthorizationPermissionMismatch", "403 AuthorizationPermissionMismatch: the identity lacks a role assignment", false)]
+    #[case(
+        403,
+        "AuthorizationPermissionMismatch",
+        "403 AuthorizationPermissionMismatch: the identity lacks a role assignment",
+        false
+    )]
     #[case(409, "BlobArchived", "the service answers 409 BlobArchived", false)]
     #[case(503, "ServerBusy", "the service throttles: 503 ServerBusy", true)]
     #[case(429, "", "the service throttles: 429 ", true)]
@@ -224,7 +229,10 @@ mod tests {
         #[case] passes: bool,
     ) {
         let problem = answered(StatusCode::from(status), code);
-        assert_eq!((problem.to_string().as_str(), problem.is_transient()), (message, passes));
+        assert_eq!(
+            (problem.to_string().as_str(), problem.is_transient()),
+            (message, passes)
+        );
         assert_eq!(Refusal::from(problem).again() == Again::Soon, passes);
     }
 
@@ -239,6 +247,9 @@ mod tests {
     ) {
         let mut headers = Headers::new();
         headers.insert(name, value);
-        assert_eq!(retry_after(&headers), milliseconds.map(Duration::from_millis));
+        assert_eq!(
+            retry_after(&headers),
+            milliseconds.map(Duration::from_millis)
+        );
     }
 }

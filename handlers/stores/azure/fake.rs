@@ -43,7 +43,8 @@ impl Answer {
         body: &[u8],
         length: usize,
     ) -> Self {
-        let mut text = format!("HTTP/1.1 {status} X\r\nContent-Length: {length}\r\nConnection: close\r\n");
+        let mut text =
+            format!("HTTP/1.1 {status} X\r\nContent-Length: {length}\r\nConnection: close\r\n");
         for (name, value) in headers {
             text = format!("{text}{name}: {value}\r\n");
         }
@@ -90,7 +91,7 @@ impl Fake {
         let client = reqwest::Client::builder()
             .no_proxy()
             .read_timeout(Duration::from_millis(100));
-        AzureConnection::over(client.build().unwrap(), &access, RETRY).unwrap()
+        AzureConnection::over(client, &access, RETRY).unwrap()
     }
 }
 
@@ -103,7 +104,9 @@ async fn answer(mut stream: TcpStream, seen: Arc<Mutex<Vec<String>>>, answers: V
         }
     }
     let head = String::from_utf8(head).unwrap().to_lowercase();
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "));
     let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
     stream.read_exact(&mut body).await.unwrap();
     let number = {
@@ -117,7 +120,11 @@ async fn answer(mut stream: TcpStream, seen: Arc<Mutex<Vec<String>>>, answers: V
     }
 }
 
-fn access(blob_endpoint: String, queue_endpoint: String, credential: CredentialKind) -> AzureAccess {
+fn access(
+    blob_endpoint: String,
+    queue_endpoint: String,
+    credential: CredentialKind,
+) -> AzureAccess {
     AzureAccess {
         blob_endpoint,
         queue_endpoint,
@@ -132,6 +139,10 @@ fn access(blob_endpoint: String, queue_endpoint: String, credential: CredentialK
 pub(crate) fn emulated() -> AzureConnection {
     let azurite = azurite::azurite();
     let credential = CredentialKind::TokenFile(azurite.token_file());
-    let access = access(azurite.blob_endpoint(), azurite.queue_endpoint(), credential);
-    AzureConnection::over(azurite.client(), &access, RETRY).unwrap()
+    let access = access(
+        azurite.blob_endpoint(),
+        azurite.queue_endpoint(),
+        credential,
+    );
+    AzureConnection::over(azurite.trusting(), &access, RETRY).unwrap()
 }

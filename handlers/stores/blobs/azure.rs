@@ -101,7 +101,9 @@ impl AzureBlobs {
         if !self.is_known(path) {
             return Err(BlobError::NoContainer(path.container.clone()));
         }
-        let made = self.clients.get(&path.account, &path.container, || self.make_client(path));
+        let made = self
+            .clients
+            .get(&path.account, &path.container, || self.make_client(path));
         made.map_err(|error| BlobError::Denied {
             path: path.clone(),
             source: std::io::Error::other(error),
@@ -109,7 +111,9 @@ impl AzureBlobs {
     }
 
     fn make_client(&self, path: &BlobPath) -> Result<BlobContainerClient, ConnectionError> {
-        let url = self.connection.container_url(&path.account, &path.container)?;
+        let url = self
+            .connection
+            .container_url(&path.account, &path.container)?;
         let options = BlobContainerClientOptions {
             client_options: self.connection.client_options(),
             ..BlobContainerClientOptions::default()
@@ -190,7 +194,9 @@ fn is_in(path: &BlobPath, container: &ContainerConfig) -> bool {
 fn listed(prefix: &BlobPath, item: BlobItem) -> Option<BlobInfo> {
     let metadata = item.metadata.and_then(|metadata| metadata.values);
     let is_folder = metadata.is_some_and(|values| {
-        let marker = values.iter().find(|(name, _)| name.eq_ignore_ascii_case("hdi_isfolder"));
+        let marker = values
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case("hdi_isfolder"));
         marker.is_some_and(|(_, value)| value.eq_ignore_ascii_case("true"))
     });
     let properties = item.properties?;
@@ -213,7 +219,11 @@ impl Blobs for AzureBlobs {
         let client = self.blob(path)?;
         let answer = self.connection.send(|| async {
             let answer = client.get_properties(None).await?;
-            Ok((answer.etag()?, answer.content_length()?, answer.last_modified()?))
+            Ok((
+                answer.etag()?,
+                answer.content_length()?,
+                answer.last_modified()?,
+            ))
         });
         let (etag, length, modified) = answer
             .await

@@ -23,7 +23,9 @@ pub(super) async fn holds(subject: Subject<'_>) {
     subject.what_is_not_there_is_said_to_be_missing().await;
     subject.an_empty_blob_is_a_blob().await;
     subject.sources_are_never_written().await;
-    subject.a_conditional_write_loses_to_what_stands_there().await;
+    subject
+        .a_conditional_write_loses_to_what_stands_there()
+        .await;
     subject.a_large_document_comes_back_whole().await;
     subject.names_are_taken_as_they_are().await;
     subject.a_listing_holds_what_the_prefix_says().await;
@@ -49,13 +51,25 @@ impl Subject<'_> {
         let path = self.land("ranges.nc", &bytes).await;
         let info = self.blobs.head(&path).await.unwrap();
         assert_eq!((&info.path, info.length), (&path, 100_000));
-        let wanted = [range(90_000, 10_000), range(0, 1), range(7, 0), range(3, 90_000)];
-        let parts = self.blobs.get_ranges(&path, &info.etag, &wanted).await.unwrap();
+        let wanted = [
+            range(90_000, 10_000),
+            range(0, 1),
+            range(7, 0),
+            range(3, 90_000),
+        ];
+        let parts = self
+            .blobs
+            .get_ranges(&path, &info.etag, &wanted)
+            .await
+            .unwrap();
         let expected = [&bytes[90_000..], &bytes[..1], &[], &bytes[3..90_003]];
         assert_eq!(parts, expected);
         for outside in [range(99_999, 2), range(100_000, 1), range(u64::MAX - 1, 1)] {
             let read = self.blobs.get_ranges(&path, &info.etag, &[outside]).await;
-            assert!(matches!(read, Err(BlobError::OutOfRange { .. })), "{outside:?}: {read:?}");
+            assert!(
+                matches!(read, Err(BlobError::OutOfRange { .. })),
+                "{outside:?}: {read:?}"
+            );
         }
     }
 
@@ -63,7 +77,11 @@ impl Subject<'_> {
         let path = self.land("first.nc", b"0123456789").await;
         let info = self.blobs.head(&path).await.unwrap();
         for len in [1, 10, 4000] {
-            let (known, bytes) = self.blobs.get_first(&path, Some(&info.etag), len).await.unwrap();
+            let (known, bytes) = self
+                .blobs
+                .get_first(&path, Some(&info.etag), len)
+                .await
+                .unwrap();
             assert_eq!(known, info);
             let len = usize::try_from(len).unwrap().min(10);
             assert_eq!(bytes, b"0123456789"[..len]);
@@ -76,11 +94,17 @@ impl Subject<'_> {
         self.land("changing.nc", b"two!").await;
         let second = self.blobs.head(&path).await.unwrap();
         assert_ne!(first.etag, second.etag);
-        let old = self.blobs.get_ranges(&path, &first.etag, &[range(0, 1)]).await;
+        let old = self
+            .blobs
+            .get_ranges(&path, &first.etag, &[range(0, 1)])
+            .await;
         assert!(matches!(old, Err(BlobError::Changed(_))), "{old:?}");
         let old = self.blobs.get_first(&path, Some(&first.etag), 1).await;
         assert!(matches!(old, Err(BlobError::Changed(_))), "{old:?}");
-        assert_eq!(self.blobs.get(&path).await.unwrap(), (Bytes::from("two!"), second));
+        assert_eq!(
+            self.blobs.get(&path).await.unwrap(),
+            (Bytes::from("two!"), second)
+        );
     }
 
     async fn what_is_not_there_is_said_to_be_missing(&self) {
@@ -96,37 +120,59 @@ impl Subject<'_> {
         let foreign = BlobPath::new("somebodyelse", path.container, "a.nc");
         let error = self.blobs.get(&foreign).await.unwrap_err();
         assert!(matches!(error, BlobError::NoContainer(_)), "{error:?}");
-        self.blobs.delete(&self.blobs.silver("never.json")).await.unwrap();
+        self.blobs
+            .delete(&self.blobs.silver("never.json"))
+            .await
+            .unwrap();
     }
 
     async fn an_empty_blob_is_a_blob(&self) {
         let path = self.land("empty.nc", b"").await;
         let info = self.blobs.head(&path).await.unwrap();
         assert_eq!(info.length, 0);
-        assert_eq!(self.blobs.get(&path).await.unwrap(), (Bytes::new(), info.clone()));
-        let first = self.blobs.get_first(&path, Some(&info.etag), 10).await.unwrap();
+        assert_eq!(
+            self.blobs.get(&path).await.unwrap(),
+            (Bytes::new(), info.clone())
+        );
+        let first = self
+            .blobs
+            .get_first(&path, Some(&info.etag), 10)
+            .await
+            .unwrap();
         assert_eq!(first, (info, Bytes::new()));
     }
 
     async fn sources_are_never_written(&self) {
         let path = self.land("kept.nc", b"kept").await;
         assert!(self.blobs.is_source(&path));
-        let written = self.blobs.put(&path, Bytes::from("x"), PutCondition::Always).await;
-        assert!(matches!(written, Err(BlobError::Denied { .. })), "{written:?}");
+        let written = self
+            .blobs
+            .put(&path, Bytes::from("x"), PutCondition::Always)
+            .await;
+        assert!(
+            matches!(written, Err(BlobError::Denied { .. })),
+            "{written:?}"
+        );
         let deleted = self.blobs.delete(&path).await;
-        assert!(matches!(deleted, Err(BlobError::Denied { .. })), "{deleted:?}");
+        assert!(
+            matches!(deleted, Err(BlobError::Denied { .. })),
+            "{deleted:?}"
+        );
         assert_eq!(self.blobs.get(&path).await.unwrap().0, Bytes::from("kept"));
     }
 
     async fn a_conditional_write_loses_to_what_stands_there(&self) {
         let path = self.blobs.silver("refs/a.json");
         assert!(!self.blobs.is_source(&path));
-        let put = |text: &'static str, condition| self.blobs.put(&path, Bytes::from(text), condition);
+        let put =
+            |text: &'static str, condition| self.blobs.put(&path, Bytes::from(text), condition);
         let first = put("1", PutCondition::IfAbsent).await.unwrap();
         assert_eq!(first, self.blobs.head(&path).await.unwrap().etag);
         let again = put("2", PutCondition::IfAbsent).await;
         assert!(matches!(again, Err(BlobError::Exists(_))), "{again:?}");
-        let second = put("33", PutCondition::IfMatch(first.clone())).await.unwrap();
+        let second = put("33", PutCondition::IfMatch(first.clone()))
+            .await
+            .unwrap();
         assert_ne!(first, second);
         let late = put("4", PutCondition::IfMatch(first)).await;
         assert!(matches!(late, Err(BlobError::Changed(_))), "{late:?}");
@@ -140,8 +186,15 @@ impl Subject<'_> {
     async fn a_large_document_comes_back_whole(&self) {
         let bytes = Bytes::from(numbers((20 << 20) + 17));
         let path = self.blobs.silver("refs/large.json");
-        let etag = self.blobs.put(&path, bytes.clone(), PutCondition::IfAbsent).await.unwrap();
-        let again = self.blobs.put(&path, bytes.clone(), PutCondition::IfAbsent).await;
+        let etag = self
+            .blobs
+            .put(&path, bytes.clone(), PutCondition::IfAbsent)
+            .await
+            .unwrap();
+        let again = self
+            .blobs
+            .put(&path, bytes.clone(), PutCondition::IfAbsent)
+            .await;
         assert!(matches!(again, Err(BlobError::Exists(_))), "{again:?}");
         let (read, info) = self.blobs.get(&path).await.unwrap();
         assert!(read == bytes, "other bytes");
@@ -150,15 +203,27 @@ impl Subject<'_> {
     }
 
     async fn names_are_taken_as_they_are(&self) {
-        for name in ["a b/c#d/50%/e%20f.nc", "p+q&r=s/a.nc", "d\u{f6}n\u{e9}es/x@y/a:b.nc", "q?.nc", "'(;,$!*)'.nc"] {
+        for name in [
+            "a b/c#d/50%/e%20f.nc",
+            "p+q&r=s/a.nc",
+            "d\u{f6}n\u{e9}es/x@y/a:b.nc",
+            "q?.nc",
+            "'(;,$!*)'.nc",
+        ] {
             let path = self.land(name, name.as_bytes()).await;
-            assert_eq!(self.blobs.get(&path).await.unwrap().0, Bytes::from(name.to_owned()));
+            assert_eq!(
+                self.blobs.get(&path).await.unwrap().0,
+                Bytes::from(name.to_owned())
+            );
             let listed = self.blobs.list(&path).await.unwrap();
             let names: Vec<_> = listed.iter().map(|info| info.path.blob.as_str()).collect();
             assert_eq!(names, [name]);
             assert_eq!(listed[0], self.blobs.head(&path).await.unwrap());
             let silver = self.blobs.silver(name);
-            self.blobs.put(&silver, Bytes::from("x"), PutCondition::Always).await.unwrap();
+            self.blobs
+                .put(&silver, Bytes::from("x"), PutCondition::Always)
+                .await
+                .unwrap();
             assert_eq!(self.blobs.list(&silver).await.unwrap().len(), 1);
             self.blobs.delete(&silver).await.unwrap();
             assert_eq!(self.blobs.list(&silver).await.unwrap().len(), 0);
@@ -166,16 +231,31 @@ impl Subject<'_> {
     }
 
     async fn a_listing_holds_what_the_prefix_says(&self) {
-        for name in ["list/b.nc", "list/a/c.nc", "list/a.nc", "listed.nc", "other/list/a.nc"] {
+        for name in [
+            "list/b.nc",
+            "list/a/c.nc",
+            "list/a.nc",
+            "listed.nc",
+            "other/list/a.nc",
+        ] {
             self.land(name, b"x").await;
         }
         let names = |prefix: &'static str| async move {
             let prefix = self.source.sibling(prefix);
             let found = self.blobs.list(&prefix).await.unwrap();
-            found.into_iter().map(|info| info.path.blob).collect::<Vec<_>>()
+            found
+                .into_iter()
+                .map(|info| info.path.blob)
+                .collect::<Vec<_>>()
         };
-        assert_eq!(names("list/").await, ["list/a.nc", "list/a/c.nc", "list/b.nc"]);
-        assert_eq!(names("list").await, ["list/a.nc", "list/a/c.nc", "list/b.nc", "listed.nc"]);
+        assert_eq!(
+            names("list/").await,
+            ["list/a.nc", "list/a/c.nc", "list/b.nc"]
+        );
+        assert_eq!(
+            names("list").await,
+            ["list/a.nc", "list/a/c.nc", "list/b.nc", "listed.nc"]
+        );
         assert_eq!(names("list/a").await, ["list/a.nc", "list/a/c.nc"]);
         assert!(names("lists").await.is_empty());
         let prefix = self.source.sibling("list/");

@@ -144,7 +144,9 @@ impl NamedSources {
             Named::File(file) => return Ok(Arc::new(PinnedBlob::open_file(file).await?)),
             Named::Blob(path) => {
                 let blobs = self.blobs(path)?;
-                return Ok(Arc::new(PinnedBlob::open(blobs, path, None, head, tail).await?));
+                return Ok(Arc::new(
+                    PinnedBlob::open(blobs, path, None, head, tail).await?,
+                ));
             }
             Named::Url(url) => url,
         };
@@ -238,11 +240,23 @@ mod tests {
     #[rstest]
     #[case::file("a/b.nc", false, "a/b.nc")]
     #[case::blob("az://bronze/b.nc", false, "abfs://bronze@home/b.nc")]
-    #[case::other_account("abfss://c@other.dfs.core.windows.net/b.nc", false, "abfs://c@other/b.nc")]
+    #[case::other_account(
+        "abfss://c@other.dfs.core.windows.net/b.nc",
+        false,
+        "abfs://c@other/b.nc"
+    )]
     #[case::web("https://h.org/b.nc", true, "https://h.org/b.nc")]
-    #[case::open_blob("https://a.blob.core.windows.net/c/b.nc", false, "https://a.blob.core.windows.net/c/b.nc")]
+    #[case::open_blob(
+        "https://a.blob.core.windows.net/c/b.nc",
+        false,
+        "https://a.blob.core.windows.net/c/b.nc"
+    )]
     #[case::with_identity("https://a.blob.core.windows.net/c/b%20.nc", true, "abfs://c@a/b .nc")]
-    #[case::signed("https://a.blob.core.windows.net/c/b.nc?sig=x", true, "https://a.blob.core.windows.net/c/b.nc")]
+    #[case::signed(
+        "https://a.blob.core.windows.net/c/b.nc?sig=x",
+        true,
+        "https://a.blob.core.windows.net/c/b.nc"
+    )]
     fn an_argument_has_its_meaning(
         #[case] argument: &str,
         #[case] with_identity: bool,

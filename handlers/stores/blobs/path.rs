@@ -186,8 +186,18 @@ mod tests {
         "bronze",
         "a b.nc"
     )]
-    #[case("https://acct.dfs.core.windows.net/bronze/b.nc", "acct", "bronze", "b.nc")]
-    #[case("https://acct.blob.core.usgovcloudapi.net/bronze/b.nc", "acct", "bronze", "b.nc")]
+    #[case(
+        "https://acct.dfs.core.windows.net/bronze/b.nc",
+        "acct",
+        "bronze",
+        "b.nc"
+    )]
+    #[case(
+        "https://acct.blob.core.usgovcloudapi.net/bronze/b.nc",
+        "acct",
+        "bronze",
+        "b.nc"
+    )]
     #[case("abfs://bronze@local/b.nc", "local", "bronze", "b.nc")]
     #[case("abfs://bronze", "home", "bronze", "")]
     fn every_form_is_read(

@@ -87,7 +87,8 @@ impl PinnedBlob {
             _ => head,
         };
         let end = known.filter(|(_, length)| *length > start && tail > 0);
-        let end = end.map(|(etag, length)| (etag, ByteRange::new(length.saturating_sub(tail), tail)));
+        let end =
+            end.map(|(etag, length)| (etag, ByteRange::new(length.saturating_sub(tail), tail)));
         let last = async {
             match end {
                 Some((etag, range)) => blobs.get_ranges(path, etag, &[range]).await,

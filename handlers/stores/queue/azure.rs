@@ -10,8 +10,7 @@ use async_trait::async_trait;
 use azure_core::http::headers::HeaderName;
 use azure_core::time::OffsetDateTime;
 use azure_storage_queue::models::{
-    QueueClientReceiveMessagesOptions, QueueClientSendMessageOptions,
-    QueueMessage, ReceivedMessage,
+    QueueClientReceiveMessagesOptions, QueueClientSendMessageOptions, QueueMessage, ReceivedMessage,
 };
 use azure_storage_queue::{QueueClient, QueueClientOptions};
 use jiff::Timestamp;
@@ -79,11 +78,14 @@ impl AzureQueue {
     pub async fn create(&self, queue: &str) -> Result<(), QueueError> {
         let client = self.client(queue)?;
         let made = self.connection.send(|| client.create(None)).await;
-        made.map(drop).map_err(|refusal| self.failed(queue, refusal))
+        made.map(drop)
+            .map_err(|refusal| self.failed(queue, refusal))
     }
 
     fn client(&self, queue: &str) -> Result<Arc<QueueClient>, QueueError> {
-        let made = self.clients.get(&self.account, queue, || self.make_client(queue));
+        let made = self
+            .clients
+            .get(&self.account, queue, || self.make_client(queue));
         made.map_err(|error| failure(queue, error))
     }
 
@@ -101,9 +103,9 @@ impl AzureQueue {
     }
 
     async fn send_text(&self, queue: &str, text: &str, delay: Duration) -> Result<(), Refusal> {
-        let client = self.client(queue).map_err(|error| {
-            Refusal::from(Problem::Unreachable(crate::pipeline::chain(&error)))
-        })?;
+        let client = self
+            .client(queue)
+            .map_err(|error| Refusal::from(Problem::Unreachable(crate::pipeline::chain(&error))))?;
         let sent = self.connection.send(|| async {
             let message = QueueMessage {
                 message_text: Some(text.to_owned()),
@@ -113,7 +115,9 @@ impl AzureQueue {
                 visibility_timeout: Some(seconds(delay)),
                 ..QueueClientSendMessageOptions::default()
             };
-            client.send_message(message.try_into()?, Some(options)).await
+            client
+                .send_message(message.try_into()?, Some(options))
+                .await
         });
         sent.await.map(drop)
     }
@@ -127,7 +131,9 @@ impl AzureQueue {
         let client = self.client(&message.queue)?;
         let (id, receipt) = (&message.id, &message.pop_receipt);
         let changed = self.connection.send(|| async {
-            let changed = client.update_message(id, receipt, seconds(delay), None).await?;
+            let changed = client
+                .update_message(id, receipt, seconds(delay), None)
+                .await?;
             let receipt = HeaderName::from_static("x-ms-popreceipt");
             changed.headers().get_str(&receipt).map(str::to_owned)
         });
@@ -151,10 +157,7 @@ impl AzureQueue {
     }
 }
 
-fn failure(
-    queue: &str,
-    error: impl std::error::Error + Send + Sync + 'static,
-) -> QueueError {
+fn failure(queue: &str, error: impl std::error::Error + Send + Sync + 'static) -> QueueError {
     QueueError {
         queue: queue.to_owned(),
         source: Box::new(error),
@@ -219,15 +222,21 @@ impl Receive for AzureQueue {
             };
             client.receive_messages(Some(options)).await?.into_model()
         });
-        let messages = answer.await.map_err(|refusal| self.failed(queue, refusal))?;
+        let messages = answer
+            .await
+            .map_err(|refusal| self.failed(queue, refusal))?;
         let messages = messages.items.unwrap_or_default().into_iter();
-        Ok(messages.filter_map(|message| received(queue, message)).collect())
+        Ok(messages
+            .filter_map(|message| received(queue, message))
+            .collect())
     }
 
     async fn delete(&self, message: &QueuedMessage) -> Result<bool, QueueError> {
         let client = self.client(&message.queue)?;
         let (id, receipt) = (&message.id, &message.pop_receipt);
-        let deleted = self.connection.send(|| client.delete_message(id, receipt, None));
+        let deleted = self
+            .connection
+            .send(|| client.delete_message(id, receipt, None));
         match deleted.await {
             Ok(_) => Ok(true),
             Err(refusal) if is_taken(&refusal.problem) => Ok(false),
@@ -301,21 +310,34 @@ mod tests {
         let sent = Answer::of(201, &[("content-type", "application/xml")], SENT.as_bytes());
         let fake = Fake::start(vec![Answer::refusal(503, "ServerBusy"), sent]).await;
         let queue = AzureQueue::try_new(fake.connection(), "acct").unwrap();
-        queue.send(&message(), Duration::from_millis(1500)).await.unwrap();
+        queue
+            .send(&message(), Duration::from_millis(1500))
+            .await
+            .unwrap();
         let requests = fake.requests();
         assert_eq!(requests.len(), 2);
-        assert!(requests[1].starts_with("post /acct/reference-due/messages?"), "{requests:?}");
+        assert!(
+            requests[1].starts_with("post /acct/reference-due/messages?"),
+            "{requests:?}"
+        );
         assert!(requests[1].contains("messagettl=-1"), "{requests:?}");
         assert!(requests[1].contains("visibilitytimeout=2"), "{requests:?}");
     }
 
     #[tokio::test]
     async fn who_may_not_send_learns_the_role_that_it_takes() {
-        let fake = Fake::start(vec![Answer::refusal(403, "AuthorizationPermissionMismatch")]).await;
+        let fake = Fake::start(vec![Answer::refusal(
+            403,
+            "AuthorizationPermissionMismatch",
+        )])
+        .await;
         let queue = AzureQueue::try_new(fake.connection(), "acct").unwrap();
         let error = queue.send(&message(), Duration::ZERO).await.unwrap_err();
         let message = crate::pipeline::chain(&error);
-        assert!(message.contains("`Storage Queue Data Contributor` on acct"), "{message}");
+        assert!(
+            message.contains("`Storage Queue Data Contributor` on acct"),
+            "{message}"
+        );
     }
 
     #[tokio::test]

@@ -59,7 +59,10 @@ async fn a_message_comes_once_while_it_is_hidden_and_as_it_was_sent(queue: &dyn 
     send(queue, 3, NOW).await;
     let received = one(queue, MINUTE).await;
     assert_eq!(of(&received), message(3));
-    assert_eq!((received.queue.as_str(), received.dequeue_count), (QUEUE, 1));
+    assert_eq!(
+        (received.queue.as_str(), received.dequeue_count),
+        (QUEUE, 1)
+    );
     assert!(receive(queue, MINUTE).await.is_empty());
     assert!(queue.delete(&received).await.unwrap());
     assert!(!queue.delete(&received).await.unwrap(), "it is gone");

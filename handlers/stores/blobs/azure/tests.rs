@@ -25,7 +25,9 @@ fn containers(bronze: ContainerConfig, silver: ContainerConfig) -> Containers {
 async fn the_contract_holds() {
     let azurite = azurite();
     azurite.make_container(azurite::BRONZE, "contract").await;
-    azurite.make_container(azurite::SILVER, "contract-silver").await;
+    azurite
+        .make_container(azurite::SILVER, "contract-silver")
+        .await;
     let containers = containers(
         container(azurite::BRONZE, "contract"),
         container(azurite::SILVER, "contract-silver"),
@@ -33,8 +35,13 @@ async fn the_contract_holds() {
     let blobs = AzureBlobs::over(emulated(), containers, String::from(azurite::BRONZE));
     let land = |name: String, bytes: Vec<u8>| {
         async move {
-            let name = percent_encoding::percent_encode(name.as_bytes(), percent_encoding::NON_ALPHANUMERIC);
-            azurite.put(azurite::BRONZE, &format!("contract/{name}"), bytes).await;
+            let name = percent_encoding::percent_encode(
+                name.as_bytes(),
+                percent_encoding::NON_ALPHANUMERIC,
+            );
+            azurite
+                .put(azurite::BRONZE, &format!("contract/{name}"), bytes)
+                .await;
         }
         .boxed()
     };
@@ -97,18 +104,41 @@ async fn what_passes_is_tried_again(#[case] mut answers: Vec<Answer>) {
     let requests = fake.requests();
     assert_eq!(requests.len(), failures + 1);
     for request in requests {
-        assert!(request.starts_with("get /acct/bronze/a%2fb.nc http/1.1"), "{request}");
+        assert!(
+            request.starts_with("get /acct/bronze/a%2fb.nc http/1.1"),
+            "{request}"
+        );
         assert!(request.contains("if-match: \"0x1\""), "{request}");
         assert!(request.contains("range: bytes=2-4"), "{request}");
     }
 }
 
 #[rstest]
-#[case::throttled(Answer::refusal(429, "TooManyRequests"), 6, "could not reach abfs://bronze@acct/a/b.nc: the service throttles: 429 TooManyRequests")]
-#[case::failing(Answer::refusal(500, "InternalError"), 6, "could not reach abfs://bronze@acct/a/b.nc: the service fails: 500 InternalError")]
-#[case::changed(Answer::refusal(412, "ConditionNotMet"), 1, "abfs://bronze@acct/a/b.nc has changed")]
-#[case::missing(Answer::refusal(404, "BlobNotFound"), 1, "abfs://bronze@acct/a/b.nc does not exist")]
-#[case::no_container(Answer::refusal(404, "ContainerNotFound"), 1, "container bronze does not exist")]
+#[case::throttled(
+    Answer::refusal(429, "TooManyRequests"),
+    6,
+    "could not reach abfs://bronze@acct/a/b.nc: the service throttles: 429 TooManyRequests"
+)]
+#[case::failing(
+    Answer::refusal(500, "InternalError"),
+    6,
+    "could not reach abfs://bronze@acct/a/b.nc: the service fails: 500 InternalError"
+)]
+#[case::changed(
+    Answer::refusal(412, "ConditionNotMet"),
+    1,
+    "abfs://bronze@acct/a/b.nc has changed"
+)]
+#[case::missing(
+    Answer::refusal(404, "BlobNotFound"),
+    1,
+    "abfs://bronze@acct/a/b.nc does not exist"
+)]
+#[case::no_container(
+    Answer::refusal(404, "ContainerNotFound"),
+    1,
+    "container bronze does not exist"
+)]
 #[case::no_role(
     Answer::refusal(403, "AuthorizationPermissionMismatch"),
     1,
@@ -121,7 +151,7 @@ async fn what_passes_is_tried_again(#[case] mut answers: Vec<Answer>) {
     "access to abfs://bronze@acct/a/b.nc is refused: the service answers 409 BlobArchived"
 )]
 #[case::redirected(
-    Answer::of(302, &[("location", "http://169.254.169.254/")], b""),
+    Answer::of(302, &[("location", "http://127.0.0.1:9/")], b""),
     1,
     "access to abfs://bronze@acct/a/b.nc is refused: the service answers 302 "
 )]
@@ -148,7 +178,11 @@ async fn a_version_that_the_service_did_not_check_is_refused() {
 
 #[tokio::test]
 async fn nobody_waits_past_the_end_of_the_invocation() {
-    let answer = Answer::of(503, &[("retry-after", "1"), ("x-ms-error-code", "ServerBusy")], b"");
+    let answer = Answer::of(
+        503,
+        &[("retry-after", "1"), ("x-ms-error-code", "ServerBusy")],
+        b"",
+    );
     let (blobs, fake) = faked(vec![answer]).await;
     let started = Instant::now();
     let error = retry::within(Duration::from_millis(30), read(&blobs)).await;
@@ -163,13 +197,18 @@ fn written(etag: &str) -> Answer {
 
 async fn write(blobs: &AzureBlobs) -> Result<String, BlobError> {
     let path = blobs.silver("refs/a.json");
-    blobs.put(&path, Bytes::from("{}"), PutCondition::IfAbsent).await
+    blobs
+        .put(&path, Bytes::from("{}"), PutCondition::IfAbsent)
+        .await
 }
 
 #[tokio::test]
 async fn a_write_whose_answer_was_lost_has_happened() {
     let there = Answer::refusal(409, "BlobAlreadyExists");
-    for lost in [Answer::Send(Vec::new()), Answer::refusal(500, "OperationTimedOut")] {
+    for lost in [
+        Answer::Send(Vec::new()),
+        Answer::refusal(500, "OperationTimedOut"),
+    ] {
         let ours = vec![lost.clone(), there.clone(), part("bytes 0-1/2", b"{}")];
         assert_eq!(write(&faked(ours).await.0).await.unwrap(), "0x1");
         let theirs = vec![lost, there.clone(), part("bytes 0-1/2", b"[]")];
@@ -178,7 +217,10 @@ async fn a_write_whose_answer_was_lost_has_happened() {
     }
     let (blobs, fake) = faked(vec![Answer::refusal(503, "ServerBusy"), there]).await;
     let error = write(&blobs).await.unwrap_err();
-    assert!(matches!(error, BlobError::Exists(_)), "a throttled request is not carried out");
+    assert!(
+        matches!(error, BlobError::Exists(_)),
+        "a throttled request is not carried out"
+    );
     assert_eq!(fake.requests().len(), 2);
 }
 
@@ -187,22 +229,38 @@ async fn a_write_says_what_it_writes_and_where_nothing_is() {
     let (blobs, fake) = faked(vec![written("\"0x7\"")]).await;
     assert_eq!(write(&blobs).await.unwrap(), "0x7");
     let requests = fake.requests();
-    assert!(requests[0].starts_with("put /acct/silver/refs%2fa.json "), "{requests:?}");
+    assert!(
+        requests[0].starts_with("put /acct/silver/refs%2fa.json "),
+        "{requests:?}"
+    );
     assert!(requests[0].contains("if-none-match: *"), "{requests:?}");
-    assert!(requests[0].contains("x-ms-blob-content-type: application/json"), "{requests:?}");
+    assert!(
+        requests[0].contains("x-ms-blob-content-type: application/json"),
+        "{requests:?}"
+    );
 }
 
 #[tokio::test]
 async fn a_write_that_is_refused_names_its_role() {
-    let (blobs, _) = faked(vec![Answer::refusal(403, "AuthorizationPermissionMismatch")]).await;
+    let (blobs, _) = faked(vec![Answer::refusal(
+        403,
+        "AuthorizationPermissionMismatch",
+    )])
+    .await;
     let message = crate::pipeline::chain(&write(&blobs).await.unwrap_err());
-    assert!(message.contains("`Storage Blob Data Contributor` on acct"), "{message}");
+    assert!(
+        message.contains("`Storage Blob Data Contributor` on acct"),
+        "{message}"
+    );
 }
 
 fn page(names: &[&str], marker: &str) -> Answer {
     let blob = |name: &&str| {
         let (folder, name) = match name.strip_suffix('!') {
-            Some(name) => ("<Metadata><hdi_isfolder>true</hdi_isfolder></Metadata>", name),
+            Some(name) => (
+                "<Metadata><hdi_isfolder>true</hdi_isfolder></Metadata>",
+                name,
+            ),
             None => ("", *name),
         };
         format!(
@@ -235,13 +293,22 @@ async fn a_listing_goes_on_to_its_last_page_and_a_page_is_tried_again() {
         .collect();
     assert_eq!(names, [vec!["a/x.nc"], vec![], vec!["a/y.nc"]]);
     assert_eq!((pages[0][0].length, pages[0][0].etag.as_str()), (7, "0x1"));
-    let markers: Vec<bool> = fake.requests().iter().map(|request| request.contains("marker=m")).collect();
+    let markers: Vec<bool> = fake
+        .requests()
+        .iter()
+        .map(|request| request.contains("marker=m"))
+        .collect();
     assert_eq!(markers, [false, true, true, true]);
 }
 
 #[rstest]
 #[case("acct", "bronze", "a.nc", "az://bronze/a.nc")]
-#[case("other", "bronze", "a b.nc", "abfs://bronze@other.dfs.core.windows.net/a b.nc")]
+#[case(
+    "other",
+    "bronze",
+    "a b.nc",
+    "abfs://bronze@other.dfs.core.windows.net/a b.nc"
+)]
 #[tokio::test]
 async fn a_reference_names_the_account_where_it_is_another(
     #[case] account: &str,
