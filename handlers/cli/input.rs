@@ -56,7 +56,11 @@ pub(super) async fn open(
 
 /// What an error of reading means for the command.
 pub(super) fn failure(file: &Named, error: &ReadError) -> Failure {
-    let message = format!("{file}: {}{}", crate::pipeline::chain(error), hint(file, error));
+    let message = format!(
+        "{file}: {}{}",
+        crate::pipeline::chain(error),
+        hint(file, error)
+    );
     match (validate::fault_of(error), error) {
         (Some(fault), _) => Failure::rejected(&fault.code, message),
         (None, ReadError::Fetch(error)) => {

@@ -35,7 +35,7 @@ const FILES_AT_ONCE: usize = 8;
 /// Writes the references. Every input is tried; the last failure decides the exit code.
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let (files, sources) = input::expand(&arguments.inputs).await?;
-    let into_folder = files.len() > 1 || arguments.inputs.iter().any(is_folder);
+    let into_folder = files.len() > 1 || arguments.inputs.iter().any(|input| is_folder(input));
     let is_remote = files.iter().any(Named::is_remote);
     let works: Vec<_> = files
         .iter()
@@ -65,7 +65,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 /// A folder of this machine, or of a container.
-fn is_folder(input: &PathBuf) -> bool {
+fn is_folder(input: &Path) -> bool {
     input.is_dir() || input.to_string_lossy().ends_with('/')
 }
 

@@ -300,7 +300,8 @@ mod tests {
             good_for,
             fails,
         });
-        (Arc::new(Identity::new(issuer.clone(), "sign in")), issuer)
+        let credential = Arc::<Issuer>::clone(&issuer);
+        (Arc::new(Identity::new(credential, "sign in")), issuer)
     }
 
     #[tokio::test]

@@ -31,6 +31,8 @@ pub(in crate::stores) enum Problem {
     Unreachable(String),
     #[error("the identity gives no token: {0}")]
     NoToken(String),
+    #[error("what is to be written cannot be read: {0}")]
+    Draft(String),
     #[error("the service sent other bytes than were asked for: {0}")]
     OtherBytes(String),
 }

@@ -3,10 +3,12 @@
 //! What is read is pinned by `If-Match`, what is written is conditional. Tries, their waits and their number are ours
 //! ([`AzureConnection`]): the SDK makes one.
 
+mod content;
 mod error;
 mod transfer;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -23,6 +25,7 @@ use virtualize::ByteRange;
 use super::{BlobError, BlobInfo, BlobPath, Blobs, PutCondition};
 use crate::config::{AzureBlobsConfig, ContainerConfig};
 use crate::stores::azure::{AzureConnection, Clients, ConnectionError, Missing, Problem};
+use content::Content;
 use error::{Doing, timestamp};
 
 /// Blobs on a page of a listing, which is the most that the service gives.
@@ -141,6 +144,48 @@ impl AzureBlobs {
                 ),
             }),
         }
+    }
+
+    async fn put_content(
+        &self,
+        path: &BlobPath,
+        content: Content,
+        condition: PutCondition,
+    ) -> Result<String, BlobError> {
+        let client = self.writable(path)?;
+        let put = transfer::Put::new(&self.connection, &client, path, &condition);
+        match put.write(&content).await {
+            Ok(etag) => Ok(etag),
+            Err(refusal) if put.may_be_done() && is_lost(&refusal.problem) => {
+                // An earlier try may have succeeded without our hearing of it.
+                match self.version_of(path, &content).await? {
+                    Some(etag) => Ok(etag),
+                    None => Err(Doing::Write.failed(path, refusal)),
+                }
+            }
+            Err(refusal) => Err(Doing::Write.failed(path, refusal)),
+        }
+    }
+
+    /// The version of a blob if it holds these very bytes.
+    async fn version_of(
+        &self,
+        path: &BlobPath,
+        content: &Content,
+    ) -> Result<Option<String>, BlobError> {
+        let info = self.head(path).await?;
+        if info.length != content.len() {
+            return Ok(None);
+        }
+        for piece in transfer::pieces(0, info.length) {
+            let there = self.get_ranges(path, &info.etag, &[piece]).await?;
+            let ours = content.piece(piece).await;
+            let ours = ours.map_err(|problem| Doing::Write.failed(path, problem.into()))?;
+            if there != [ours] {
+                return Ok(None);
+            }
+        }
+        Ok(Some(info.etag))
     }
 
     /// Whether a container is there at all: a name of no length stands for it.
@@ -286,20 +331,23 @@ impl Blobs for AzureBlobs {
         bytes: Bytes,
         condition: PutCondition,
     ) -> Result<String, BlobError> {
-        let client = self.writable(path)?;
-        let put = transfer::Put::new(&self.connection, &client, path, &condition);
-        match put.write(bytes.clone()).await {
-            Ok(etag) => Ok(etag),
-            Err(refusal) if put.may_be_done() && is_lost(&refusal.problem) => {
-                // An earlier try may have succeeded without our hearing of it.
-                let (present, info) = self.get(path).await?;
-                match present == bytes {
-                    true => Ok(info.etag),
-                    false => Err(Doing::Write.failed(path, refusal)),
-                }
-            }
-            Err(refusal) => Err(Doing::Write.failed(path, refusal)),
-        }
+        self.put_content(path, Content::Bytes(bytes), condition)
+            .await
+    }
+
+    async fn put_file(
+        &self,
+        path: &BlobPath,
+        file: &Path,
+        condition: PutCondition,
+    ) -> Result<String, BlobError> {
+        let metadata = tokio::fs::metadata(file).await;
+        let metadata = metadata.map_err(|source| BlobError::Unavailable {
+            path: path.clone(),
+            source,
+        })?;
+        let content = Content::File(file.to_owned(), metadata.len());
+        self.put_content(path, content, condition).await
     }
 
     fn is_source(&self, path: &BlobPath) -> bool {

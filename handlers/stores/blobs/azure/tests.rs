@@ -202,6 +202,11 @@ async fn write(blobs: &AzureBlobs) -> Result<String, BlobError> {
         .await
 }
 
+/// The answer to HEAD about a blob of so many bytes.
+fn head(length: usize) -> Answer {
+    Answer::said_to_be(200, &VERSION, b"", length)
+}
+
 #[tokio::test]
 async fn a_write_whose_answer_was_lost_has_happened() {
     let there = Answer::refusal(409, "BlobAlreadyExists");
@@ -209,11 +214,16 @@ async fn a_write_whose_answer_was_lost_has_happened() {
         Answer::Send(Vec::new()),
         Answer::refusal(500, "OperationTimedOut"),
     ] {
-        let ours = vec![lost.clone(), there.clone(), part("bytes 0-1/2", b"{}")];
+        let answers = |rest: &[Answer]| [&[lost.clone(), there.clone()], rest].concat();
+        let ours = answers(&[head(2), part("bytes 0-1/2", b"{}")]);
         assert_eq!(write(&faked(ours).await.0).await.unwrap(), "0x1");
-        let theirs = vec![lost, there.clone(), part("bytes 0-1/2", b"[]")];
-        let error = write(&faked(theirs).await.0).await.unwrap_err();
-        assert!(matches!(error, BlobError::Exists(_)), "{error:?}");
+        for theirs in [
+            answers(&[head(2), part("bytes 0-1/2", b"[]")]),
+            answers(&[head(3)]),
+        ] {
+            let error = write(&faked(theirs).await.0).await.unwrap_err();
+            assert!(matches!(error, BlobError::Exists(_)), "{error:?}");
+        }
     }
     let (blobs, fake) = faked(vec![Answer::refusal(503, "ServerBusy"), there]).await;
     let error = write(&blobs).await.unwrap_err();

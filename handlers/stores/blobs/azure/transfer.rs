@@ -14,6 +14,7 @@ use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use virtualize::ByteRange;
 
+use super::content::Content;
 use super::error::{Doing, bare, timestamp};
 use crate::stores::azure::{AzureConnection, Problem, Refusal};
 use crate::stores::blobs::http::ContentRange;
@@ -192,10 +193,13 @@ impl<'a> Put<'a> {
     }
 
     /// Writes the bytes and gives their version.
-    pub(super) async fn write(&self, bytes: Bytes) -> Result<String, Refusal> {
-        match u64::try_from(bytes.len()).is_ok_and(|len| len <= PIECE) {
-            true => self.write_at_once(&bytes).await,
-            false => self.write_in_blocks(&bytes).await,
+    pub(super) async fn write(&self, content: &Content) -> Result<String, Refusal> {
+        match content.len() <= PIECE {
+            true => {
+                let bytes = content.piece(ByteRange::new(0, content.len())).await?;
+                self.write_at_once(&bytes).await
+            }
+            false => self.write_in_blocks(content).await,
         }
     }
 
@@ -216,18 +220,16 @@ impl<'a> Put<'a> {
         self.connection.try_send(upload, version).await
     }
 
-    async fn write_in_blocks(&self, bytes: &Bytes) -> Result<String, Refusal> {
+    async fn write_in_blocks(&self, content: &Content) -> Result<String, Refusal> {
         // Others may write blocks of the same blob at the same time.
         let writer = fastrand::u64(..);
-        let piece = usize::try_from(PIECE).unwrap_or(usize::MAX);
-        let cuts = (0..bytes.len()).step_by(piece);
         let mut blocks = Vec::new();
         let mut writes = Vec::new();
-        for start in cuts {
-            let id = format!("{writer:016x}{start:016x}").into_bytes();
-            let block = bytes.slice(start..bytes.len().min(start.saturating_add(piece)));
+        for piece in pieces(0, content.len()) {
+            let id = format!("{writer:016x}{:016x}", piece.start).into_bytes();
             blocks.push(id.clone());
-            writes.push(self.stage(id, block).boxed());
+            let write = async move { self.stage(id, content.piece(piece).await?).await };
+            writes.push(write.boxed());
         }
         let written = stream::iter(writes).buffer_unordered(BLOCKS_AT_ONCE);
         written.try_collect::<()>().await?;
