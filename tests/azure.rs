@@ -1,6 +1,8 @@
 //! Against Azure's storage as Azurite plays it: OAuth over https, bronze and silver in different accounts.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
@@ -105,6 +107,87 @@ fn a_blob_is_referenced_as_the_file_is() {
     assert_eq!(told["io"]["rounds"], json!(1), "{told}");
     let expected = without_version(&refs(&here, &format!("file://{local}")));
     assert_eq!(without_version(&refs(&there, &address)), expected);
+}
+
+/// Answers as the identity of a function app does, and gives what it was asked for.
+fn identity_endpoint(token: &str) -> (String, std::thread::JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/msi/token", listener.local_addr().unwrap());
+    let body = json!({"access_token": token, "expires_on": "4102444800", "token_type": "Bearer", "resource": ""});
+    let body = body.to_string();
+    let asked = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+        let head: Vec<String> = lines
+            .by_ref()
+            .map_while(Result::ok)
+            .take_while(|line| !line.is_empty())
+            .collect();
+        let length = body.len();
+        write!(
+            stream,
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+        .unwrap();
+        head.join("\n")
+    });
+    (url, asked)
+}
+
+/// A blob read as somebody: `settings` override those that hold the emulator's token.
+fn read_as(settings_of_identity: &[(&str, &str)]) {
+    let (azurite, runtime) = (azurite(), runtime());
+    runtime.block_on(async {
+        azurite.make_container(BRONZE, "identity").await;
+        let bytes = std::fs::read(fixture("classic/cdf1.nc")).unwrap();
+        azurite.put(BRONZE, "identity/a.nc", bytes).await;
+    });
+    let mut command = landfall();
+    command.args(["validate", "az://identity/a.nc"]);
+    command.envs(settings(azurite, "identity"));
+    command.env_remove("LANDFALL_TOKEN_FILE");
+    command.envs(settings_of_identity.iter().copied());
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn the_identity_of_a_function_app_is_asked_once_for_its_client_id() {
+    let token = std::fs::read_to_string(azurite().token_file()).unwrap();
+    let (url, asked) = identity_endpoint(&token);
+    read_as(&[
+        ("LANDFALL_CREDENTIAL", "managed-identity"),
+        ("LANDFALL_CLIENT_ID", "11111111-2222-3333-4444-555555555555"),
+        ("IDENTITY_ENDPOINT", &url),
+        ("IDENTITY_HEADER", "secret-of-the-host"),
+    ]);
+    let asked = asked.join().unwrap().to_lowercase();
+    assert!(
+        asked.contains("resource=https%3a%2f%2fstorage.azure.com"),
+        "{asked}"
+    );
+    assert!(
+        asked.contains("client_id=11111111-2222-3333-4444-555555555555"),
+        "{asked}"
+    );
+    assert!(
+        asked.contains("x-identity-header: secret-of-the-host"),
+        "{asked}"
+    );
+}
+
+#[test]
+fn a_developer_is_who_is_signed_in_to_the_azure_cli() {
+    let token = std::fs::read_to_string(azurite().token_file()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let answer =
+        json!({"accessToken": token, "expires_on": 4_102_444_800_i64, "tokenType": "Bearer"});
+    let script = format!("#!/bin/sh\necho '{answer}'\n");
+    let program = folder.path().join("az");
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:/usr/bin:/bin", folder.path().display());
+    read_as(&[("LANDFALL_CREDENTIAL", "developer"), ("PATH", &path)]);
 }
 
 #[rstest]

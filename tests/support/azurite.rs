@@ -160,6 +160,8 @@ impl Azurite {
     /// Writes a blob and gives its version.
     pub(crate) async fn put(&self, account: &str, path: &str, bytes: Vec<u8>) -> String {
         let request = self.request(Method::PUT, account, path);
+        // Of an empty body nothing else tells the length.
+        let request = request.header("content-length", bytes.len());
         let request = request.header("x-ms-blob-type", "BlockBlob").body(bytes);
         let answer = request.send().await.unwrap();
         assert_eq!(answer.status().as_u16(), 201, "put {path}");
