@@ -50,10 +50,9 @@ async fn serve() -> anyhow::Result<()> {
 
 fn app(config: Config) -> anyhow::Result<App> {
     let storage = &config.storage;
-    let blobs = stores::blobs(&storage.blobs).context("blobs")?;
+    let (blobs, queue) = stores::open(storage)?;
     let ledger: Arc<dyn Ledger> =
         Arc::new(SqliteLedger::open(&storage.database).context("ledger")?);
-    let queue = stores::queue(storage).context("queue")?;
     let pipeline = Pipeline::new(
         config.clone(),
         Arc::clone(&blobs),
