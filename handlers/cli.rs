@@ -8,6 +8,7 @@ mod inspect;
 mod output;
 mod parquet;
 mod serve;
+mod stores;
 mod validate;
 mod virtualize;
 

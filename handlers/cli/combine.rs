@@ -11,13 +11,12 @@ use super::failure::Failure;
 use super::output::{OutputArguments, Written};
 use super::{input, virtualize as files};
 use crate::combine::{JoinError, Joined, combine_options};
-use crate::stores::blobs::NamedSources;
 use crate::stores::ledger::ProcessingOptions;
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// NetCDF files, http(s) addresses of them, folders of them, or their references.
+    /// NetCDF files, http(s) and az:// addresses of them, folders of them, or their references.
     #[arg(required = true)]
     inputs: Vec<PathBuf>,
     #[command(flatten)]
@@ -47,7 +46,7 @@ pub(super) struct Arguments {
 /// Joins the inputs, proves the join, and writes it.
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     crate::telemetry::init_terminal();
-    let (files, sources) = (input::expand(&arguments.inputs)?, NamedSources::default());
+    let (files, sources) = input::expand(&arguments.inputs).await?;
     let decode = arguments.read.decode_options();
     let reads = files
         .iter()

@@ -23,7 +23,6 @@ use tokio::sync::mpsc;
 use super::failure::Failure;
 use crate::stores::blobs::{BlobPath, LocalBlobs};
 use crate::stores::ledger::{FileLedger as _, FileState, SourceFile, SqliteLedger};
-use crate::stores::queue::EmbeddedQueue;
 
 use queue::HostQueue;
 use terminal::Terminal;
@@ -64,7 +63,9 @@ async fn dev(arguments: Arguments) -> anyhow::Result<()> {
     let (events, received) = mpsc::unbounded_channel();
     let settings = layout.settings(&arguments);
     let config = HostConfig::load(&layout.app, settings).context("reading the function app")?;
-    let database = EmbeddedQueue::open(&layout.database).context("opening the catalogue")?;
+    let queue = super::stores::host_queue(&layout.database)
+        .await
+        .context("opening the queues")?;
     let watch = FolderWatchOptions {
         known: known(&layout.database)
             .await
@@ -77,7 +78,7 @@ async fn dev(arguments: Arguments) -> anyhow::Result<()> {
             crash_limit: true,
         }),
         http: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, arguments.port))),
-        queues: Some(Arc::new(HostQueue::new(database))),
+        queues: Some(Arc::new(HostQueue::new(queue))),
         queue_retry_delay: Some(Duration::from_secs(2)),
         // Nobody at a terminal waits ten seconds for the first retry.
         event_grid: EventGridOptions {

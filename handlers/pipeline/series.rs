@@ -13,7 +13,7 @@ use super::{Pipeline, PipelineError};
 use crate::catalog::item::{self, ItemInput};
 use crate::combine::{self, JoinError, Joined};
 use crate::reference;
-use crate::stores::blobs::BlobSources;
+use crate::stores::blobs::{BlobPath, BlobSources};
 use crate::stores::ledger::{Claim, Claimed, CombineEnd, Fault, GroupId, Lease, PublishedCombine};
 use crate::stores::queue::Message;
 
@@ -173,12 +173,12 @@ impl Pipeline {
         let is_ours = || async {
             Ok::<_, PipelineError>(self.ledger.renew(claim, self.lease().until).await?)
         };
-        let (at, dataset) = (reference::silver(&name), &joined.combined.dataset);
+        let (at, dataset) = (self.blobs.silver(&name), &joined.combined.dataset);
         if !reference::publish(&self.blobs, &at, dataset, &joined.document, is_ours).await? {
             return Ok(());
         }
         self.step("mid-combine").await;
-        let result = self.catalogue(claim, &joined, &name)?;
+        let result = self.catalogue(claim, &joined, &at)?;
         if self.ledger.publish(claim, &result).await? {
             self.report(claim, &joined, started);
         }
@@ -200,7 +200,7 @@ impl Pipeline {
         &self,
         claim: &Claim,
         joined: &Joined,
-        name: &str,
+        reference: &BlobPath,
     ) -> Result<PublishedCombine, PipelineError> {
         let at = Timestamp::now();
         let input = ItemInput {
@@ -209,7 +209,7 @@ impl Pipeline {
             release: &claim.release,
             revision: claim.revision,
             public_url: &self.config.http.public_url,
-            blob_path: name,
+            reference,
             ref_size_bytes: u64::try_from(joined.document.len()).unwrap_or(u64::MAX),
             ref_sha256: &Sha256::digest(&joined.document),
             created: at,
@@ -223,7 +223,7 @@ impl Pipeline {
                 .to_owned()
         };
         Ok(PublishedCombine {
-            blob_path: name.to_owned(),
+            blob_path: reference.blob.clone(),
             stac_item_id: text("id"),
             stac_collection_id: text("collection"),
             result: item::result_object(&input),
