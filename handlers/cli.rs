@@ -5,9 +5,12 @@ mod dev;
 mod failure;
 mod input;
 mod inspect;
+mod inventory;
 mod output;
 mod parquet;
+mod replay;
 mod serve;
+mod server;
 mod stores;
 mod validate;
 mod virtualize;
@@ -36,6 +39,10 @@ enum Command {
     Validate(validate::Arguments),
     /// Join the files of a series, or their references, into one.
     Combine(combine::Arguments),
+    /// List the series of a folder or container and what would declare them; or submit them all.
+    Inventory(inventory::Arguments),
+    /// Have a running app take events once more: dead letters, kept ones, or those of a container.
+    Replay(replay::Arguments),
     /// Watch a folder: references, combined datasets and served Zarr as files land.
     Dev(dev::Arguments),
     /// Answer the Functions host (its custom handler).
@@ -59,6 +66,8 @@ impl Command {
             Self::Combine(arguments) => arguments.json,
             Self::Inspect(arguments) => arguments.json,
             Self::Validate(arguments) => arguments.json,
+            Self::Inventory(arguments) => arguments.json,
+            Self::Replay(arguments) => arguments.json,
             Self::Dev(_) | Self::Serve(_) => false,
         }
     }
@@ -69,6 +78,8 @@ impl Command {
             Self::Inspect(arguments) => block_on_one_thread(inspect::run(arguments)),
             Self::Validate(arguments) => block_on_one_thread(validate::run(arguments)),
             Self::Combine(arguments) => block_on_threads(combine::run(arguments)),
+            Self::Inventory(arguments) => block_on_threads(inventory::run(arguments)),
+            Self::Replay(arguments) => block_on_one_thread(replay::run(arguments)),
             Self::Dev(arguments) => block_on_threads(dev::run(arguments)),
             Self::Serve(arguments) => block_on_threads(serve::run(arguments)),
         }

@@ -30,8 +30,21 @@ pub struct StorageConfig {
     pub blobs: BlobsConfig,
     /// Where messages are.
     pub queues: QueuesConfig,
+    /// Where Event Grid leaves the events that it gave up.
+    pub dead_letters: Option<DeadLettersConfig>,
     /// SQLite file with the ledger and the embedded queues, from `LANDFALL_DATABASE`.
     pub database: PathBuf,
+}
+
+/// Where Event Grid leaves the events that it gave up, from `LANDFALL_DEAD_LETTERS`: a folder where blobs are in
+/// folders, `account/container` (or a container of the account of bronze) where they are in Azure. Nowhere if it is not
+/// set.
+#[derive(Debug, Clone)]
+pub enum DeadLettersConfig {
+    /// A folder of this machine.
+    Folder(PathBuf),
+    /// A container of a storage account.
+    Container(ContainerConfig),
 }
 
 /// Where blobs are: in Azure where `LANDFALL_BRONZE_ACCOUNT` is set.
@@ -71,6 +84,9 @@ pub struct PipelineConfig {
     pub lease: Duration,
     /// How long work may rest before Sweep takes it up, from `LANDFALL_STUCK_AFTER` (ISO 8601, default `PT5M`).
     pub stuck_after: Duration,
+    /// How often Sweep compares a container of sources with the ledger, from `LANDFALL_RECONCILE_EVERY` (ISO 8601,
+    /// default `PT1H`).
+    pub reconcile_every: Duration,
     /// Files read at the same time by one instance, from `LANDFALL_FILES_IN_FLIGHT` (default 8).
     pub files_in_flight: usize,
     /// Name of a step at which the handler waits to be killed, from `LANDFALL_PAUSE_AT`; for crash tests.
@@ -93,6 +109,26 @@ pub struct HttpConfig {
     pub stop_with_stdin: bool,
     /// `Access-Control-Allow-Origin` of the served Zarr, from `LANDFALL_CORS_ORIGIN` (default none).
     pub cors_origin: Option<String>,
+}
+
+/// The running app that commands talk to.
+#[derive(Debug, Clone)]
+pub struct ClientConfig {
+    /// Its address, from `LANDFALL_SERVER` (default `http://127.0.0.1:7071`, where `landfall dev` is).
+    pub server: String,
+    /// Function key, from `LANDFALL_KEY`.
+    pub key: Option<String>,
+}
+
+impl ClientConfig {
+    /// Reads the environment.
+    pub fn from_env() -> Self {
+        Self {
+            server: optional("LANDFALL_SERVER")
+                .unwrap_or_else(|| String::from("http://127.0.0.1:7071")),
+            key: optional("LANDFALL_KEY"),
+        }
+    }
 }
 
 impl Config {
@@ -131,11 +167,40 @@ impl StorageConfig {
             Some(azure) => BlobsConfig::Azure(azure),
             None => BlobsConfig::folders()?,
         };
+        let dead_letters =
+            optional("LANDFALL_DEAD_LETTERS").map(|text| DeadLettersConfig::parse(&text, &blobs));
         Ok(Self {
             blobs,
             queues: QueuesConfig::from_env()?,
+            dead_letters,
             database: required("LANDFALL_DATABASE")?.into(),
         })
+    }
+}
+
+impl DeadLettersConfig {
+    fn parse(text: &str, blobs: &BlobsConfig) -> Self {
+        let BlobsConfig::Azure(azure) = blobs else {
+            return Self::Folder(text.into());
+        };
+        let (account, container) = text.split_once('/').unwrap_or((&azure.account, text));
+        Self::Container(ContainerConfig {
+            account: account.to_owned(),
+            container: container.to_owned(),
+        })
+    }
+}
+
+impl StorageConfig {
+    /// The containers that sources are taken from.
+    pub fn source_containers(&self) -> Vec<ContainerConfig> {
+        match &self.blobs {
+            BlobsConfig::Azure(azure) => azure.sources.iter().cloned().collect(),
+            BlobsConfig::Folders { .. } => vec![ContainerConfig {
+                account: String::from("local"),
+                container: String::from("bronze"),
+            }],
+        }
     }
 }
 
@@ -169,6 +234,7 @@ impl PipelineConfig {
             settle_period: duration("LANDFALL_SETTLE_PERIOD", "PT0S")?,
             lease: duration("LANDFALL_LEASE", "PT1M")?,
             stuck_after: duration("LANDFALL_STUCK_AFTER", "PT5M")?,
+            reconcile_every: duration("LANDFALL_RECONCILE_EVERY", "PT1H")?,
             files_in_flight,
             pause_at: optional("LANDFALL_PAUSE_AT"),
             pause_file: optional("LANDFALL_PAUSE_FILE").map(PathBuf::from),

@@ -9,6 +9,7 @@ mod blob_event;
 pub use blob_event::{BlobEvent, BlobEventKind};
 
 use serde_json::Value;
+use tracing::{debug, error};
 
 use crate::stores::queue::Message;
 
@@ -58,15 +59,54 @@ fn unwrap_text(mut value: Value) -> Value {
     value
 }
 
-/// The events of an Event Grid trigger: one, or an array of them.
+/// The events of an Event Grid trigger: one, or an array of them. One that cannot be read is logged and passed over:
+/// to deliver it again would not mend it, and would hold up the others.
 ///
 /// # Errors
 ///
-/// [`EventError`] for a payload that is no storage event.
+/// [`EventError`] for a payload that holds no events.
 pub fn blob_events(body: &[u8]) -> Result<Vec<BlobEvent>, EventError> {
-    match binding(body, "event")? {
-        Value::Array(events) => events.iter().map(BlobEvent::from_event_grid).collect(),
-        event => Ok(vec![BlobEvent::from_event_grid(&event)?]),
+    read_events(binding(body, "event")?)
+}
+
+/// Events that somebody kept: one, or an array of them, as Event Grid sends them and leaves them as dead letters.
+///
+/// # Errors
+///
+/// [`EventError`] for what holds no events.
+pub fn stored_events(text: &[u8]) -> Result<Vec<BlobEvent>, EventError> {
+    read_events(serde_json::from_slice(text).map_err(EventError::NotJson)?)
+}
+
+fn read_events(value: Value) -> Result<Vec<BlobEvent>, EventError> {
+    let events = match value {
+        Value::Array(events) => events.into_iter().map(unwrap_text).collect(),
+        event @ Value::Object(_) => vec![event],
+        _ => return Err(EventError::Field("event")),
+    };
+    Ok(events.iter().filter_map(one_of_ours).collect())
+}
+
+fn one_of_ours(event: &Value) -> Option<BlobEvent> {
+    let field = |key: &str| event.get(key).and_then(Value::as_str).unwrap_or_default();
+    match BlobEvent::from_event_grid(event) {
+        Ok(Some(event)) => Some(event),
+        Ok(None) => {
+            debug!(
+                event.id = field("id"),
+                "Passed over an event of type {}",
+                field("eventType")
+            );
+            None
+        }
+        Err(error) => {
+            error!(
+                event.id = field("id"),
+                event.subject = field("subject"),
+                "Refused an event: {error}"
+            );
+            None
+        }
     }
 }
 
@@ -96,6 +136,38 @@ mod tests {
             blob_url: String::from("abfs://b@a/x.nc"),
         };
         assert_eq!(message(body.as_bytes()).unwrap(), expected);
+    }
+
+    fn created(name: &str) -> Value {
+        json!({
+            "id": name, "eventType": "Microsoft.Storage.BlobCreated", "topic": "/x/storageAccounts/acct",
+            "subject": format!("/blobServices/default/containers/bronze/blobs/{name}"), "data": {"api": "PutBlob"},
+        })
+    }
+
+    #[rstest]
+    #[case::alone(json!(created("a.nc")), &["a.nc"])]
+    #[case::batch(json!([created("a.nc"), created("b.nc")]), &["a.nc", "b.nc"])]
+    #[case::batch_in_text(json!(json!([created("a.nc"), created("b.nc")]).to_string()), &["a.nc", "b.nc"])]
+    #[case::texts_in_a_batch(json!([created("a.nc").to_string()]), &["a.nc"])]
+    #[case::bad_one_among_good(json!([created("a.nc"), {"eventType": "Microsoft.Storage.BlobCreated"}, 7]), &["a.nc"])]
+    #[case::nothing(json!([]), &[])]
+    fn events_come_alone_or_in_batches(#[case] value: Value, #[case] expected: &[&str]) {
+        let body = json!({"Data": {"event": value}, "Metadata": {"sys": {}}}).to_string();
+        let events = blob_events(body.as_bytes()).unwrap();
+        let names: Vec<&str> = events
+            .iter()
+            .map(|event| event.path.blob.as_str())
+            .collect();
+        assert_eq!(names, expected);
+    }
+
+    #[rstest]
+    #[case::text(br#"{"Data":{"event":"hello"}}"#.as_slice())]
+    #[case::number(br#"{"Data":{"event":7}}"#)]
+    #[case::bare(br#"[{"id":"1"}]"#)]
+    fn what_holds_no_events_is_an_error(#[case] body: &[u8]) {
+        assert!(blob_events(body).is_err());
     }
 
     #[rstest]

@@ -4,11 +4,13 @@
 //! | --- | --- |
 //! | [`triggers`] | what the Functions host sends: `POST /BlobEvent`, `/CombineDue`, … |
 //! | [`platform`], [`job`] | `/api/platform/…`, `/api/releases…`; `/api/jobs/status/…`, `/api/dbadmin/tasks/…` |
+//! | [`inventory`] | `/api/inventory`, `/api/replay` |
 //! | [`zarr`] | `/api/zarr/…`, the served stores |
 //! | [`probes`] | `/api/livez`, `/api/readyz`, `/api/health` |
 //! | [`error`] | errors as answers |
 
 pub mod error;
+pub mod inventory;
 pub mod job;
 pub mod platform;
 pub mod probes;
@@ -68,6 +70,7 @@ pub fn routes(
         .or(zarr::routes(Arc::clone(&app)))
         .or(platform::routes(Arc::clone(&app)))
         .or(job::routes(Arc::clone(&app)))
+        .or(inventory::routes(Arc::clone(&app)))
         .or(probes::routes(Arc::clone(&app)))
         .or(triggers::routes(app))
         .recover(error::recover)

@@ -11,7 +11,7 @@
 //! | 5 combine | [`group`], [`combine`] | when a series is complete; joins, verifies and publishes it |
 //! | 6 catalog | [`catalog`] | builds the STAC item and caches it on the Release |
 //!
-//! [`stores`] reaches the world outside, [`http`] and [`cli`] translate and delegate, [`config`] alone reads the
+//! [`inventory`] tells what series lie in a container. [`stores`] reaches the world outside, [`http`] and [`cli`] translate and delegate, [`config`] alone reads the
 //! environment. Dependencies point one way: `http, cli → pipeline → stages → stores → virtualize`.
 
 pub mod catalog;
@@ -21,6 +21,7 @@ pub mod config;
 pub mod event;
 pub mod group;
 pub mod http;
+pub mod inventory;
 pub mod pipeline;
 pub mod read;
 pub mod reference;

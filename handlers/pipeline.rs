@@ -2,15 +2,22 @@
 //!
 //! The rules of SPEC §2 hold here: persist first, message second, acknowledge last; everything is idempotent; a
 //! bad file is an answer and not an error. Files are `file`'s matter,
-//! `membership` and `declaration` say which series they belong to, `series` combines one.
+//! `membership` and `declaration` say which series they belong to, `series` combines one; `sweep` and `replay` take
+//! up what was lost.
 
 mod declaration;
 mod file;
+mod inventory;
 mod membership;
 mod pause;
+mod replay;
 mod series;
+mod sweep;
 
 pub(crate) use file::chain;
+pub use inventory::InventoryRequest;
+pub use replay::Replayed;
+pub use sweep::Swept;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,6 +74,10 @@ pub struct Pipeline {
     combining: Arc<Semaphore>,
     /// Names this process among the claimants of combines.
     runner: String,
+    /// Where Event Grid leaves the events that it gave up, as the container that is written.
+    dead_letters: Option<Arc<dyn Blobs>>,
+    /// What Sweep remembers from one tick to the next.
+    sweeping: sweep::Memory,
 }
 
 impl Pipeline {
@@ -89,6 +100,17 @@ impl Pipeline {
             reading,
             combining,
             runner,
+            dead_letters: None,
+            sweeping: sweep::Memory::default(),
+        }
+    }
+
+    /// With a store whose own container is where Event Grid leaves the events that it gave up.
+    #[must_use]
+    pub fn with_dead_letters(self, dead_letters: Option<Arc<dyn Blobs>>) -> Self {
+        Self {
+            dead_letters,
+            ..self
         }
     }
 
@@ -128,37 +150,4 @@ impl Pipeline {
         }
         Ok(settled)
     }
-
-    /// What Sweep does: takes up files and groups whose events or messages were lost.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError`] when a store fails; the next tick goes on.
-    pub async fn sweep(&self) -> Result<Swept, PipelineError> {
-        let now = Timestamp::now();
-        let rested = now
-            .checked_sub(self.config.pipeline.stuck_after)
-            .unwrap_or(Timestamp::MIN);
-        let mut swept = Swept::default();
-        for file in self.ledger.stuck_files(rested).await? {
-            let message = Message::ReferenceDue {
-                blob_url: file.path.to_string(),
-            };
-            self.queue.send(&message, Duration::ZERO).await?;
-            swept.files += 1;
-        }
-        for group in self.ledger.overdue_groups(now).await? {
-            swept.groups += u64::from(self.settle(&group.id).await?.is_due);
-        }
-        Ok(swept)
-    }
-}
-
-/// What a sweep has taken up.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Swept {
-    /// Files sent to `reference-due`.
-    pub files: u64,
-    /// Groups sent to `combine-due`.
-    pub groups: u64,
 }

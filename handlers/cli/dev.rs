@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use local_host::{
-    EventGridOptions, FolderWatch, FolderWatchOptions, Handler, Host, HostConfig, HostEvent,
-    HostOptions, SpawnOptions,
+    DeadLetters, EventGridOptions, FolderWatch, FolderWatchOptions, Handler, Host, HostConfig,
+    HostEvent, HostOptions, SpawnOptions,
 };
 use tokio::sync::mpsc;
 
@@ -83,6 +83,7 @@ async fn dev(arguments: Arguments) -> anyhow::Result<()> {
         // Nobody at a terminal waits ten seconds for the first retry.
         event_grid: EventGridOptions {
             time_scale: 0.1,
+            dead_letters: DeadLetters::Folder(layout.dead_letters.clone()),
             ..EventGridOptions::default()
         },
         event_sources: vec![Box::new(FolderWatch::start(watch)?)],
@@ -153,6 +154,7 @@ struct Layout {
     silver: PathBuf,
     database: PathBuf,
     app: PathBuf,
+    dead_letters: PathBuf,
 }
 
 impl Layout {
@@ -166,7 +168,8 @@ impl Layout {
         };
         let silver = root.join("silver");
         let app = root.join(".landfall").join("app");
-        for folder in [&root, &silver, &app] {
+        let dead_letters = root.join(".landfall").join("dead-letters");
+        for folder in [&root, &silver, &app, &dead_letters] {
             make_folder(folder)?;
         }
         if arguments.bronze.is_none() {
@@ -178,6 +181,7 @@ impl Layout {
             silver,
             database: root.join("landfall.db"),
             app,
+            dead_letters,
         })
     }
 
@@ -189,6 +193,7 @@ impl Layout {
             ("LANDFALL_BRONZE_DIR", text(&self.bronze)),
             ("LANDFALL_SILVER_DIR", text(&self.silver)),
             ("LANDFALL_DATABASE", text(&self.database)),
+            ("LANDFALL_DEAD_LETTERS", text(&self.dead_letters)),
             (
                 "LANDFALL_PUBLIC_URL",
                 format!("http://127.0.0.1:{}", arguments.port),

@@ -51,6 +51,7 @@ async fn serve() -> anyhow::Result<()> {
 fn app(config: Config) -> anyhow::Result<App> {
     let storage = &config.storage;
     let (blobs, queue) = stores::open(storage)?;
+    let dead_letters = stores::dead_letters(storage)?;
     let ledger: Arc<dyn Ledger> =
         Arc::new(SqliteLedger::open(&storage.database).context("ledger")?);
     let pipeline = Pipeline::new(
@@ -58,7 +59,8 @@ fn app(config: Config) -> anyhow::Result<App> {
         Arc::clone(&blobs),
         Arc::clone(&ledger),
         queue,
-    );
+    )
+    .with_dead_letters(dead_letters);
     Ok(App::new(config, blobs, ledger, Arc::new(pipeline)))
 }
 

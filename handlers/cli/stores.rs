@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
-use crate::config::{AzureAccess, BlobsConfig, QueuesConfig, StorageConfig};
+use crate::config::{
+    AzureAccess, AzureBlobsConfig, BlobsConfig, DeadLettersConfig, QueuesConfig, StorageConfig,
+};
 use crate::stores::azure::AzureConnection;
 use crate::stores::blobs::{AzureBlobs, Blobs, LocalBlobs};
 use crate::stores::queue::{AzureQueue, EmbeddedQueue, Message, Queue, Receive};
@@ -31,6 +33,25 @@ pub(super) fn open(config: &StorageConfig) -> anyhow::Result<(Arc<dyn Blobs>, Ar
         }
     };
     Ok((blobs, queue))
+}
+
+/// Where Event Grid leaves the events that it gave up, as the container that is written.
+pub(super) fn dead_letters(config: &StorageConfig) -> anyhow::Result<Option<Arc<dyn Blobs>>> {
+    let store: Arc<dyn Blobs> = match (&config.dead_letters, &config.blobs) {
+        (Some(DeadLettersConfig::Folder(folder)), BlobsConfig::Folders { bronze, .. }) => {
+            Arc::new(LocalBlobs::new(bronze, folder))
+        }
+        (Some(DeadLettersConfig::Container(container)), BlobsConfig::Azure(azure)) => {
+            let config = AzureBlobsConfig {
+                silver: container.clone(),
+                ..azure.clone()
+            };
+            let connection = connect(&azure.access).context("dead letters")?;
+            Arc::new(AzureBlobs::new(connection, &config))
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some(store))
 }
 
 /// The way to Azure. Tokens are fetched from now on, so that the first event does not wait for one.

@@ -12,13 +12,11 @@ pub enum BlobEventKind {
     Created,
     /// The blob is gone.
     Deleted,
-    /// The blob is gone under its old name and there under the new one (accounts with hierarchical namespace).
+    /// The blob is there under its new name, and gone under the old one (accounts with hierarchical namespace).
     Renamed {
-        /// The new name.
-        destination: BlobPath,
+        /// The old name.
+        source: BlobPath,
     },
-    /// An event of no interest to us: its type.
-    Other(String),
 }
 
 /// A storage event.
@@ -28,7 +26,7 @@ pub struct BlobEvent {
     pub event_id: String,
     /// What happened.
     pub kind: BlobEventKind,
-    /// To which blob.
+    /// To which blob; of a renamed one, under its new name.
     pub path: BlobPath,
     /// Version that was written, without quotes.
     pub etag: Option<String>,
@@ -36,14 +34,22 @@ pub struct BlobEvent {
     pub length: Option<u64>,
     /// Order of writes to one blob.
     pub sequencer: Option<String>,
-    /// Whether this only announces an empty file that is about to be written (ADLS Gen2 `CreateFile`).
+    /// Whether this only announces an empty file that is about to be written (ADLS Gen2 `CreateFile`, SFTP's
+    /// `SftpCreate`); what is written then is announced by an event of its own.
     pub is_placeholder: bool,
 }
 
 const SUBJECT_PREFIX: &str = "blobServices/default/containers/";
 
+/// Calls that make an empty file before its bytes are written.
+const PLACEHOLDERS: [&str; 2] = ["CreateFile", "SftpCreate"];
+
+/// Calls whose event may come before the bytes are all there: what it says of the version is not final.
+const EARLY: [&str; 1] = ["CopyBlob"];
+
 impl BlobEvent {
-    /// Reads one event in Event Grid's schema or as `CloudEvents` 1.0.
+    /// Reads one event in Event Grid's schema or as `CloudEvents` 1.0; `None` for a type that is none of ours, such
+    /// as `DirectoryCreated`.
     ///
     /// Account and blob are taken from `topic`/`source` and `subject`; the `url`'s host may be that of the DFS
     /// endpoint.
@@ -51,36 +57,56 @@ impl BlobEvent {
     /// # Errors
     ///
     /// [`EventError::Field`] naming what is missing.
-    pub fn from_event_grid(event: &Value) -> Result<Self, EventError> {
+    pub fn from_event_grid(event: &Value) -> Result<Option<Self>, EventError> {
         let text = |key: &'static str| event.get(key).and_then(Value::as_str);
         let kind = text("eventType")
             .or_else(|| text("type"))
             .ok_or(EventError::Field("eventType"))?;
-        let data = event
-            .get("data")
-            .filter(|data| data.is_object())
+        let kind = kind.rsplit('.').next().unwrap_or(kind);
+        if !["BlobCreated", "BlobDeleted", "BlobRenamed"].contains(&kind) {
+            return Ok(None);
+        }
+        let data = event.get("data").cloned().map(super::unwrap_text);
+        let data = data
+            .filter(Value::is_object)
             .ok_or(EventError::Field("data"))?;
-        let account = account(event, data)?;
-        let path = path(
-            &account,
-            text("subject").ok_or(EventError::Field("subject"))?,
-        )?;
+        let account = account(event, &data)?;
+        let subject = text("subject").ok_or(EventError::Field("subject"))?;
+        let path = path(&account, subject)?;
+        let kind = match kind {
+            "BlobCreated" => BlobEventKind::Created,
+            "BlobDeleted" => BlobEventKind::Deleted,
+            _ => renamed(&data, &account)?,
+        };
+        let event_id = text("id").unwrap_or_default().to_owned();
+        Ok(Some(Self::with_facts(event_id, kind, path, &data)))
+    }
+
+    fn with_facts(event_id: String, kind: BlobEventKind, path: BlobPath, data: &Value) -> Self {
         let field = |key: &str| data.get(key).and_then(Value::as_str);
         let length = data.get("contentLength").and_then(number);
-        Ok(Self {
-            event_id: text("id").unwrap_or_default().to_owned(),
-            kind: kind_of(kind, data, &account)?,
+        let api = field("api").unwrap_or_default();
+        let etag = field("eTag").map(bare_etag);
+        let is_final = !EARLY.contains(&api);
+        Self {
+            event_id,
+            kind,
             path,
-            etag: field("eTag")
-                .map(|etag| etag.trim_matches('"').to_owned())
-                .filter(|etag| !etag.is_empty()),
+            etag: etag.filter(|etag| is_final && !etag.is_empty()),
             length: length.filter(|length| *length > 0),
             sequencer: field("sequencer")
                 .filter(|text| !text.is_empty())
                 .map(str::to_owned),
-            is_placeholder: field("api") == Some("CreateFile") && length.unwrap_or(0) == 0,
-        })
+            is_placeholder: PLACEHOLDERS.contains(&api) && length.unwrap_or(0) == 0,
+        }
     }
+}
+
+/// `0x8D…` of `"0x8D…"` and of `W/"0x8D…"`.
+fn bare_etag(etag: &str) -> String {
+    let etag = etag.trim();
+    let etag = etag.strip_prefix("W/").unwrap_or(etag);
+    etag.trim_matches('"').to_owned()
 }
 
 /// A number, or a number in a string.
@@ -88,19 +114,12 @@ fn number(value: &Value) -> Option<u64> {
     value.as_u64().or_else(|| value.as_str()?.parse().ok())
 }
 
-fn kind_of(kind: &str, data: &Value, account: &str) -> Result<BlobEventKind, EventError> {
-    match kind.rsplit('.').next().unwrap_or(kind) {
-        "BlobCreated" => Ok(BlobEventKind::Created),
-        "BlobDeleted" => Ok(BlobEventKind::Deleted),
-        "BlobRenamed" => {
-            let url = data.get("destinationUrl").and_then(Value::as_str);
-            let url = url.ok_or(EventError::Field("data.destinationUrl"))?;
-            let destination = BlobPath::parse(url, account)
-                .map_err(|_| EventError::Field("data.destinationUrl"))?;
-            Ok(BlobEventKind::Renamed { destination })
-        }
-        _ => Ok(BlobEventKind::Other(kind.to_owned())),
-    }
+/// Both names of a renamed blob: its event's subject is the new one.
+fn renamed(data: &Value, account: &str) -> Result<BlobEventKind, EventError> {
+    let url = data.get("sourceUrl").and_then(Value::as_str);
+    let source = url.and_then(|url| BlobPath::parse(url, account).ok());
+    let source = source.ok_or(EventError::Field("data.sourceUrl"))?;
+    Ok(BlobEventKind::Renamed { source })
 }
 
 /// The storage account: last segment of the topic, else the first label of the url's host.
@@ -109,9 +128,7 @@ fn account(event: &Value, data: &Value) -> Result<String, EventError> {
         .get("topic")
         .or_else(|| event.get("source"))
         .and_then(Value::as_str);
-    let named = topic
-        .and_then(|topic| topic.split_once("/storageAccounts/"))
-        .map(|(_, rest)| rest);
+    let named = topic.and_then(below_accounts);
     if let Some(account) = named
         .and_then(|rest| rest.split('/').next())
         .filter(|name| !name.is_empty())
@@ -130,6 +147,13 @@ fn account(event: &Value, data: &Value) -> Result<String, EventError> {
     account
         .map(str::to_owned)
         .ok_or(EventError::Field("data.url"))
+}
+
+/// What follows `/storageAccounts/`, in whatever case Azure's resource ids come.
+fn below_accounts(topic: &str) -> Option<&str> {
+    const MARK: &str = "/storageaccounts/";
+    let at = topic.to_ascii_lowercase().find(MARK)?;
+    topic.get(at + MARK.len()..)
 }
 
 /// `/blobServices/default/containers/{container}/blobs/{blob}`, with or without the leading slash. The subject is
@@ -166,9 +190,21 @@ mod tests {
         })
     }
 
+    /// An event that is one of ours.
+    fn read(event: &Value) -> BlobEvent {
+        BlobEvent::from_event_grid(event).unwrap().unwrap()
+    }
+
+    fn with(event: &mut Value, data: Value) {
+        let Value::Object(data) = data else {
+            panic!("not fields: {data}")
+        };
+        event["data"].as_object_mut().unwrap().extend(data);
+    }
+
     #[test]
     fn the_blob_is_taken_from_the_subject() {
-        let event = BlobEvent::from_event_grid(&event_grid()).unwrap();
+        let event = read(&event_grid());
         assert_eq!(event.path, BlobPath::new("acct", "bronze", "grp 1/f#01.nc"));
         assert_eq!(event.etag.as_deref(), Some("0x8DD0"));
         assert_eq!(
@@ -177,28 +213,37 @@ mod tests {
         );
     }
 
-    #[test]
-    fn cloud_events_are_read_too() {
-        let mut event = event_grid();
+    fn as_cloud_event(mut event: Value) -> Value {
         let fields = event.as_object_mut().unwrap();
-        let (topic, kind) = (
-            fields.remove("topic").unwrap(),
-            fields.remove("eventType").unwrap(),
-        );
-        fields.insert("source".into(), topic);
-        fields.insert("type".into(), kind);
+        for (from, to) in [
+            ("topic", "source"),
+            ("eventType", "type"),
+            ("eventTime", "time"),
+        ] {
+            let value = fields.remove(from).unwrap();
+            fields.insert(to.to_owned(), value);
+        }
         fields.insert("specversion".into(), json!("1.0"));
-        fields.insert(
-            "subject".into(),
-            json!("blobServices/default/containers/bronze/blobs/a.nc"),
-        );
-        let event = BlobEvent::from_event_grid(&event).unwrap();
-        assert_eq!(event.path, BlobPath::new("acct", "bronze", "a.nc"));
+        event
+    }
+
+    #[rstest]
+    #[case::as_it_is("/blobServices/default/containers/bronze/blobs/grp 1/f#01.nc")]
+    #[case::without_slash("blobServices/default/containers/bronze/blobs/grp 1/f#01.nc")]
+    fn cloud_events_say_the_same(#[case] subject: &str) {
+        let mut event = as_cloud_event(event_grid());
+        event["subject"] = json!(subject);
+        assert_eq!(read(&event), read(&event_grid()));
+        event["data"] = json!(event["data"].to_string());
+        assert_eq!(read(&event), read(&event_grid()));
     }
 
     #[rstest]
     #[case::length_zero(json!({"contentLength": 0}), None, false)]
     #[case::announced_empty(json!({"contentLength": 0, "api": "CreateFile"}), None, true)]
+    #[case::announced_by_sftp(json!({"contentLength": 0, "api": "SftpCreate"}), None, true)]
+    #[case::written_at_once(json!({"contentLength": 5, "api": "CreateFile"}), Some(5), false)]
+    #[case::flushed_empty(json!({"contentLength": 0, "api": "FlushWithClose"}), None, false)]
     #[case::length_as_text(json!({"contentLength": "12"}), Some(12), false)]
     fn a_length_of_zero_tells_nothing(
         #[case] data: Value,
@@ -206,12 +251,35 @@ mod tests {
         #[case] placeholder: bool,
     ) {
         let mut event = event_grid();
-        event["data"]
-            .as_object_mut()
-            .unwrap()
-            .extend(data.as_object().unwrap().clone());
-        let event = BlobEvent::from_event_grid(&event).unwrap();
+        with(&mut event, data);
+        let event = read(&event);
         assert_eq!((event.length, event.is_placeholder), (length, placeholder));
+    }
+
+    #[rstest]
+    #[case::bare("PutBlob", "0x8DD0", Some("0x8DD0"))]
+    #[case::quoted("FlushWithClose", "\"0x8DD0\"", Some("0x8DD0"))]
+    #[case::weak("SftpCommit", "W/\"0x8DD0\"", Some("0x8DD0"))]
+    #[case::empty("PutBlockList", "", None)]
+    // A copy is announced when it begins; its last version is another one.
+    #[case::copied("CopyBlob", "0x8DD0", None)]
+    fn an_etag_is_bare_and_final(
+        #[case] api: &str,
+        #[case] etag: &str,
+        #[case] expected: Option<&str>,
+    ) {
+        let mut event = event_grid();
+        with(&mut event, json!({"api": api, "eTag": etag}));
+        assert_eq!(read(&event).etag.as_deref(), expected);
+    }
+
+    #[rstest]
+    #[case("Microsoft.Storage.DirectoryRenamed")]
+    #[case("Microsoft.Storage.BlobTierChanged")]
+    #[case("Microsoft.EventGrid.SubscriptionValidationEvent")]
+    fn other_events_are_passed_over(#[case] kind: &str) {
+        let event = json!({"eventType": kind, "subject": "", "data": {}});
+        assert_eq!(BlobEvent::from_event_grid(&event).unwrap(), None);
     }
 
     #[rstest]
@@ -230,14 +298,34 @@ mod tests {
         assert!(error.to_string().contains(field), "{error}");
     }
 
-    #[test]
-    fn a_rename_has_both_names() {
+    #[rstest]
+    #[case("/subscriptions/S/resourcegroups/r/providers/microsoft.storage/storageaccounts/acct")]
+    #[case(
+        "/subscriptions/S/resourceGroups/R/providers/Microsoft.Storage/storageAccounts/acct/more"
+    )]
+    #[case("elsewhere, so the address says it")]
+    fn the_account_is_that_of_the_topic_or_the_address(#[case] topic: &str) {
         let mut event = event_grid();
-        event["eventType"] = json!("Microsoft.Storage.BlobRenamed");
-        event["data"]["destinationUrl"] =
-            json!("https://acct.dfs.core.windows.net/bronze/new%20name.nc");
-        let event = BlobEvent::from_event_grid(&event).unwrap();
-        let destination = BlobPath::new("acct", "bronze", "new name.nc");
-        assert_eq!(event.kind, BlobEventKind::Renamed { destination });
+        event["topic"] = json!(topic);
+        assert_eq!(read(&event).path.account, "acct");
+    }
+
+    // The event of Microsoft's documentation, with other names: its subject is the new name, not the old one.
+    #[test]
+    fn a_renamed_blob_is_known_by_its_new_name() {
+        let event = json!({
+            "topic": "/subscriptions/S/resourceGroups/Storage/providers/Microsoft.Storage/storageAccounts/acct",
+            "subject": "/blobServices/default/containers/bronze/blobs/new name.nc",
+            "eventType": "Microsoft.Storage.BlobRenamed", "eventTime": "2026-06-26T18:41:00.9584103Z", "id": "831e",
+            "data": {"api": "RenameFile", "requestId": "831e",
+                "destinationUrl": "https://acct.dfs.core.windows.net/bronze/new%20name.nc",
+                "sourceUrl": "https://acct.dfs.core.windows.net/bronze/old%20name.nc",
+                "sequencer": "00000000000004420000000000028963"},
+            "dataVersion": "1", "metadataVersion": "1"
+        });
+        let event = read(&event);
+        let source = BlobPath::new("acct", "bronze", "old name.nc");
+        assert_eq!(event.path, BlobPath::new("acct", "bronze", "new name.nc"));
+        assert_eq!(event.kind, BlobEventKind::Renamed { source });
     }
 }

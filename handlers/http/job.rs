@@ -10,7 +10,7 @@ use warp::{Filter, Rejection, Reply};
 
 use super::App;
 use super::error::{Answer, ApiError, answer, json_answer};
-use super::status::job_status;
+use super::status::job_status_of;
 use crate::stores::ledger::{Release, Task, ids};
 
 /// Stages of every job: scan, validate, `generate_ref`, combine, `register_stac`.
@@ -42,6 +42,7 @@ async fn job(app: &App, job_id: &str) -> Result<(Release, Vec<Task>), ApiError> 
 
 async fn status(app: &App, job_id: &str) -> Result<Answer, ApiError> {
     let (release, tasks) = job(app, job_id).await?;
+    let group = app.ledger.group_of_release(&release.release_id).await?;
     let stage = tasks
         .iter()
         .filter(|task| task.status != "pending")
@@ -50,7 +51,7 @@ async fn status(app: &App, job_id: &str) -> Result<Answer, ApiError> {
     let document = json!({
         "jobId": job_id,
         "jobType": ids::JOB_TYPE,
-        "status": job_status(release.processing_status),
+        "status": job_status_of(&release, group.as_ref()),
         "stage": stage.unwrap_or(1),
         "totalStages": STAGES,
         "parameters": {

@@ -111,7 +111,7 @@ fn is_set(query: &Query, name: &str) -> Result<bool, ApiError> {
 }
 
 /// The whole body, up to the cap. The host sends it chunked, so its length is not known before.
-async fn collect<B: Buf>(
+pub(super) async fn collect<B: Buf>(
     body: impl Stream<Item = Result<B, warp::Error>>,
 ) -> Result<BytesMut, ApiError> {
     let mut body = std::pin::pin!(body);

@@ -45,6 +45,19 @@ pub(super) const fn job_status(status: ProcessingStatus) -> &'static str {
     }
 }
 
+/// The platform's word for the state of a job. A run that failed or was refused shows here while its Release stays
+/// completed by what it published before.
+pub(super) fn job_status_of(release: &Release, group: Option<&SourceGroup>) -> &'static str {
+    let has_failed = group.is_some_and(|group| {
+        group.job_id == release.job_id
+            && matches!(group.state, GroupState::Failed | GroupState::Blocked)
+    });
+    match has_failed && release.approval_state != "approved" {
+        true => "failed",
+        false => job_status(release.processing_status),
+    }
+}
+
 async fn tell(app: &App, release: Option<Release>) -> Result<Answer, ApiError> {
     let release = release.ok_or_else(|| {
         let hint = json!("ids are those of a request, job, Release or Asset");
@@ -89,7 +102,7 @@ impl Story<'_> {
             "job_id": release.job_id,
             "asset": asset,
             "release": summary(release),
-            "job_status": job_status(release.processing_status),
+            "job_status": job_status_of(release, self.group),
             "progress": self.progress(now),
             "files": self.listing(),
             "error": self.error(),

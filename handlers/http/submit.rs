@@ -41,7 +41,7 @@ fn declaration(app: &App, body: &[u8]) -> Result<Declaration, ApiError> {
 }
 
 /// Refuses a field that is none, and names those that are.
-fn check_fields(document: &Value, prefix: &str, known: &[String]) -> Result<(), ApiError> {
+pub(super) fn check_fields(document: &Value, prefix: &str, known: &[String]) -> Result<(), ApiError> {
     let name = if prefix.is_empty() {
         "the body"
     } else {
@@ -68,7 +68,7 @@ fn option_fields() -> Vec<String> {
 }
 
 /// Sources come from the accounts and containers that are ours to read.
-async fn check_source(app: &App, prefix: &BlobPath) -> Result<(), ApiError> {
+pub(super) async fn check_source(app: &App, prefix: &BlobPath) -> Result<(), ApiError> {
     let BlobPath {
         account, container, ..
     } = prefix;

@@ -1,6 +1,10 @@
 //! Requests to the whole app over folders and an embedded ledger.
 
+mod backfill;
+mod events;
+mod flow;
 mod stage;
+mod sweep;
 
 use rstest::rstest;
 use serde_json::{Value, json};

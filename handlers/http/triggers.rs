@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use futures_util::future::BoxFuture;
-use futures_util::{FutureExt as _, Stream, StreamExt as _};
+use futures_util::{FutureExt as _, Stream, StreamExt as _, stream};
 use serde_json::json;
 use tracing::{Instrument as _, error, warn};
 use warp::http::StatusCode;
@@ -22,6 +22,9 @@ use crate::stores::queue::Message;
 
 /// Largest body of an invocation; events and messages are far smaller.
 const MAX_BODY: usize = 1 << 20;
+
+/// Events of one batch that are dealt with at once, so that the last of them is not answered for too late.
+const EVENTS_AT_ONCE: usize = 32;
 
 /// Why an invocation was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -39,20 +42,14 @@ enum TriggerError {
     Pipeline(#[from] PipelineError),
 }
 
-/// What the host shall do about a failed invocation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Disposition {
-    /// Deliver again: something else than the payload is at fault.
-    Retry,
-    /// The payload is at fault; it ends in the poison queue or as a dead letter.
-    Reject,
-}
-
 impl TriggerError {
-    const fn disposition(&self) -> Disposition {
+    /// 5xx has it delivered again. Where the payload is at fault that mends nothing: it ends as poison or as a dead
+    /// letter.
+    const fn status(&self) -> StatusCode {
         match self {
-            Self::Body(_) | Self::Pipeline(_) => Disposition::Retry,
-            Self::TooLarge | Self::Event(_) | Self::Address(_) => Disposition::Reject,
+            Self::Body(_) | Self::Pipeline(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Event(_) | Self::Address(_) => StatusCode::BAD_REQUEST,
         }
     }
 }
@@ -144,10 +141,13 @@ async fn collect<B: Buf>(
 }
 
 async fn blob_event(pipeline: Arc<Pipeline>, body: Bytes) -> Result<(), TriggerError> {
-    for event in event::blob_events(&body)? {
-        pipeline.on_event(&event).boxed().await?;
-    }
-    Ok(())
+    let handled = stream::iter(event::blob_events(&body)?).map(|event| {
+        let pipeline = Arc::clone(&pipeline);
+        async move { pipeline.on_event(&event).await }.boxed()
+    });
+    // All are tried before the first failure has the batch delivered again.
+    let handled: Vec<_> = handled.buffer_unordered(EVENTS_AT_ONCE).collect().await;
+    Ok(handled.into_iter().collect::<Result<(), _>>()?)
 }
 
 async fn message(pipeline: Arc<Pipeline>, body: Bytes) -> Result<(), TriggerError> {
@@ -187,16 +187,11 @@ fn answer(result: Result<(), TriggerError>) -> Response {
             .into_response();
     };
     let chain = crate::pipeline::chain(&error);
-    let status = match error.disposition() {
-        Disposition::Retry => {
-            warn!(error = chain, "An invocation failed and is tried again");
-            StatusCode::SERVICE_UNAVAILABLE
-        }
-        Disposition::Reject => {
-            error!(error = chain, "An invocation's payload is refused");
-            StatusCode::BAD_REQUEST
-        }
-    };
+    let status = error.status();
+    match status.is_server_error() {
+        true => warn!(error = chain, "An invocation failed and is tried again"),
+        false => error!(error = chain, "An invocation's payload is refused"),
+    }
     let body = warp::reply::json(&json!({"success": false, "error": error.to_string()}));
     warp::reply::with_status(body, status).into_response()
 }

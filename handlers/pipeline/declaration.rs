@@ -1,7 +1,6 @@
 //! Series that somebody declares: by a `landfall.json` beside the files, or by a submission.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use tracing::{info, warn};
@@ -115,12 +114,13 @@ impl Pipeline {
             self.ledger.add_member(group, file.id, true).await?;
         }
         let versions: BTreeMap<_, _> = known.iter().map(|file| (&file.path, &file.etag)).collect();
-        for info in found {
-            if versions.get(&info.path) != Some(&&info.etag) {
-                self.hand_over(&info.path, Duration::ZERO).await?;
-            }
-        }
-        Ok(())
+        let is_new = |info: &&BlobInfo| versions.get(&info.path) != Some(&&info.etag);
+        let new: Vec<BlobPath> = found
+            .iter()
+            .filter(is_new)
+            .map(|info| info.path.clone())
+            .collect();
+        self.send_all(&new).await.map(drop)
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 use virtualize::rules::Finding;
 use virtualize::{DecodeError, DecodeOptions, VirtualDataset};
 
@@ -41,19 +41,11 @@ impl Pipeline {
         match &event.kind {
             BlobEventKind::Created if event.is_placeholder => Ok(()),
             BlobEventKind::Created => self.on_created(event, &event.path, until).await,
-            BlobEventKind::Deleted => self.on_gone(event).await,
-            BlobEventKind::Renamed { destination } => {
-                self.on_gone(event).await?;
-                let moved = BlobEvent {
-                    etag: None,
-                    sequencer: None,
-                    ..event.clone()
-                };
-                self.on_created(&moved, destination, until).await
-            }
-            BlobEventKind::Other(kind) => {
-                warn!(event.id = %event.event_id, "Ignored an event of type {kind}");
-                Ok(())
+            BlobEventKind::Deleted => self.on_gone(&event.path, event.sequencer.as_deref()).await,
+            BlobEventKind::Renamed { source } => {
+                // Sequencers order the writes to one name only.
+                self.on_gone(source, None).await?;
+                self.on_created(event, &event.path, until).await
             }
         }
     }
@@ -91,7 +83,7 @@ impl Pipeline {
     }
 
     /// Whether a blob lies where sources are taken from, and is a data file or a declaration by its name.
-    fn is_source(&self, path: &BlobPath) -> bool {
+    pub(super) fn is_source(&self, path: &BlobPath) -> bool {
         self.blobs.is_source(path) && (group::is_data_file(path) || group::is_declaration(path))
     }
 
@@ -183,10 +175,12 @@ impl Pipeline {
             sequencer,
             at,
         };
-        match self.record(&landing).await? {
-            Some(file) => self.process(&file).await,
-            None => Ok(()),
-        }
+        let Some(file) = self.record(&landing).await? else {
+            return Ok(());
+        };
+        // The host receives more messages at once than this instance may read files.
+        let _permit = self.reading.acquire().await;
+        self.process(&file).await
     }
 
     /// What `ReferencePoison` does: records that a file could not be read however often it was tried.
@@ -196,6 +190,7 @@ impl Pipeline {
     /// [`PipelineError`] when the ledger fails.
     pub async fn on_reference_poison(&self, path: &BlobPath) -> Result<(), PipelineError> {
         let Some(file) = self.ledger.file(path).await? else {
+            error!(blob.url = %path, "{} failed too often before it could be recorded", path.short());
             return Ok(());
         };
         let fault = Fault {
@@ -214,12 +209,12 @@ impl Pipeline {
         self.settle_groups_of(file.id).await.map(drop)
     }
 
-    async fn on_gone(&self, event: &BlobEvent) -> Result<(), PipelineError> {
+    async fn on_gone(&self, path: &BlobPath, sequencer: Option<&str>) -> Result<(), PipelineError> {
         // The blob may have been written again since; then its own event tells, and the file is not gone.
-        if !self.is_source(&event.path) || self.head(&event.path).await?.is_some() {
+        if !self.is_source(path) || self.head(path).await?.is_some() {
             return Ok(());
         }
-        self.forget(&event.path, event.sequencer.as_deref()).await
+        self.forget(path, sequencer).await
     }
 
     async fn forget(&self, path: &BlobPath, sequencer: Option<&str>) -> Result<(), PipelineError> {

@@ -14,7 +14,9 @@ use virtualize::{
 };
 use warp::http::Response;
 
-use crate::config::{BlobsConfig, Config, HttpConfig, PipelineConfig, QueuesConfig, StorageConfig};
+use crate::config::{
+    BlobsConfig, Config, DeadLettersConfig, HttpConfig, PipelineConfig, QueuesConfig, StorageConfig,
+};
 use crate::http::{App, routes};
 use crate::pipeline::Pipeline;
 use crate::stores::blobs::{BlobPath, Blobs, LocalBlobs, PutCondition};
@@ -121,7 +123,7 @@ impl Stage {
     }
 }
 
-fn config(folder: &tempfile::TempDir, open_access: bool) -> Config {
+pub(super) fn config(folder: &tempfile::TempDir, open_access: bool) -> Config {
     Config {
         storage: StorageConfig {
             blobs: BlobsConfig::Folders {
@@ -129,6 +131,7 @@ fn config(folder: &tempfile::TempDir, open_access: bool) -> Config {
                 silver: folder.path().join("silver"),
             },
             queues: QueuesConfig::Embedded,
+            dead_letters: None,
             database: folder.path().join("landfall.db"),
         },
         pipeline: PipelineConfig {
@@ -137,6 +140,7 @@ fn config(folder: &tempfile::TempDir, open_access: bool) -> Config {
             settle_period: Duration::ZERO,
             lease: Duration::from_secs(60),
             stuck_after: Duration::from_secs(300),
+            reconcile_every: Duration::from_secs(3600),
             files_in_flight: 2,
             pause_at: None,
             pause_file: None,
@@ -151,7 +155,7 @@ fn config(folder: &tempfile::TempDir, open_access: bool) -> Config {
     }
 }
 
-fn app(config: Config) -> App {
+pub(super) fn app(config: Config) -> App {
     let storage = &config.storage;
     let BlobsConfig::Folders { bronze, silver } = &storage.blobs else {
         panic!("the stage is of folders")
@@ -159,12 +163,20 @@ fn app(config: Config) -> App {
     let blobs: Arc<dyn Blobs> = Arc::new(LocalBlobs::new(bronze, silver));
     let ledger: Arc<dyn Ledger> = Arc::new(SqliteLedger::open(&storage.database).unwrap());
     let queue = Arc::new(EmbeddedQueue::open(&storage.database).unwrap());
-    let pipeline = Arc::new(Pipeline::new(
+    let dead_letters = match &config.storage.dead_letters {
+        Some(DeadLettersConfig::Folder(folder)) => {
+            Some(Arc::new(LocalBlobs::new(bronze, folder)) as Arc<dyn Blobs>)
+        }
+        _ => None,
+    };
+    let pipeline = Pipeline::new(
         config.clone(),
         Arc::clone(&blobs),
         Arc::clone(&ledger),
         queue,
-    ));
+    )
+    .with_dead_letters(dead_letters);
+    let pipeline = Arc::new(pipeline);
     App::new(config, blobs, ledger, pipeline)
 }
 

@@ -286,6 +286,7 @@ pub(super) fn give_up(
     Ok(true)
 }
 
+/// Fails the job of a run. A Release of which a revision is published stays completed: that one is as good as before.
 fn fail_release(
     tx: &Transaction<'_>,
     release_id: &str,
@@ -293,9 +294,12 @@ fn fail_release(
     fault: &Fault,
     now: Timestamp,
 ) -> Result<(), LedgerError> {
-    let sql = "UPDATE app_asset_releases SET processing_status = 'failed', last_error = ?2,
-                   processing_completed_at = ?3, updated_at = ?3 WHERE release_id = ?1";
-    tx.execute(sql, (release_id, &fault.message, time_text(now)))?;
+    let sql = format!(
+        "UPDATE app_asset_releases SET processing_status = {}, last_error = ?2,
+             processing_completed_at = ?3, updated_at = ?3 WHERE release_id = ?1",
+        platform::completed_if_published("failed")
+    );
+    tx.execute(&sql, (release_id, &fault.message, time_text(now)))?;
     let sql = "UPDATE app_jobs SET status = 'failed', error_details = ?2, updated_at = ?3 WHERE job_id = ?1";
     tx.execute(sql, (job_id, json_text("fault", fault)?, time_text(now)))?;
     platform::audit(

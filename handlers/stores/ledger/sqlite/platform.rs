@@ -275,10 +275,23 @@ pub(super) fn requeue(
     let sql = "UPDATE app_jobs SET status = 'queued', error_details = NULL, updated_at = ?2
                WHERE job_id = ?1 AND status IN ('failed', 'processing')";
     tx.execute(sql, (job_id, &at))?;
-    let sql = "UPDATE app_asset_releases SET processing_status = 'pending', last_error = NULL, updated_at = ?2
-               WHERE release_id = ?1 AND processing_status IN ('failed', 'processing') AND approval_state <> 'approved'";
-    tx.execute(sql, (release_id, &at))?;
+    let sql = format!(
+        "UPDATE app_asset_releases SET processing_status = {}, last_error = NULL, updated_at = ?2
+         WHERE release_id = ?1 AND processing_status IN ('failed', 'processing') AND approval_state <> 'approved'",
+        completed_if_published("pending")
+    );
+    tx.execute(&sql, (release_id, &at))?;
     Ok(())
+}
+
+/// The state of processing of a Release that is between two runs: what is published of it stays completed, whatever
+/// becomes of the next revision.
+pub(super) fn completed_if_published(otherwise: &str) -> String {
+    format!(
+        "CASE WHEN EXISTS (SELECT 1 FROM landfall_combine_run c
+                           WHERE c.release_id = app_asset_releases.release_id AND c.state = 'published')
+              THEN 'completed' ELSE '{otherwise}' END"
+    )
 }
 
 /// Fails the job of a Release whose input is at fault before any combine; what is published stays
