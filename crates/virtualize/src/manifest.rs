@@ -91,13 +91,15 @@ impl ChunkManifest {
         (Self::from_ascending(source, rows.into_iter()), duplicates)
     }
 
-    fn from_ascending(
+    /// A manifest from rows that ascend by number, without room for more: files of many thousand variables are met.
+    pub(crate) fn from_ascending(
         source: SourceId,
         rows: impl Iterator<Item = (u64, ByteRange)> + Clone,
     ) -> Self {
         let mut manifest = Self::new();
         let count = rows.clone().count();
         manifest.offsets.reserve_exact(count);
+        manifest.sources.reserve_exact(count.min(1));
         manifest.lengths = Lengths::Narrow(Vec::with_capacity(count));
         for (number, range) in rows {
             manifest.push(number, source, range);
