@@ -15,9 +15,9 @@ pub(in crate::hdf5) fn parsed_bytes(datatype: &Datatype) -> usize {
     const NAME: usize = 32;
     let inner = match &datatype.class {
         DatatypeClass::Compound(members) => members.iter().fold(0usize, |sum, member| {
-            let name = size_of::<Member>() + member.name.len().max(NAME);
+            let outer = size_of::<Member>() - size_of::<Datatype>() + member.name.len().max(NAME);
             let nested = parsed_bytes(&member.datatype);
-            sum.saturating_add(name).saturating_add(nested)
+            sum.saturating_add(outer).saturating_add(nested)
         }),
         DatatypeClass::Enum { base, members } => {
             members.iter().fold(parsed_bytes(base), |sum, (name, _)| {
