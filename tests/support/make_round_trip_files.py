@@ -64,6 +64,22 @@ def time_steps(path):
             ds.sync()
 
 
+def attributes_last(path):
+    """Attributes of the file that were written when its data was there: they stand far from the head and the tail."""
+    with netCDF4.Dataset(path, "w") as ds:
+        for name, length in (("time", None), ("bnds", 2), ("x", 16384)):
+            ds.createDimension(name, length)
+        time = ds.createVariable("time", "f8", ("time",))
+        time.setncatts({"units": "days since 2000-01-01", "bounds": "time_bnds", "axis": "T"})
+        bounds = ds.createVariable("time_bnds", "f8", ("time", "bnds"))
+        v = ds.createVariable("v", "f4", ("time", "x"), zlib=True, chunksizes=(1, 16384))
+        v.setncatts({"units": "K", "standard_name": "air_temperature", "cell_methods": "time: mean"})
+        for step in range(365):
+            time[step], bounds[step] = step + 0.5, [step, step + 1]
+            v[step] = NOISE.normal(size=16384)
+        ds.setncatts({f"attribute_{number:02}": "what archives say of a file " * 2 for number in range(40)})
+
+
 def dense_attributes(path):
     with h5py.File(path, "w", libver="latest") as f:
         filler(f)
