@@ -71,8 +71,8 @@ pub struct ReadPolicy {
     pub spare: u64,
     /// Least length of what is fetched: what a structure leads to stands behind it more often than not.
     pub page: u64,
-    /// Bytes that a round after the first reads behind what is wanted, shared among its requests: what the next rounds
-    /// want stands there where few structures are far from the head. Attributes that were written last are such.
+    /// Bytes that a round of few requests reads behind what is wanted, shared among them: what the next rounds want
+    /// stands there, as where attributes were written last.
     pub ahead: u64,
     /// Largest request.
     pub request: u64,
@@ -121,6 +121,9 @@ impl ReadPolicy {
         }
     }
 }
+
+/// Requests of a round that read ahead.
+const FEW: u64 = 8;
 
 /// Most dependent reads before a file is given up; real ones need fewer than ten.
 const MAX_ROUNDS: u32 = 256;
@@ -198,7 +201,11 @@ fn ahead(ranges: &[ByteRange], policy: ReadPolicy, file_len: u64) -> Vec<ByteRan
     let pages: Vec<ByteRange> = ranges.iter().map(page).collect();
     let requests = merge(&pages, policy);
     let count = u64::try_from(requests.len()).unwrap_or(u64::MAX);
-    let more = policy.ahead.checked_div(count).unwrap_or(0);
+    let more = match count {
+        1..=FEW => policy.ahead / count,
+        // Shared among more requests it would reach nothing.
+        _ => 0,
+    };
     let longer = |range: ByteRange| at_least(range, range.len.saturating_add(more), file_len);
     requests.into_iter().map(longer).collect()
 }

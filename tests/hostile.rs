@@ -135,11 +135,20 @@ fn honest_files_with_much_metadata_are_read() {
         .unwrap();
     let expected: Value = serde_json::from_slice(&made.stdout).unwrap();
     for (name, variables) in expected.as_object().unwrap() {
-        let run = run(&[folder.path().join(format!("{name}.nc"))], 1, folder.path());
+        let run = run(
+            &[folder.path().join(format!("{name}.nc"))],
+            1,
+            folder.path(),
+        );
         let line = &run[0].lines[0];
         assert_eq!(run[0].exit, 0, "{name}: {line}");
         let found = line["variables"].as_array().unwrap().len() as u64;
-        assert_eq!(Some(found), variables.as_u64(), "{name}: {}", line["skipped"]);
+        assert_eq!(
+            Some(found),
+            variables.as_u64(),
+            "{name}: {}",
+            line["skipped"]
+        );
     }
 }
 

@@ -10,6 +10,9 @@ import h5py
 import netCDF4
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benches"))
+import remote_files  # noqa: E402
+
 NOISE = np.random.default_rng(0)
 
 
@@ -64,20 +67,10 @@ def time_steps(path):
             ds.sync()
 
 
-def attributes_last(path):
-    """Attributes of the file that were written when its data was there: they stand far from the head and the tail."""
-    with netCDF4.Dataset(path, "w") as ds:
-        for name, length in (("time", None), ("bnds", 2), ("x", 16384)):
-            ds.createDimension(name, length)
-        time = ds.createVariable("time", "f8", ("time",))
-        time.setncatts({"units": "days since 2000-01-01", "bounds": "time_bnds", "axis": "T"})
-        bounds = ds.createVariable("time_bnds", "f8", ("time", "bnds"))
-        v = ds.createVariable("v", "f4", ("time", "x"), zlib=True, chunksizes=(1, 16384))
-        v.setncatts({"units": "K", "standard_name": "air_temperature", "cell_methods": "time: mean"})
-        for step in range(365):
-            time[step], bounds[step] = step + 0.5, [step, step + 1]
-            v[step] = NOISE.normal(size=16384)
-        ds.setncatts({f"attribute_{number:02}": "what archives say of a file " * 2 for number in range(40)})
+def day(path):
+    """A year of days as archives have it, made like the file that is measured with: the attributes of the file were
+    written when the data was there, so they stand far from the head and the tail."""
+    remote_files.day(path, None)
 
 
 def dense_attributes(path):
@@ -115,5 +108,5 @@ def groups(path):
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
-    for make in (classic, contiguous, btree_v1, time_steps, dense_attributes, many_objects, paged, groups):
+    for make in (classic, contiguous, btree_v1, time_steps, day, dense_attributes, many_objects, paged, groups):
         make(folder / f"{make.__name__}.nc")
