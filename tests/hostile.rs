@@ -234,6 +234,23 @@ fn the_fuzz_corpora_hold_nothing_that_breaks_what_must_hold() {
     }
 }
 
+/// The fuzzer finds more; this takes a second, and no other compiler.
+#[test]
+fn damaged_inputs_of_the_fuzz_corpora_break_nothing() {
+    let mut random = Random(seed());
+    for (target, run) in TARGETS {
+        let corpus = fs::read_dir(repository().join("fuzz/corpus").join(target)).unwrap();
+        let mut paths: Vec<PathBuf> = corpus.map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        for number in 0..count() / 10 {
+            let bytes = fs::read(&paths[number % paths.len()]).unwrap();
+            if bytes.iter().any(|byte| *byte != 0) {
+                run(&Original::new(target.to_owned(), bytes).damaged(&mut random, false));
+            }
+        }
+    }
+}
+
 /// A cut leaves the magic number and the claims of the header, and takes what they lead to.
 #[test]
 fn every_fixture_cut_at_every_length_is_refused_or_read() {
