@@ -195,19 +195,20 @@ fn between(length: u64, policy: ReadPolicy) -> ByteRange {
     ByteRange::new(policy.head, end.saturating_sub(policy.head))
 }
 
-/// The requests for what is wanted, and for what stands behind it.
+/// What is wanted, and what stands behind it.
 fn ahead(ranges: &[ByteRange], policy: ReadPolicy, file_len: u64) -> Vec<ByteRange> {
     let page = |range: &ByteRange| at_least(*range, policy.page, file_len);
     let pages: Vec<ByteRange> = ranges.iter().map(page).collect();
-    let requests = merge(&pages, policy);
-    let count = u64::try_from(requests.len()).unwrap_or(u64::MAX);
-    let more = match count {
-        1..=FEW => policy.ahead / count,
+    match u64::try_from(merge(&pages, policy).len()) {
+        Ok(count @ 1..=FEW) => {
+            let more = policy.ahead / count;
+            let longer =
+                |range: ByteRange| at_least(range, range.len.saturating_add(more), file_len);
+            pages.into_iter().map(longer).collect()
+        }
         // Shared among more requests it would reach nothing.
-        _ => 0,
-    };
-    let longer = |range: ByteRange| at_least(range, range.len.saturating_add(more), file_len);
-    requests.into_iter().map(longer).collect()
+        _ => pages,
+    }
 }
 
 /// The range, or more behind it.
@@ -378,7 +379,8 @@ mod tests {
             ahead: 40,
             ..POLICY
         };
-        assert_eq!(ahead(&ranges(wanted), policy, 1000), ranges(requests));
+        let read = merge(&ahead(&ranges(wanted), policy, 1000), policy);
+        assert_eq!(read, ranges(requests));
     }
 
     /// A source in memory that counts.
