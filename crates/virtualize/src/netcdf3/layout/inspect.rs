@@ -66,6 +66,8 @@ fn storage(extent: &Extent<'_>, records: &Records, bytes: u64) -> Storage {
     let layout = extent.layout(records);
     let (count, extents) = match layout {
         Layout::Record => (records.count, of_records(extent, records)),
+        // A record variable without a record is nowhere.
+        _ if bytes == 0 => (0, Vec::new()),
         _ => (1, vec![ByteRange::new(extent.variable.begin, bytes)]),
     };
     Storage {
