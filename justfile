@@ -27,6 +27,7 @@ demo FOLDER="":
 # Everything: checks, the corpus, the readers, all tests.
 test: setup check readers corpus
     cargo test --workspace
+    @just --justfile {{ justfile() }} libhdf5
 
 # Format, lints, documentation, dependencies, spelling.
 check:
@@ -85,10 +86,10 @@ matrix JOBS="2":
     "{{ python }}" tests/fixtures/make_matrix.py "$folder" --full --jobs {{ JOBS }}
     "{{ python }}" tests/support/check_matrix.py "{{ target }}/debug/landfall" "$folder" --jobs {{ JOBS }}
 
-# Our decoder against the HDF5 C library, which is compiled for it: two minutes and more.
+# Our decoder, and `verify --against libhdf5`, against the HDF5 C library; it is compiled once, in two minutes and more.
 libhdf5:
     @tests/support/setup.sh python-tools
-    cargo test -p libhdf5-oracle --features static
+    cargo test --package landfall --package libhdf5-oracle --features landfall/libhdf5,libhdf5-oracle/static --test tests --test fixtures -- libhdf5 the_library
 
 # The function app as the Functions host wants it: host.json, the function folders and the binary side by side.
 stage:

@@ -26,3 +26,4 @@ mod round_trips;
 mod semantics;
 mod storm;
 mod support;
+mod verify;
