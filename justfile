@@ -24,10 +24,9 @@ demo FOLDER="":
     cargo build --release --bin landfall
     @{{ python }} tests/support/demo.py {{ target }}/release/landfall {{ if FOLDER == "" { "" } else { quote(FOLDER) } }}
 
-# Everything: checks, the corpus, the readers, all tests.
+# Everything: checks, the corpus, the readers, all tests; the HDF5 C library is compiled once for it.
 test: setup check readers corpus
-    cargo test --workspace
-    @just --justfile {{ justfile() }} libhdf5
+    cargo test --workspace --features landfall/libhdf5
 
 # Format, lints, documentation, dependencies, spelling.
 check:
@@ -89,7 +88,7 @@ matrix JOBS="2":
 # Our decoder, and `verify --against libhdf5`, against the HDF5 C library; it is compiled once, in two minutes and more.
 libhdf5:
     @tests/support/setup.sh python-tools
-    cargo test --package landfall --package libhdf5-oracle --features landfall/libhdf5,libhdf5-oracle/static --test tests --test fixtures -- libhdf5 the_library
+    cargo test --package landfall --package libhdf5-oracle --features landfall/libhdf5 --test tests --test fixtures -- libhdf5 the_library
 
 # The function app as the Functions host wants it: host.json, the function folders and the binary side by side.
 stage:

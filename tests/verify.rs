@@ -8,7 +8,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::support::web::{Fault, Web};
-use crate::support::{demo_series, fixture, landfall, name_of, python, repository};
+use crate::support::{Dev, demo_series, fixture, landfall, name_of, python, repository};
 
 /// The demo series in a folder of its own, with its combined reference `c.json`.
 struct Stage {
@@ -33,7 +33,12 @@ impl Stage {
     fn combine(&self, arguments: &[&str]) -> Value {
         let mut command = landfall();
         command.current_dir(self.folder.path()).arg("combine");
-        let output = command.args(&self.files).args(arguments).arg("--json").output().unwrap();
+        let output = command
+            .args(&self.files)
+            .args(arguments)
+            .arg("--json")
+            .output()
+            .unwrap();
         assert!(output.status.success(), "{output:?}");
         serde_json::from_slice(&output.stdout).unwrap()
     }
@@ -57,7 +62,10 @@ fn verify_in(folder: &Path, arguments: &[&str]) -> (Option<i32>, Vec<Value>, Val
     command.current_dir(folder).arg("verify").args(arguments);
     let output = command.arg("--json").output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    let mut lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let mut lines: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     let summary = lines.pop().unwrap_or_default();
     let mismatches = lines.into_iter().map(|line| line["mismatch"].clone());
     (output.status.code(), mismatches.collect(), summary)
@@ -83,7 +91,11 @@ fn references_of_one_file_and_tables_pass() {
     for output in ["one.json", "one.parq"] {
         let mut command = landfall();
         command.current_dir(stage.folder.path()).arg("virtualize");
-        let made = command.arg(&stage.files[0]).args(["-o", output]).output().unwrap();
+        let made = command
+            .arg(&stage.files[0])
+            .args(["-o", output])
+            .output()
+            .unwrap();
         assert!(made.status.success());
         let (exit, mismatches, summary) = stage.verify(&[output]);
         assert_eq!((exit, mismatches.len()), (Some(0), 0), "{summary}");
@@ -129,7 +141,9 @@ fn another_time(document: &mut Value) {
     use base64::Engine as _;
     let engine = base64::engine::general_purpose::STANDARD;
     let text = refs(document)["time/0"].as_str().unwrap().to_owned();
-    let mut bytes = engine.decode(text.strip_prefix("base64:").unwrap()).unwrap();
+    let mut bytes = engine
+        .decode(text.strip_prefix("base64:").unwrap())
+        .unwrap();
     let time = f64::from_le_bytes(bytes[160..168].try_into().unwrap()) + 1.0;
     bytes[160..168].copy_from_slice(&time.to_le_bytes());
     refs(document)["time/0"] = json!(format!("base64:{}", engine.encode(bytes)));
@@ -165,14 +179,17 @@ fn damage_to_a_reference_is_named(
     let (exit, mismatches, summary) = stage.verify(&["c.json"]);
     assert_eq!(exit, Some(3), "{summary}");
     let named = json!([code, name_of(&stage.files[file]), variable]);
-    let found = mismatches.iter().map(|one| json!([one["code"], one["file"], one["variable"]]));
+    let found = mismatches
+        .iter()
+        .map(|one| json!([one["code"], one["file"], one["variable"]]));
     assert!(found.clone().any(|one| one == named), "{mismatches:?}");
     assert_eq!(summary["ok"], false);
 }
 
 fn touched(file: &Path) {
     let open = fs::File::options().append(true).open(file).unwrap();
-    open.set_modified(std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1)).unwrap();
+    open.set_modified(std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1))
+        .unwrap();
 }
 
 fn cut(file: &Path) {
@@ -194,7 +211,10 @@ fn a_source_that_is_not_what_it_was_is_named(#[case] change: fn(&Path), #[case] 
     change(&stage.files[1]);
     let (exit, mismatches, summary) = stage.verify(&["c.json"]);
     assert_eq!(exit, Some(3), "{summary}");
-    let found: Vec<&str> = mismatches.iter().map(|one| one["code"].as_str().unwrap()).collect();
+    let found: Vec<&str> = mismatches
+        .iter()
+        .map(|one| one["code"].as_str().unwrap())
+        .collect();
     assert_eq!(found, codes, "{mismatches:?}");
     for mismatch in &mismatches {
         assert_eq!(mismatch["file"], name_of(&stage.files[1]).as_str());
@@ -211,13 +231,18 @@ fn damage_to_a_chunk_is_found_where_every_chunk_is_read() {
     bytes[at] ^= 0x10;
     fs::write(&stage.files[1], bytes).unwrap();
     let codes = |mismatches: &[Value]| -> Vec<String> {
-        let codes = mismatches.iter().map(|one| one["code"].as_str().unwrap().to_owned());
+        let codes = mismatches
+            .iter()
+            .map(|one| one["code"].as_str().unwrap().to_owned());
         codes.collect()
     };
     assert_eq!(codes(&stage.verify(&["c.json"]).1), ["source_changed"]);
     let (exit, mismatches, _) = stage.verify(&["c.json", "--all"]);
     assert_eq!(codes(&mismatches), ["source_changed", "chunk_damaged"]);
-    assert_eq!((exit, mismatches[1]["variable"].as_str()), (Some(3), Some("tas")));
+    assert_eq!(
+        (exit, mismatches[1]["variable"].as_str()),
+        (Some(3), Some("tas"))
+    );
 }
 
 #[test]
@@ -226,15 +251,28 @@ fn references_of_changed_files_are_not_combined() {
     let mut references = Vec::new();
     for file in &stage.files {
         let reference = file.with_extension("json");
-        let made = landfall().arg("virtualize").arg(file).arg("-o").arg(&reference).output().unwrap();
+        let made = landfall()
+            .arg("virtualize")
+            .arg(file)
+            .arg("-o")
+            .arg(&reference)
+            .output()
+            .unwrap();
         assert!(made.status.success());
         references.push(reference);
     }
     touched(&stage.files[2]);
     for further in [&[][..], &["--no-verify"]] {
         let mut command = landfall();
-        command.current_dir(stage.folder.path()).arg("combine").args(&references);
-        let output = command.args(["-o", "again.json", "--json"]).args(further).output().unwrap();
+        command
+            .current_dir(stage.folder.path())
+            .arg("combine")
+            .args(&references);
+        let output = command
+            .args(["-o", "again.json", "--json"])
+            .args(further)
+            .output()
+            .unwrap();
         let line: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(output.status.code(), Some(3), "{line}");
         assert_eq!(line["error"]["code"], "source_changed");
@@ -265,7 +303,10 @@ fn references_of_kerchunk_are_compared_and_unpinned() {
         one_byte_off(&mut document);
         fs::write(&path, document.to_string()).unwrap();
         let (exit, mismatches, _) = stage.verify(&[reference]);
-        assert_eq!((exit, &mismatches[0]["code"]), (Some(3), &json!("chunk_moved")));
+        assert_eq!(
+            (exit, &mismatches[0]["code"]),
+            (Some(3), &json!("chunk_moved"))
+        );
     }
 }
 
@@ -289,7 +330,9 @@ fn chunks_are_decoded_through_their_codecs(#[case] name: &str, #[case] alone: &[
         .unwrap();
     assert!(made.success());
     let mut command = landfall();
-    command.current_dir(folder.path()).args(["virtualize", &format!("{name}.h5"), "-o", "r.json"]);
+    command
+        .current_dir(folder.path())
+        .args(["virtualize", &format!("{name}.h5"), "-o", "r.json"]);
     command.args(["--inline-max-bytes", "0"]);
     assert!(command.output().unwrap().status.success());
     let (exit, mismatches, summary) = verify_in(folder.path(), &["r.json", "--all"]);
@@ -297,8 +340,63 @@ fn chunks_are_decoded_through_their_codecs(#[case] name: &str, #[case] alone: &[
     let bytes_alone = summary["verified"]["bytes_alone"].as_array().unwrap();
     assert_eq!(bytes_alone.is_empty(), alone.is_empty(), "{summary}");
     if alone.is_empty() {
-        assert!(summary["verified"]["chunks_sampled"].as_u64().unwrap() > 100, "{summary}");
+        assert!(
+            summary["verified"]["chunks_sampled"].as_u64().unwrap() > 100,
+            "{summary}"
+        );
     }
+}
+
+/// Monthly files of one series, in the order of time.
+fn months(folder: &Path, count: usize) -> Vec<PathBuf> {
+    let made = std::process::Command::new(python())
+        .arg(repository().join("benches/make_inputs.py"))
+        .arg(folder)
+        .args([
+            "--indexed",
+            "0",
+            "--years",
+            "0",
+            "--months",
+            &count.to_string(),
+        ])
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let entries = fs::read_dir(folder.join("month")).unwrap();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    assert_eq!(files.len(), count);
+    files
+}
+
+/// A revision that one more file makes is verified where it differs from the last one; a file that is replaced is
+/// compared with the ones beside it, and the others stand.
+#[test]
+fn a_revision_goes_on_from_the_last_verdict() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = months(folder.path(), 7);
+    let dev = Dev::start();
+    dev.land_all(&files[..6], "months");
+    dev.wait_combined(1);
+    dev.land(&files[6], &format!("months/{}", name_of(&files[6])));
+    dev.wait_combined(2);
+    let middle = dev.bronze().join("months").join(name_of(&files[2]));
+    let bytes = fs::read(&middle).unwrap();
+    fs::remove_file(&middle).unwrap();
+    fs::write(&middle, bytes).unwrap();
+    dev.wait_combined(3);
+    let combined = dev.steps("combined");
+    let numbers = |name: &str| -> Vec<u64> {
+        combined
+            .iter()
+            .map(|line| line[name].as_u64().unwrap())
+            .collect()
+    };
+    assert_eq!(numbers("files.count"), [6, 7, 7]);
+    assert_eq!(numbers("files.standing"), [0, 5, 4]);
+    let bytes = numbers("bytes.read");
+    assert!(bytes[1] * 2 < bytes[0], "{bytes:?}");
 }
 
 /// Fifty files, and one more: what is read is that one and the one before it, whose boundary is new; the others are
@@ -306,19 +404,7 @@ fn chunks_are_decoded_through_their_codecs(#[case] name: &str, #[case] alone: &[
 #[test]
 fn one_more_file_costs_what_it_costs() {
     let folder = tempfile::tempdir().unwrap();
-    let made = std::process::Command::new(python())
-        .arg(repository().join("benches/make_inputs.py"))
-        .arg(folder.path())
-        .args(["--indexed", "0", "--years", "0", "--months", "51"])
-        .status()
-        .unwrap();
-    assert!(made.success());
-    let mut files: Vec<PathBuf> = fs::read_dir(folder.path().join("month"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    files.sort();
-    assert_eq!(files.len(), 51);
+    let files = months(folder.path(), 51);
     let web = Web::serve(folder.path().join("month"), Fault::None, Duration::ZERO);
     let references: Vec<PathBuf> = files
         .iter()
@@ -326,14 +412,28 @@ fn one_more_file_costs_what_it_costs() {
             let reference = folder.path().join(name_of(file)).with_extension("json");
             let mut command = landfall();
             command.arg("virtualize").arg(web.url(&name_of(file)));
-            assert!(command.arg("-o").arg(&reference).output().unwrap().status.success());
+            assert!(
+                command
+                    .arg("-o")
+                    .arg(&reference)
+                    .output()
+                    .unwrap()
+                    .status
+                    .success()
+            );
             reference
         })
         .collect();
     let combine = |references: &[PathBuf]| -> Value {
         let mut command = landfall();
-        command.current_dir(folder.path()).arg("combine").args(references);
-        let output = command.args(["-o", "c.json", "--incremental", "--json"]).output().unwrap();
+        command
+            .current_dir(folder.path())
+            .arg("combine")
+            .args(references);
+        let output = command
+            .args(["-o", "c.json", "--incremental", "--json"])
+            .output()
+            .unwrap();
         assert!(output.status.success(), "{output:?}");
         serde_json::from_slice(&output.stdout).unwrap()
     };
@@ -345,14 +445,18 @@ fn one_more_file_costs_what_it_costs() {
     assert_eq!(more["verified"]["files_standing"], 49);
     let requests = web.requests().split_off(before);
     let read = requests.iter().filter(|request| request.bytes > 1);
-    let read: std::collections::BTreeSet<&str> = read.map(|one| one.path.trim_start_matches('/')).collect();
+    let read: std::collections::BTreeSet<&str> =
+        read.map(|one| one.path.trim_start_matches('/')).collect();
     let expected = [name_of(&files[49]), name_of(&files[50])];
     assert_eq!(read.into_iter().collect::<Vec<_>>(), expected);
     let others: usize = requests.iter().filter(|request| request.bytes <= 1).count();
     // Once for the references, once for the verdicts.
     assert_eq!(others, 51 + 49);
     let bytes = more["io"]["bytes"].as_u64().unwrap();
-    assert!(bytes * 10 < whole["io"]["bytes"].as_u64().unwrap(), "{bytes}");
+    assert!(
+        bytes * 10 < whole["io"]["bytes"].as_u64().unwrap(),
+        "{bytes}"
+    );
 }
 
 /// Without the feature the flag says how to build it; with it the library agrees, and classic files are named.
@@ -367,13 +471,25 @@ fn libhdf5_is_a_second_opinion() {
     }
     assert_eq!((exit, mismatches.len()), (Some(0), 0), "{mismatches:?}");
     let second = &summary["libhdf5"];
-    assert_eq!((&second["files"], &second["not_covered"]), (&json!(3), &json!([])));
+    assert_eq!(
+        (&second["files"], &second["not_covered"]),
+        (&json!(3), &json!([]))
+    );
     assert!(second["chunks"].as_u64().unwrap() >= 36, "{second}");
     let classic = fixture("classic");
-    let classic = fs::read_dir(classic).unwrap().map(|entry| entry.unwrap().path());
-    let classic = classic.filter(|path| path.extension().is_some_and(|e| e == "nc")).min().unwrap();
+    let classic = fs::read_dir(classic)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let classic = classic
+        .filter(|path| path.extension().is_some_and(|e| e == "nc"))
+        .min()
+        .unwrap();
     let mut command = landfall();
-    command.current_dir(stage.folder.path()).arg("virtualize").arg(classic).args(["-o", "k.json"]);
+    command
+        .current_dir(stage.folder.path())
+        .arg("virtualize")
+        .arg(classic)
+        .args(["-o", "k.json"]);
     assert!(command.output().unwrap().status.success());
     let (exit, _, summary) = stage.verify(&["k.json", "--against", "libhdf5"]);
     let named = summary["libhdf5"]["not_covered"][0].as_str().unwrap();

@@ -102,12 +102,15 @@ pub fn read_slab(
     start: &[usize],
     count: &[usize],
 ) -> Result<Vec<u8>, OracleError> {
-    let slices = start.iter().zip(count).map(|(start, count)| SliceOrIndex::SliceCount {
-        start: *start,
-        step: 1,
-        count: *count,
-        block: 1,
-    });
+    let slices = start
+        .iter()
+        .zip(count)
+        .map(|(start, count)| SliceOrIndex::SliceCount {
+            start: *start,
+            step: 1,
+            count: *count,
+            block: 1,
+        });
     read(&open(file, dataset)?, dataset, Some(slices.collect()))
 }
 

@@ -29,7 +29,9 @@ pub(super) async fn compare(
         let path = source.url.strip_prefix("file://").unwrap_or(&source.url);
         let file = source.url.rsplit('/').next().unwrap_or(path);
         if path.contains("://") {
-            second.not_covered.push(format!("{file}: it is not a file of this machine"));
+            second
+                .not_covered
+                .push(format!("{file}: it is not a file of this machine"));
             continue;
         }
         let named = Named::File(path.into());
@@ -37,7 +39,9 @@ pub(super) async fn compare(
         // What cannot be read has been told already.
         let Ok((fresh, _)) = read else { continue };
         if !matches!(fresh.format, Format::Netcdf4 | Format::Hdf5) {
-            second.not_covered.push(format!("{file}: it is NetCDF classic, not HDF5"));
+            second
+                .not_covered
+                .push(format!("{file}: it is NetCDF classic, not HDF5"));
             continue;
         }
         second.files += 1;
@@ -49,7 +53,8 @@ pub(super) async fn compare(
                 variable: &variable,
                 array,
             };
-            one.compare(opened.as_ref(), all, &mut second, verification).await;
+            one.compare(opened.as_ref(), all, &mut second, verification)
+                .await;
         }
     }
     Ok(second)
@@ -110,17 +115,27 @@ impl One<'_> {
             return;
         }
         let places = |chunks: &[StoredChunk]| {
-            let mut places: Vec<_> = chunks.iter().map(|chunk| (chunk.address, chunk.size)).collect();
+            let mut places: Vec<_> = chunks
+                .iter()
+                .map(|chunk| (chunk.address, chunk.size))
+                .collect();
             places.sort_unstable();
             places
         };
         match places(&ours) == places(theirs) {
-            true => self.leave("the coordinates of its chunks: the library lists others", second),
+            true => self.leave(
+                "the coordinates of its chunks: the library lists others",
+                second,
+            ),
             false => {
-                let apart = ours.iter().zip(theirs).find(|(ours, theirs)| ours != theirs);
-                let shown = apart.map_or(String::from("another number of them"), |(ours, theirs)| {
-                    format!("{ours:?}, in libhdf5 {theirs:?}")
-                });
+                let apart = ours
+                    .iter()
+                    .zip(theirs)
+                    .find(|(ours, theirs)| ours != theirs);
+                let shown = apart
+                    .map_or(String::from("another number of them"), |(ours, theirs)| {
+                        format!("{ours:?}, in libhdf5 {theirs:?}")
+                    });
                 let message = format!("its chunks are others than in libhdf5: {shown}");
                 self.note("libhdf5_chunks_differ", message, verification);
             }
@@ -167,11 +182,16 @@ impl One<'_> {
         let start = place.zip(&array.chunk_shape).map(|(at, len)| at * len);
         let start: Vec<usize> = start.filter_map(|at| usize::try_from(at).ok()).collect();
         let lengths = |lengths: &[u64]| -> Vec<usize> {
-            lengths.iter().filter_map(|len| usize::try_from(*len).ok()).collect()
+            lengths
+                .iter()
+                .filter_map(|len| usize::try_from(*len).ok())
+                .collect()
         };
         let (shape, chunk) = (lengths(&array.shape), lengths(&array.chunk_shape));
         let inside = shape.iter().zip(&chunk).zip(&start);
-        let count: Vec<usize> = inside.map(|((len, chunk), at)| (*chunk).min(len - at)).collect();
+        let count: Vec<usize> = inside
+            .map(|((len, chunk), at)| (*chunk).min(len - at))
+            .collect();
         let theirs = read_slab(self.path, self.variable, &start, &count);
         let theirs = theirs.map_err(|error| told(&error))?;
         let ours = little_endian(clip(&ours, &chunk, &count), &array.data_type);
