@@ -15,7 +15,7 @@ pub fn verdict_name(document: &str) -> String {
 }
 
 fn beside(document: &BlobPath) -> BlobPath {
-    document.sibling(&verdict_name(&document.blob))
+    document.sibling(verdict_name(&document.blob))
 }
 
 /// The verdict on a document; `None` where there is none that can be read.

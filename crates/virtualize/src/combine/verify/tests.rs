@@ -285,6 +285,15 @@ fn files_in_another_order_than_their_times_are_found() {
     );
 }
 
+/// What a reference says of one file is right where the file itself is odd.
+#[test]
+fn times_of_one_file_may_run_backwards() {
+    let units = json!({"units": "days since 2000-01-01"});
+    let file = File::new("a.nc").inline("time", &F8, &[("time", 3)], &[2.0, 1.0, 0.0], units);
+    let files = [file];
+    assert!(verify(&files[0].dataset, &files, VerifyOptions::default()).is_ok());
+}
+
 #[test]
 fn a_limit_is_told() {
     let files = series();

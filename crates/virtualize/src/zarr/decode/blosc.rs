@@ -105,7 +105,7 @@ impl<'a> Frame<'a> {
             && len == self.block
             && (1..=MAX_SPLITS).contains(&self.element)
             && len / self.element >= MIN_ELEMENTS
-            && len % self.element == 0;
+            && len.is_multiple_of(self.element);
         match is_split {
             true => self.element,
             false => 1,
