@@ -149,16 +149,11 @@ impl Standing {
             beside.extend(at.checked_sub(1));
             beside.insert(at + 1);
         }
-        for (at, steps) in self.spans.iter().enumerate() {
-            let shares = |other: &usize| {
-                let other = self.spans.get(*other).and_then(Option::as_ref);
-                steps
-                    .as_ref()
-                    .zip(other)
-                    .is_some_and(|(a, b)| overlap(a, b))
-            };
-            if reads.iter().any(shares) {
-                beside.insert(at);
+        let covered = covered(reads.iter().filter_map(|at| self.spans.get(*at)?.as_ref()));
+        for at in self.files.keys() {
+            let steps = self.spans.get(*at).and_then(Option::as_ref);
+            if steps.is_some_and(|steps| shares(steps, &covered)) {
+                beside.insert(*at);
             }
         }
         self.files.retain(|at, _| !beside.contains(at));
@@ -172,11 +167,33 @@ impl Standing {
     }
 }
 
-fn overlap(a: &Steps, b: &Steps) -> bool {
-    a.iter().any(|(clock, (start, len))| {
-        b.get(clock).is_some_and(|(other, other_len)| {
-            *start < other.saturating_add(*other_len) && *other < start.saturating_add(*len)
-        })
+/// By concat coordinate the steps that any of some files covers: disjoint stretches from and to, in order.
+fn covered<'a>(files: impl Iterator<Item = &'a Steps>) -> BTreeMap<&'a str, Vec<(u64, u64)>> {
+    let mut covered: BTreeMap<&str, Vec<(u64, u64)>> = BTreeMap::new();
+    for (clock, (start, len)) in files.flatten() {
+        let stretch = (*start, start.saturating_add(*len));
+        covered.entry(clock).or_default().push(stretch);
+    }
+    for stretches in covered.values_mut() {
+        stretches.sort_unstable();
+        stretches.dedup_by(|next, last| {
+            let joins = next.0 <= last.1;
+            if joins {
+                last.1 = last.1.max(next.1);
+            }
+            joins
+        });
+    }
+    covered
+}
+
+/// Whether a file has one of those steps.
+fn shares(steps: &Steps, covered: &BTreeMap<&str, Vec<(u64, u64)>>) -> bool {
+    steps.iter().any(|(clock, (start, len))| {
+        let stretches = covered.get(clock.as_str()).map_or(&[][..], Vec::as_slice);
+        let at = stretches.partition_point(|(_, end)| end <= start);
+        let first = stretches.get(at);
+        first.is_some_and(|(from, _)| *from < start.saturating_add(*len))
     })
 }
 
@@ -388,6 +405,8 @@ impl Digests {
             .iter()
             .map(|steps| steps.as_ref().map(|_| Sha256::new()))
             .collect();
+        let version = |source: &Source| format!("{} {:?}", source.url, source.etag);
+        let versions: Vec<String> = combined.sources.iter().map(version).collect();
         let mut still = BTreeMap::new();
         for (path, array) in combined.root.walk() {
             if is_named(&path, &options.drop_variables) {
@@ -395,7 +414,7 @@ impl Digests {
             }
             let head = head_of(&path, array, &options.concat_dim);
             let Some(axis) = axis_along(array, &options.concat_dim) else {
-                still.insert(path, still_digest(combined, array, &head));
+                still.insert(path, still_digest(&versions, array, &head));
                 continue;
             };
             let clock = clock_of(combined, &path, &options.concat_dim);
@@ -410,7 +429,7 @@ impl Digests {
                 let fed = hash.take().zip(span).and_then(|(mut hash, span)| {
                     hash.update(&head);
                     let part = Part {
-                        combined,
+                        versions: &versions,
                         array,
                         axis,
                         span: *span,
@@ -432,7 +451,7 @@ impl Digests {
 
 /// The part of one variable that a file's steps are.
 struct Part<'a> {
-    combined: &'a VirtualDataset,
+    versions: &'a [String],
     array: &'a VirtualArray,
     axis: usize,
     span: (u64, u64),
@@ -441,7 +460,7 @@ struct Part<'a> {
 impl Part<'_> {
     fn feed_chunks(&self, hash: &mut Sha256) -> Option<()> {
         each_chunk(self.array, self.axis, self.span, |number, entry| {
-            feed_entry(self.combined, number, entry, hash);
+            feed_entry(self.versions, number, entry, hash);
         })
     }
 
@@ -492,16 +511,16 @@ fn head_of(path: &str, array: &VirtualArray, dim: &str) -> String {
     format!("{path} {lengths:?} {chunks:?} {codecs:?} {data_type} {fill:?} {meanings:?}\n")
 }
 
-fn still_digest(combined: &VirtualDataset, array: &VirtualArray, head: &str) -> String {
+fn still_digest(versions: &[String], array: &VirtualArray, head: &str) -> String {
     let mut hash = Sha256::new();
     hash.update(head);
     for (number, entry) in array.chunks.iter() {
-        feed_entry(combined, number, &entry, &mut hash);
+        feed_entry(versions, number, &entry, &mut hash);
     }
     shown(hash)
 }
 
-fn feed_entry(combined: &VirtualDataset, number: u64, entry: &ChunkEntry, hash: &mut Sha256) {
+fn feed_entry(versions: &[String], number: u64, entry: &ChunkEntry, hash: &mut Sha256) {
     hash.update(number.to_le_bytes());
     match entry {
         ChunkEntry::Missing => hash.update([0]),
@@ -512,9 +531,10 @@ fn feed_entry(combined: &VirtualDataset, number: u64, entry: &ChunkEntry, hash: 
         }
         ChunkEntry::Virtual { source, range } => {
             hash.update([2]);
-            let source = combined.source(*source);
-            let version = source.map(|source| (&source.url, &source.etag));
-            hash.update(format!("{version:?}"));
+            let version = usize::try_from(source.0)
+                .ok()
+                .and_then(|at| versions.get(at));
+            hash.update(version.map_or("", String::as_str));
             hash.update(range.start.to_le_bytes());
             hash.update(range.len.to_le_bytes());
         }
