@@ -16,6 +16,7 @@ mod runs;
 mod sample;
 mod spans;
 mod standing;
+mod steps;
 #[cfg(test)]
 #[expect(
     clippy::cast_possible_truncation,
@@ -24,7 +25,7 @@ mod standing;
 mod tests;
 mod times;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -36,6 +37,8 @@ use crate::manifest::SourceId;
 
 pub use clocks::{clocks_to_read, inline_clocks, varying_dimension};
 pub use sample::{Chunk, Sample};
+use steps::Steps;
+
 pub use standing::{FileVerdict, Standing, Verdict, standing};
 
 /// Beyond so many mismatches the others are counted, not listed.
@@ -171,9 +174,8 @@ pub struct Verifier<'a> {
     combined: &'a VirtualDataset,
     arrays: BTreeMap<String, &'a VirtualArray>,
     options: VerifyOptions,
-    /// Steps of the concat coordinates by their path, in order, and where each is.
-    marks: BTreeMap<String, Vec<Mark>>,
-    places: BTreeMap<String, HashMap<Mark, u64>>,
+    /// Steps of the concat coordinates by their path.
+    steps: BTreeMap<String, Steps>,
     tallies: BTreeMap<String, Tally>,
     twins: Vec<Twin>,
     /// By file: its steps. None for one that could not be read.
@@ -216,8 +218,7 @@ impl<'a> Verifier<'a> {
             combined,
             arrays,
             options,
-            marks: BTreeMap::new(),
-            places: BTreeMap::new(),
+            steps: BTreeMap::new(),
             tallies: BTreeMap::new(),
             twins: Vec::new(),
             spans: Vec::new(),

@@ -157,7 +157,7 @@ impl Verifier<'_> {
     /// The steps of a file on every concat coordinate of the reference.
     pub(super) fn spans_of(&mut self, file: Fresh<'_>) -> Spans {
         let mut spans = BTreeMap::new();
-        let clocks: Vec<String> = self.places.keys().cloned().collect();
+        let clocks: Vec<String> = self.steps.keys().cloned().collect();
         for clock in clocks {
             let marks = super::times::marks_of(file.dataset, &clock).unwrap_or_default();
             let Some(first) = marks.first().copied() else {

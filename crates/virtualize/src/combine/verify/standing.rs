@@ -270,8 +270,7 @@ impl Verifier<'_> {
     }
 
     fn mark_at(&self, clock: &str, step: u64) -> Option<Mark> {
-        let marks = self.marks.get(clock)?;
-        marks.get(usize::try_from(step).ok()?).copied()
+        self.steps.get(clock)?.mark(step)
     }
 
     /// What may be recorded; `None` where files cannot be told apart by their steps or versions.

@@ -1,10 +1,9 @@
 //! Values that stand in the combined dataset: times as instants, everything else bit for bit.
 
-use std::collections::HashMap;
-
 use bytes::Bytes;
 
 use super::arrays::is_whole_inline;
+use super::steps::Steps;
 use super::{Fresh, Verifier};
 use crate::cf::{self, Instant, TimeUnits};
 use crate::combine::input::{array_at, axis_along, split, text};
@@ -81,19 +80,16 @@ impl Verifier<'_> {
             if !is_clock || !is_whole_inline(array) {
                 continue;
             }
-            let marks = marks_of(self.combined, path).unwrap_or_default();
-            let mut places = HashMap::with_capacity(marks.len());
-            for (mark, step) in marks.iter().zip(0..) {
-                places.entry(*mark).or_insert(step);
+            let steps = steps_of(array);
+            if steps.is_known() {
+                self.steps.insert(path.clone(), steps);
             }
-            self.places.insert(path.clone(), places);
-            self.marks.insert(path.clone(), marks);
         }
     }
 
     /// The step at which a mark stands.
     pub(super) fn place_of(&self, clock: &str, mark: Mark) -> Option<u64> {
-        self.places.get(clock)?.get(&mark).copied()
+        self.steps.get(clock)?.place(mark)
     }
 
     /// The concat coordinate that tells the steps of a variable.
@@ -107,8 +103,7 @@ impl Verifier<'_> {
             return;
         }
         let path = self.options.concat_dim.clone();
-        let joined = times_of(self.combined, &path).unwrap_or_default();
-        if cf::check_increasing(&joined).is_some() {
+        if self.steps.get(&path).is_some_and(Steps::is_disordered) {
             let message = String::from("the combined times do not increase");
             self.note("order", 0, &path, message);
         }
@@ -130,6 +125,18 @@ impl Verifier<'_> {
             self.note("order", file.at, &path, message);
         }
         self.last = Some(first);
+    }
+}
+
+/// The steps of an inlined coordinate.
+fn steps_of(array: &VirtualArray) -> Steps {
+    let Some(values) = plain_bytes(array) else {
+        return Steps::Unknown;
+    };
+    match units_of(array) {
+        Ok(units) if is_time(array) => Steps::times(&units, &values, &array.data_type),
+        _ if is_time(array) => Steps::Unknown,
+        _ => Steps::numbers(&values, &array.data_type),
     }
 }
 
