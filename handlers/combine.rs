@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use virtualize::combine::verify::{Mismatch, Verdict, VerifyOptions, VerifyReport};
 use virtualize::combine::{CombineError, CombineOptions, Combined, Combiner, Missing, Step};
-use virtualize::kerchunk::KerchunkError;
+use virtualize::kerchunk::{self, KerchunkError};
 use virtualize::{ByteRange, DecodeOptions, Source, SourceId, VirtualDataset};
 
 use crate::read::{self, IoCount, ReadError, ReadPolicy};
@@ -235,7 +235,14 @@ pub async fn join(
         goes_on: false,
         progress: &|_| {},
     };
-    let (report, verdict) = proof.after_join(&document, verify, &mut io).await?.unzip();
+    let proven = match verify {
+        Verify::No => None,
+        verify => {
+            let read_back = kerchunk::json::read(&document)?;
+            proof.after_join(&read_back, verify, &mut io).await?
+        }
+    };
+    let (report, verdict) = proven.unzip();
     Ok(Joined {
         combined,
         document,

@@ -5,7 +5,7 @@ use futures_util::{FutureExt as _, StreamExt as _, stream};
 use virtualize::combine::verify::{
     Sample, Standing, Verdict, Verification, Verifier, VerifyOptions, VerifyReport, standing,
 };
-use virtualize::{DecodeOptions, Source, VirtualDataset, kerchunk};
+use virtualize::{DecodeOptions, Source, VirtualDataset};
 
 use super::{FILES_AT_ONCE, JoinError, Verify, add_beside, decode_again, fetch, sources};
 use crate::read::IoCount;
@@ -40,18 +40,17 @@ impl std::fmt::Debug for Proof<'_> {
 }
 
 impl Proof<'_> {
-    /// Proves a document that has just been written, read back from its bytes; `None` if that is not asked for.
+    /// Proves a reference that has just been written, as it was read back.
     pub(super) async fn after_join(
         &self,
-        document: &[u8],
+        combined: &VirtualDataset,
         verify: Verify,
         io: &mut IoCount,
     ) -> Result<Option<(VerifyReport, Option<Verdict>)>, JoinError> {
-        let read_back = || kerchunk::json::read(document);
         let verification = match verify {
             Verify::No => return Ok(None),
-            Verify::Afresh => self.of(&read_back()?, io).await?,
-            Verify::Since(verdict) => self.since(&read_back()?, verdict, io).await?,
+            Verify::Afresh => self.of(combined, io).await?,
+            Verify::Since(verdict) => self.since(combined, verdict, io).await?,
         };
         match verification.mismatches.is_empty() {
             true => Ok(Some((verification.report, verification.verdict))),
