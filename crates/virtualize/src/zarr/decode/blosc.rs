@@ -160,7 +160,7 @@ mod tests {
     use super::*;
     use crate::zarr::sample::unhex;
 
-    /// Frames of numcodecs 0.17.1 of `(np.arange(1203) // 50).astype("<u2")`: with and without splits, in one block
+    /// Frames of numcodecs 0.17.1 of the numbers 0 to 1202 divided by 50, two bytes each: with and without splits, in one block
     /// and in three of which the last is shorter and no multiple of eight elements.
     #[rstest]
     #[case::blosclz(
