@@ -24,9 +24,9 @@ demo FOLDER="":
     cargo build --release --bin landfall
     @{{ python }} tests/support/demo.py {{ target }}/release/landfall {{ if FOLDER == "" { "" } else { quote(FOLDER) } }}
 
-# Everything: checks, the corpus, the readers, all tests.
+# Everything: checks, the corpus, the readers, all tests; the HDF5 C library is compiled once for it.
 test: setup check readers corpus
-    cargo test --workspace
+    cargo test --workspace --features landfall/libhdf5
 
 # Format, lints, documentation, dependencies, spelling.
 check:
@@ -93,10 +93,10 @@ series COUNT="1000" SEED="1" KEEP="":
     cargo build --quiet --bin landfall
     {{ python }} tests/support/check_series.py "{{ target }}/debug/landfall" --count {{ COUNT }} --seed {{ SEED }} {{ if KEEP == "" { "" } else { "--keep " + quote(KEEP) } }}
 
-# Our decoder against the HDF5 C library, which is compiled for it: two minutes and more.
+# Our decoder, and `verify --against libhdf5`, against the HDF5 C library; it is compiled once, in two minutes and more.
 libhdf5:
     @tests/support/setup.sh python-tools
-    cargo test -p libhdf5-oracle --features static
+    cargo test --package landfall --package libhdf5-oracle --features landfall/libhdf5 --test tests --test fixtures -- libhdf5 the_library
 
 # The function app as the Functions host wants it: host.json, the function folders and the binary side by side.
 stage:

@@ -9,6 +9,7 @@ mod output;
 mod parquet;
 mod serve;
 mod validate;
+mod verify;
 mod virtualize;
 
 use std::process::ExitCode;
@@ -35,6 +36,8 @@ enum Command {
     Validate(validate::Arguments),
     /// Join the files of a series, or their references, into one.
     Combine(combine::Arguments),
+    /// Compare a reference, of one file or a whole series, with its sources.
+    Verify(verify::Arguments),
     /// Watch a folder: references, combined datasets and served Zarr as files land.
     Dev(dev::Arguments),
     /// Answer the Functions host (its custom handler).
@@ -56,6 +59,7 @@ impl Command {
         match self {
             Self::Virtualize(arguments) => arguments.json,
             Self::Combine(arguments) => arguments.json,
+            Self::Verify(arguments) => arguments.json,
             Self::Inspect(arguments) => arguments.json,
             Self::Validate(arguments) => arguments.json,
             Self::Dev(_) | Self::Serve(_) => false,
@@ -68,6 +72,7 @@ impl Command {
             Self::Inspect(arguments) => block_on_one_thread(inspect::run(arguments)),
             Self::Validate(arguments) => block_on_one_thread(validate::run(arguments)),
             Self::Combine(arguments) => block_on_threads(combine::run(arguments)),
+            Self::Verify(arguments) => block_on_threads(verify::run(arguments)),
             Self::Dev(arguments) => block_on_threads(dev::run(arguments)),
             Self::Serve(arguments) => block_on_threads(serve::run(arguments)),
         }

@@ -1,10 +1,18 @@
 //! Stage 5, second half: joins the references of a series, proves the join, and writes the document. SPEC §7.
 
+mod prove;
+mod sources;
+mod verdict;
+
+pub use prove::{Proof, read_clocks};
+pub use sources::{SourceState, ensure_unchanged, states};
+pub use verdict::{load_verdict, parse_verdict, render_verdict, store_verdict, verdict_name};
+
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
-use virtualize::combine::verify::{Mismatch, Verifier, VerifyOptions, VerifyReport};
+use virtualize::combine::verify::{Mismatch, Verdict, VerifyOptions, VerifyReport};
 use virtualize::combine::{CombineError, CombineOptions, Combined, Combiner, Missing, Step};
 use virtualize::kerchunk::{self, KerchunkError};
 use virtualize::{ByteRange, DecodeOptions, Source, SourceId, VirtualDataset};
@@ -51,6 +59,21 @@ pub enum JoinError {
         #[source]
         source: ReadError,
     },
+    /// Files are not what was recorded of them.
+    #[error("the sources have changed: {}", files.join("; "))]
+    SourceChanged {
+        /// Each file with what has changed.
+        files: Vec<String>,
+    },
+    /// A concat coordinate that lies in the files cannot be decoded.
+    #[error("{variable} cannot be decoded")]
+    Clock {
+        /// Its path.
+        variable: String,
+        /// Why not.
+        #[source]
+        source: virtualize::zarr::CodecError,
+    },
     /// The document does not say what the sources say.
     #[error("the joined reference is wrong: {}", first_of(.0))]
     Unproven(Vec<Mismatch>),
@@ -96,7 +119,7 @@ impl JoinError {
     pub fn is_superseded(&self) -> bool {
         let changed = |error: &BlobError| error.is_changed() || error.is_missing();
         match self {
-            Self::Superseded { .. } => true,
+            Self::Superseded { .. } | Self::SourceChanged { .. } => true,
             Self::Source { source, .. } => changed(source),
             Self::Decode {
                 source: ReadError::Fetch(error),
@@ -116,8 +139,21 @@ pub struct Joined {
     pub document: Bytes,
     /// What the verification covered; `None` if it was left out.
     pub report: Option<VerifyReport>,
+    /// What the next verification may go on from.
+    pub verdict: Option<Verdict>,
     /// What reading cost.
     pub io: IoCount,
+}
+
+/// How a join is verified.
+#[derive(Debug)]
+pub enum Verify {
+    /// Not at all.
+    No,
+    /// Every file.
+    Afresh,
+    /// What has changed since an earlier verdict.
+    Since(Verdict),
 }
 
 /// How the pure combiner is told what a person has asked for.
@@ -181,7 +217,7 @@ pub async fn join(
     inputs: Vec<VirtualDataset>,
     sources: &dyn Sources,
     options: CombineOptions,
-    verify: bool,
+    verify: Verify,
 ) -> Result<Joined, JoinError> {
     let mut io = IoCount::default();
     let decode = DecodeOptions::along(&options.concat_dim, options.inline_max_bytes);
@@ -192,14 +228,26 @@ pub async fn join(
     };
     let combined = run(inputs, sources, options, &mut io).await?;
     let document = reference::render(&combined.dataset)?;
-    let report = match verify {
-        true => Some(prove(&document, sources, decode, verified, &mut io).await?),
-        false => None,
+    let proof = Proof {
+        sources,
+        decode,
+        verify: verified,
+        goes_on: false,
+        progress: &|_| {},
     };
+    let proven = match verify {
+        Verify::No => None,
+        verify => {
+            let read_back = kerchunk::json::read(&document)?;
+            proof.after_join(&read_back, verify, &mut io).await?
+        }
+    };
+    let (report, verdict) = proven.unzip();
     Ok(Joined {
         combined,
         document,
         report,
+        verdict: verdict.flatten(),
         io,
     })
 }
@@ -288,44 +336,6 @@ fn add_beside(io: &mut IoCount, counts: impl Iterator<Item = IoCount>) {
 
 fn file_name(url: &str) -> &str {
     url.rsplit_once('/').map_or(url, |(_, name)| name)
-}
-
-/// Proves a stored document: every file is decoded afresh, and a sample that covers every file and both sides of
-/// every file boundary is compared down to the values.
-///
-/// # Errors
-///
-/// [`JoinError::Unproven`] with every difference; others when a source cannot be read.
-pub async fn prove(
-    document: &[u8],
-    sources: &dyn Sources,
-    options: DecodeOptions,
-    verify: VerifyOptions,
-    io: &mut IoCount,
-) -> Result<VerifyReport, JoinError> {
-    let combined = kerchunk::json::read(document)?;
-    let fresh = decode_all(&combined.sources, sources, options, io).await?;
-    let verifier = Verifier::new(&combined, &fresh, verify).map_err(JoinError::Unproven)?;
-    let parts = fetch(&combined.sources, sources, &verifier.needed(), io).await?;
-    verifier.check(&parts).map_err(JoinError::Unproven)
-}
-
-async fn decode_all(
-    all: &[Source],
-    sources: &dyn Sources,
-    options: DecodeOptions,
-    io: &mut IoCount,
-) -> Result<Vec<VirtualDataset>, JoinError> {
-    let mut decodes = Vec::with_capacity(all.len());
-    for source in all {
-        decodes.push(decode_again(source, sources, options.clone()).boxed());
-    }
-    let decoded: Vec<(VirtualDataset, IoCount)> = stream::iter(decodes)
-        .buffered(FILES_AT_ONCE)
-        .try_collect()
-        .await?;
-    add_beside(io, decoded.iter().map(|(_, count)| *count));
-    Ok(decoded.into_iter().map(|(dataset, _)| dataset).collect())
 }
 
 async fn decode_again(

@@ -29,3 +29,4 @@ mod semantics;
 mod series;
 mod storm;
 mod support;
+mod verify;

@@ -6,12 +6,18 @@ use std::path::{Path, PathBuf};
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
 use virtualize::combine::CombineError;
+use virtualize::combine::verify::Verdict;
+use virtualize::{Source, VirtualDataset};
 
 use super::failure::Failure;
 use super::output::{OutputArguments, Written};
 use super::{input, virtualize as files};
-use crate::combine::{JoinError, Joined, combine_options};
-use crate::stores::blobs::NamedSources;
+use crate::combine::{
+    JoinError, Joined, Verify, combine_options, ensure_unchanged, parse_verdict, render_verdict,
+    verdict_name,
+};
+use crate::read::IoCount;
+use crate::stores::blobs::{Named, NamedSources};
 use crate::stores::ledger::ProcessingOptions;
 
 /// Arguments of the command.
@@ -39,6 +45,9 @@ pub(super) struct Arguments {
     /// Do not prove the result against the sources.
     #[arg(long)]
     no_verify: bool,
+    /// Keep the verdict beside the output (OUTPUT.verified.json), and verify only what has changed since the last one.
+    #[arg(long, conflicts_with = "no_verify")]
+    incremental: bool,
     /// One JSON line on stdout.
     #[arg(long)]
     pub(super) json: bool,
@@ -66,15 +75,49 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         inline_max_bytes: arguments.read.inline_max_bytes,
         ..ProcessingOptions::default()
     });
-    let joined = crate::combine::join(inputs, &sources, options, !arguments.no_verify).await;
-    let joined = joined.map_err(|error| failure(&error))?;
+    check_references(&files, &inputs, &sources).await?;
     let output = &arguments.output;
+    let verdict = PathBuf::from(verdict_name(&output.output.to_string_lossy()));
+    let verify = match (arguments.no_verify, arguments.incremental) {
+        (true, _) => Verify::No,
+        (false, true) => earlier(&verdict).map_or(Verify::Afresh, Verify::Since),
+        (false, false) => Verify::Afresh,
+    };
+    let joined = crate::combine::join(inputs, &sources, options, verify).await;
+    let joined = joined.map_err(|error| failure(&error))?;
     let written = output.write(&output.output, &joined.combined.dataset)?;
+    if let Some(found) = joined.verdict.as_ref().filter(|_| arguments.incremental) {
+        let kept = std::fs::write(&verdict, render_verdict(found));
+        kept.map_err(|error| Failure::failed("write_failed", &error))?;
+    }
     match arguments.json {
         true => println!("{}", summary(&joined, &output.output, &written)),
         false => print(&joined, &output.output, &written),
     }
     Ok(())
+}
+
+/// References must describe their files as these are now; a file that is read itself is what it is.
+async fn check_references(
+    files: &[Named],
+    inputs: &[VirtualDataset],
+    sources: &NamedSources,
+) -> Result<(), Failure> {
+    let references = files
+        .iter()
+        .zip(inputs)
+        .filter(|(file, _)| input::is_reference(file));
+    let recorded: Vec<&Source> = references
+        .flat_map(|(_, dataset)| &dataset.sources)
+        .collect();
+    let mut io = IoCount::default();
+    let checked = ensure_unchanged(sources, &recorded, &mut io).await;
+    checked.map_err(|error| failure(&error))
+}
+
+/// The verdict on what was written there before.
+fn earlier(verdict: &Path) -> Option<Verdict> {
+    parse_verdict(&std::fs::read(verdict).ok()?)
 }
 
 fn failure(error: &JoinError) -> Failure {
@@ -94,6 +137,7 @@ fn failure(error: &JoinError) -> Failure {
             Failure::rejected("variable_missing", message)
         }
         JoinError::Combine(_) => Failure::rejected("malformed", message),
+        JoinError::SourceChanged { .. } => Failure::rejected("source_changed", message),
         JoinError::Unproven(_) => Failure::failed("unproven", error),
         _ => Failure::failed("combine_failed", error),
     }

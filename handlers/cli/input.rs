@@ -98,15 +98,23 @@ pub(super) async fn read_file_or_reference(
         let dataset = parquet::read(file).map_err(|error| fail(&error))?;
         return Ok((dataset, IoCount::default()));
     }
-    let is_reference = file
-        .extension()
-        .is_some_and(|extension| extension == "json");
-    if !is_reference {
+    if !is_reference(named) {
         return read_file(named, sources, options).await;
     }
     let bytes = tokio::fs::read(file).await.map_err(|error| fail(&error))?;
     let dataset = kerchunk::json::read(&bytes).map_err(|error| fail(&error))?;
     Ok((dataset, IoCount::default()))
+}
+
+/// Whether an input is a reference, by its name or as a Parquet set.
+pub(super) fn is_reference(named: &Named) -> bool {
+    match named {
+        Named::File(file) => {
+            let extension = file.extension();
+            extension.is_some_and(|extension| extension == "json") || parquet::is_set(file)
+        }
+        Named::Url(_) => false,
+    }
 }
 
 /// The files that arguments mean: a folder stands for the data files in it, unless it is a Parquet reference.

@@ -11,7 +11,7 @@ use tracing::{error, info, warn};
 use super::file::{chain, millis};
 use super::{Pipeline, PipelineError};
 use crate::catalog::item::{self, ItemInput};
-use crate::combine::{self, JoinError, Joined};
+use crate::combine::{self, JoinError, Joined, Verify};
 use crate::reference;
 use crate::stores::blobs::BlobSources;
 use crate::stores::ledger::{Claim, Claimed, CombineEnd, Fault, GroupId, Lease, PublishedCombine};
@@ -166,7 +166,8 @@ impl Pipeline {
             .boxed()
             .await?;
         let sources = BlobSources(Arc::clone(&self.blobs));
-        let joined = combine::join(inputs, &sources, options, true)
+        let verify = self.what_to_verify(claim).await?;
+        let joined = combine::join(inputs, &sources, options, verify)
             .boxed()
             .await?;
         let name = self.blob_path(claim);
@@ -177,12 +178,34 @@ impl Pipeline {
         if !reference::publish(&self.blobs, &at, dataset, &joined.document, is_ours).await? {
             return Ok(());
         }
+        if let Some(verdict) = &joined.verdict {
+            combine::store_verdict(&self.blobs, &at, verdict).await?;
+        }
         self.step("mid-combine").await;
         let result = self.catalogue(claim, &joined, &name)?;
         if self.ledger.publish(claim, &result).await? {
             self.report(claim, &joined, started);
         }
         Ok(())
+    }
+
+    /// What the last published revision was verified with stands, or that of the Release before; all of it is compared
+    /// afresh where there is none.
+    async fn what_to_verify(&self, claim: &Claim) -> Result<Verify, PipelineError> {
+        let release = &claim.release;
+        let previous = match (&release.blob_path, &release.previous_release_id) {
+            (None, Some(id)) => self.ledger.release(id).await?,
+            _ => None,
+        };
+        let before = release.blob_path.as_ref();
+        let before = before.or(previous
+            .as_ref()
+            .and_then(|previous| previous.blob_path.as_ref()));
+        let Some(name) = before else {
+            return Ok(Verify::Afresh);
+        };
+        let verdict = combine::load_verdict(&self.blobs, &reference::silver(name)).await;
+        Ok(verdict.map_or(Verify::Afresh, Verify::Since))
     }
 
     fn blob_path(&self, claim: &Claim) -> String {
@@ -243,7 +266,8 @@ impl Pipeline {
             group.id = %claim.group.id, release.id = claim.release.release_id, revision = claim.revision,
             dataset.id = claim.release.dataset_id, step = "combined", files.count = claim.members.len(),
             chunks.count = chunks, reference.bytes = joined.document.len(), bytes.read = joined.io.bytes,
-            requests.count = joined.io.requests, elapsed_ms = millis(started), zarr.url = url,
+            requests.count = joined.io.requests, files.standing = joined.report.as_ref().map_or(0, |report| report.files_standing),
+            elapsed_ms = millis(started), zarr.url = url,
             "Combined and verified {} files: {url}", claim.members.len()
         );
     }

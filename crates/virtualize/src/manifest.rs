@@ -3,7 +3,7 @@
 //! Kept in columns, since arrays of millions of chunks are ordinary: eight bytes of offset and four (or
 //! eight) of length a chunk, and an index only where chunks are missing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
@@ -204,6 +204,11 @@ impl ChunkManifest {
     /// Whether no chunk lies in a source.
     pub fn is_inline(&self) -> bool {
         self.offsets.is_empty()
+    }
+
+    /// The sources that chunks lie in.
+    pub fn source_ids(&self) -> BTreeSet<SourceId> {
+        self.sources.iter().map(|(_, source)| *source).collect()
     }
 
     /// Stored bytes of all virtual chunks together.

@@ -106,6 +106,31 @@ impl NamedSources {
     }
 }
 
+/// The file of this machine that an address names.
+fn local(url: &str) -> Result<&Path, BlobError> {
+    let name = url.strip_prefix("file://").unwrap_or(url);
+    match name.contains("://") {
+        true => Err(BlobError::Elsewhere(url.to_owned())),
+        false => Ok(Path::new(name)),
+    }
+}
+
+/// Every source as it is now, whatever version a reference recorded.
+#[derive(Debug)]
+pub struct AsTheyAre<'a>(pub &'a NamedSources);
+
+#[async_trait]
+impl Sources for AsTheyAre<'_> {
+    async fn open(&self, source: &Source) -> Result<Arc<dyn RangeSource>, BlobError> {
+        let now = self.0.current(source).await?;
+        self.0.open(&now).await
+    }
+
+    async fn current(&self, source: &Source) -> Result<Source, BlobError> {
+        self.0.current(source).await
+    }
+}
+
 #[async_trait]
 impl Sources for NamedSources {
     async fn open(&self, source: &Source) -> Result<Arc<dyn RangeSource>, BlobError> {
@@ -113,8 +138,16 @@ impl Sources for NamedSources {
             let client = self.client(&url)?;
             return Ok(Arc::new(HttpFile::pinned(client, url, source)));
         }
-        let name = source.url.strip_prefix("file://").unwrap_or(&source.url);
-        let file = PinnedBlob::open_file(Path::new(name)).await?;
+        let file = PinnedBlob::open_file(local(&source.url)?).await?;
         Ok(Arc::new(file.at_version(source.etag.as_deref())?))
+    }
+
+    async fn current(&self, source: &Source) -> Result<Source, BlobError> {
+        let Some(url) = self.address_of(&source.url) else {
+            return Ok(PinnedBlob::open_file(local(&source.url)?).await?.describe());
+        };
+        let mut now = HttpFile::current(self.client(&url)?, url).await?;
+        now.url.clone_from(&source.url);
+        Ok(now)
     }
 }
