@@ -3,11 +3,12 @@
 //! Kept in columns, since arrays of millions of chunks are ordinary: eight bytes of offset and four (or
 //! eight) of length a chunk, and an index only where chunks are missing.
 
-use std::collections::BTreeMap;
+mod inline;
 
 use bytes::Bytes;
 
 use crate::decode::ByteRange;
+use inline::Inline;
 
 /// Position of a source in [`VirtualDataset::sources`](crate::VirtualDataset).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,7 +46,7 @@ pub struct ChunkManifest {
     lengths: Lengths,
     /// From which row on which source holds; ascending by row.
     sources: Vec<(usize, SourceId)>,
-    inline: BTreeMap<u64, Bytes>,
+    inline: Inline,
 }
 
 impl Default for ChunkManifest {
@@ -62,7 +63,7 @@ impl ChunkManifest {
             offsets: Vec::new(),
             lengths: Lengths::Narrow(Vec::new()),
             sources: Vec::new(),
-            inline: BTreeMap::new(),
+            inline: Inline::new(),
         }
     }
 
@@ -137,7 +138,7 @@ impl ChunkManifest {
 
     /// Where chunk `number` is.
     pub fn get(&self, number: u64) -> ChunkEntry {
-        if let Some(bytes) = self.inline.get(&number) {
+        if let Some(bytes) = self.inline.get(number) {
             return ChunkEntry::Inline(bytes.clone());
         }
         self.row_of(number)
@@ -151,12 +152,12 @@ impl ChunkManifest {
         let mut rows = self.rows().peekable();
         std::iter::from_fn(move || {
             let row = rows.peek().map(|(number, _)| *number);
-            let inlined = inline.next_if(|(number, _)| row.is_none_or(|row| **number <= row));
+            let inlined = inline.next_if(|(number, _)| row.is_none_or(|row| *number <= row));
             let Some((number, bytes)) = inlined else {
                 return rows.next();
             };
-            rows.next_if(|(row, _)| row == number);
-            Some((*number, ChunkEntry::Inline(bytes.clone())))
+            rows.next_if(|(row, _)| *row == number);
+            Some((number, ChunkEntry::Inline(bytes.clone())))
         })
     }
 
@@ -180,8 +181,8 @@ impl ChunkManifest {
     pub fn len(&self) -> usize {
         let both = self
             .inline
-            .keys()
-            .filter(|number| self.row_of(**number).is_some())
+            .iter()
+            .filter(|(number, _)| self.row_of(*number).is_some())
             .count();
         self.offsets.len() + self.inline.len() - both
     }

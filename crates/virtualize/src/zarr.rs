@@ -75,12 +75,12 @@ pub fn array_attributes(array: &VirtualArray) -> Value {
         String::from("_ARRAY_DIMENSIONS"),
         json!(array.dimension_names),
     );
-    Value::Object(attributes)
+    Value::Object(attributes.into())
 }
 
 /// The `.zattrs` document of a group.
 pub fn group_attributes(group: &VirtualGroup) -> Value {
-    Value::Object(group.attributes.clone())
+    Value::Object(group.attributes.clone().into())
 }
 
 /// Every metadata document of a hierarchy with its key, sorted by key (`.zattrs`, `.zgroup`, `tas/.zarray`, …).
