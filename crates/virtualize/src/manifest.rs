@@ -197,6 +197,11 @@ impl ChunkManifest {
         self.offsets.is_empty()
     }
 
+    /// The sources that chunks lie in, each at least once.
+    pub fn sources(&self) -> impl Iterator<Item = SourceId> + '_ {
+        self.sources.iter().map(|(_, source)| *source)
+    }
+
     /// Stored bytes of all virtual chunks together.
     pub fn stored_bytes(&self) -> u64 {
         (0..self.offsets.len()).fold(0, |sum, row| sum.saturating_add(self.lengths.get(row)))

@@ -8,6 +8,8 @@
 mod arrays;
 mod part;
 mod spans;
+mod steps;
+mod tally;
 #[cfg(test)]
 #[expect(
     clippy::cast_possible_truncation,
@@ -16,17 +18,21 @@ mod spans;
 mod tests;
 mod times;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use bytes::Bytes;
 use serde::Serialize;
 
+use crate::cf::Instant;
 use crate::combine::input::{array_at, base_name, is_named};
 use crate::combine::values::{Pages, as_u64, assemble, decoded, to_little_endian};
 use crate::dataset::{VirtualArray, VirtualDataset};
 use crate::decode::ByteRange;
 use crate::manifest::{ChunkEntry, SourceId};
 use crate::zarr::CodecError;
+use steps::Steps;
+use tally::Tally;
 
 /// What to verify, and how much of it is read.
 #[derive(Debug, Clone)]
@@ -105,67 +111,149 @@ struct Deferred {
     start: u64,
 }
 
-/// A verification under way.
+/// A proof under way: what is known from the files that have been compared. Neither their decodes nor their bytes
+/// are kept, so that ten thousand files take no more room than a few.
 #[derive(Debug)]
-pub struct Verifier<'a> {
-    combined: &'a VirtualDataset,
-    fresh: &'a [VirtualDataset],
+pub struct Proof<'c> {
+    combined: &'c VirtualDataset,
     options: VerifyOptions,
-    samples: Vec<Sample>,
-    deferred: Vec<Deferred>,
-    per_file: Vec<usize>,
+    /// Files that have been compared.
+    files: usize,
+    /// Bytes that were asked for.
     asked: u64,
-    /// By the path of a concat coordinate: the first step of each file.
-    starts: BTreeMap<String, Vec<Option<u64>>>,
-    /// By the folder of a group: the length of each file there.
-    lengths: BTreeMap<String, Vec<u64>>,
+    /// By the path of a concat coordinate: where each step stands.
+    steps: BTreeMap<String, Steps>,
+    /// By the path of a variable.
+    tallies: BTreeMap<String, Tally>,
+    /// Paths that the combined dataset has not.
+    missing: BTreeSet<String>,
+    /// The first time of the file before.
+    last: Option<Instant>,
     mismatches: Vec<Mismatch>,
     report: VerifyReport,
 }
 
-impl<'a> Verifier<'a> {
-    /// Compares everything that needs no data: `combined` as it was read back from the stored document, `fresh`
-    /// the decodes of its sources in the same order.
-    ///
-    /// # Errors
-    ///
-    /// Every mismatch that was found.
-    pub fn new(
-        combined: &'a VirtualDataset,
-        fresh: &'a [VirtualDataset],
-        options: VerifyOptions,
-    ) -> Result<Self, Vec<Mismatch>> {
+/// Some files of a proof, in the order of the sources.
+#[derive(Debug)]
+pub struct Verifier<'p, 'c> {
+    proof: &'p mut Proof<'c>,
+    fresh: &'p [VirtualDataset],
+    /// Number of the first of them.
+    first: usize,
+    samples: Vec<Sample>,
+    deferred: Vec<Deferred>,
+    per_file: Vec<usize>,
+    /// By the path of a concat coordinate: the first step of each file.
+    starts: BTreeMap<String, Vec<Option<u64>>>,
+}
+
+impl<'c> Proof<'c> {
+    /// A proof of `combined` as it was read back from what was stored.
+    pub fn new(combined: &'c VirtualDataset, options: VerifyOptions) -> Self {
         let report = VerifyReport {
             kind: "join",
-            files: fresh.len(),
+            files: 0,
             variables: 0,
             chunks_compared: 0,
             chunks_sampled: 0,
             bytes: 0,
             capped: false,
         };
-        let mut verifier = Self {
+        let mut proof = Self {
             combined,
-            fresh,
             options,
-            samples: Vec::new(),
-            deferred: Vec::new(),
-            per_file: vec![0; fresh.len()],
+            files: 0,
             asked: 0,
-            starts: BTreeMap::new(),
-            lengths: BTreeMap::new(),
+            steps: BTreeMap::new(),
+            tallies: BTreeMap::new(),
+            missing: BTreeSet::new(),
+            last: None,
             mismatches: Vec::new(),
             report,
         };
-        verifier.compare_sources();
-        if verifier.mismatches.is_empty() {
-            verifier.compare_arrays();
-            verifier.compare_times();
+        proof.compare_order();
+        proof
+    }
+
+    /// Compares everything of the next files that needs no data: `fresh` are the decodes of the sources behind those
+    /// that were compared before.
+    pub fn files<'p>(&'p mut self, fresh: &'p [VirtualDataset]) -> Verifier<'p, 'c> {
+        let first = self.files;
+        self.files = self.files.saturating_add(fresh.len());
+        self.report.files = self.files;
+        let mut verifier = Verifier {
+            proof: self,
+            fresh,
+            first,
+            samples: Vec::new(),
+            deferred: Vec::new(),
+            per_file: vec![0; fresh.len()],
+            starts: BTreeMap::new(),
+        };
+        verifier.compare();
+        verifier
+    }
+
+    /// Whether something was found already; what follows is compared, but no data is read for it.
+    pub fn has_failed(&self) -> bool {
+        !self.mismatches.is_empty()
+    }
+
+    /// What the proof covered, when all files have been compared.
+    ///
+    /// # Errors
+    ///
+    /// Every mismatch that was found.
+    pub fn finish(mut self) -> Result<VerifyReport, Vec<Mismatch>> {
+        let sources = self.combined.sources.len();
+        if sources != self.files && !self.has_failed() {
+            let message = format!("{sources} sources, {} files were decoded", self.files);
+            self.note("sources_differ", 0, "", message);
         }
-        match verifier.mismatches.is_empty() {
-            true => Ok(verifier),
-            false => Err(verifier.mismatches),
+        if !self.has_failed() {
+            self.settle_tallies();
         }
+        match self.mismatches.is_empty() {
+            true => Ok(self.report),
+            false => Err(self.mismatches),
+        }
+    }
+
+    fn is_dropped(&self, path: &str) -> bool {
+        is_named(path, &self.options.drop_variables)
+    }
+
+    fn note(&mut self, code: &'static str, file: usize, path: &str, message: String) {
+        let source = self.combined.sources.get(file);
+        let file = source
+            .map(|source| base_name(&source.url))
+            .unwrap_or_default();
+        self.mismatches.push(Mismatch {
+            code,
+            file,
+            variable: path.to_owned(),
+            message,
+        });
+    }
+}
+
+impl<'p> Verifier<'p, '_> {
+    fn compare(&mut self) {
+        let before = self.proof.mismatches.len();
+        self.compare_sources();
+        if self.proof.mismatches.len() == before {
+            self.compare_arrays();
+            self.compare_times();
+        }
+        if self.proof.has_failed() {
+            self.samples.clear();
+            self.deferred.clear();
+        }
+    }
+
+    /// Numbers of the files at hand.
+    fn numbers(&self) -> Range<usize> {
+        self.first..self.first.saturating_add(self.fresh.len())
     }
 
     /// The ranges whose bytes [`check`](Self::check) needs.
@@ -190,18 +278,13 @@ impl<'a> Verifier<'a> {
         all
     }
 
-    /// Decodes the sample through the combined and through the fresh metadata.
-    ///
-    /// # Errors
-    ///
-    /// Every mismatch that was found; bytes that were not given count as one.
-    pub fn check(
-        mut self,
-        parts: &[(SourceId, ByteRange, Bytes)],
-    ) -> Result<VerifyReport, Vec<Mismatch>> {
+    /// Decodes the sample through the combined and through the fresh metadata; bytes that were not given count as a
+    /// mismatch.
+    pub fn check(mut self, parts: &[(SourceId, ByteRange, Bytes)]) {
         let mut pages = Pages::default();
+        let report = &mut self.proof.report;
         for (source, range, bytes) in parts {
-            self.report.bytes = self.report.bytes.saturating_add(as_u64(bytes.len()));
+            report.bytes = report.bytes.saturating_add(as_u64(bytes.len()));
             pages.push(*source, range.start, bytes.clone());
         }
         for sample in std::mem::take(&mut self.samples) {
@@ -210,14 +293,10 @@ impl<'a> Verifier<'a> {
         for deferred in std::mem::take(&mut self.deferred) {
             self.check_deferred(&deferred, &pages);
         }
-        match self.mismatches.is_empty() {
-            true => Ok(self.report),
-            false => Err(self.mismatches),
-        }
     }
 
     fn check_sample(&mut self, sample: &Sample, pages: &Pages) {
-        let arrays = array_at(&self.combined.root, &sample.path)
+        let arrays = array_at(&self.proof.combined.root, &sample.path)
             .zip(self.fresh_array(sample.file, &sample.path));
         let at = sample.range.start;
         let bytes = pages.get(source_id(sample.file), sample.range);
@@ -234,13 +313,13 @@ impl<'a> Verifier<'a> {
             false => decoded(&stored, fresh),
         };
         match (decoded(&joined, combined), through_fresh) {
-            (Ok(ours), Ok(theirs)) if ours == theirs => self.report.chunks_sampled += 1,
+            (Ok(ours), Ok(theirs)) if ours == theirs => self.proof.report.chunks_sampled += 1,
             (Ok(_), Ok(_)) => {
                 let message = format!("the chunk at byte {at} decodes to other values");
                 self.note("values_differ", sample.file, &sample.path, message);
             }
             (Err(CodecError::NoDecoder(_)), _) | (_, Err(CodecError::NoDecoder(_))) => {
-                self.report.capped = true;
+                self.proof.report.capped = true;
             }
             (Err(error), _) | (_, Err(error)) => {
                 let message = format!("the chunk at byte {at} cannot be decoded: {error}");
@@ -266,7 +345,7 @@ impl<'a> Verifier<'a> {
         match read {
             Ok(values) if complete => {
                 let values = to_little_endian(values, &array.data_type);
-                self.report.chunks_sampled += array.chunks.len();
+                self.proof.report.chunks_sampled += array.chunks.len();
                 self.compare_values(
                     &deferred.path,
                     deferred.file,
@@ -281,7 +360,7 @@ impl<'a> Verifier<'a> {
                 &deferred.path,
                 String::from("its bytes were not given"),
             ),
-            Err(CodecError::NoDecoder(_)) => self.report.capped = true,
+            Err(CodecError::NoDecoder(_)) => self.proof.report.capped = true,
             Err(error) => {
                 self.note(
                     "chunk_damaged",
@@ -293,17 +372,11 @@ impl<'a> Verifier<'a> {
         }
     }
 
-    /// As many sources as fresh decodes, each as long as the file is now.
+    /// Each source is as long as the file is now.
     fn compare_sources(&mut self) {
-        if self.combined.sources.len() != self.fresh.len() {
-            let message = format!(
-                "{} sources, {} files were decoded",
-                self.combined.sources.len(),
-                self.fresh.len()
-            );
-            return self.note("sources_differ", 0, "", message);
-        }
-        for (at, (source, fresh)) in self.combined.sources.iter().zip(self.fresh).enumerate() {
+        let sources = self.proof.combined.sources.get(self.first..);
+        let sources = sources.unwrap_or_default().iter();
+        for ((at, source), fresh) in self.numbers().zip(sources).zip(self.fresh) {
             let Some(own) = fresh.sources.first() else {
                 continue;
             };
@@ -319,43 +392,34 @@ impl<'a> Verifier<'a> {
         }
     }
 
-    fn fresh_array(&self, file: usize, path: &str) -> Option<&'a VirtualArray> {
-        array_at(&self.fresh.get(file)?.root, path)
+    fn fresh(&self, file: usize) -> Option<&'p VirtualDataset> {
+        self.fresh.get(file.checked_sub(self.first)?)
     }
 
-    fn is_dropped(&self, path: &str) -> bool {
-        is_named(path, &self.options.drop_variables)
+    fn fresh_array(&self, file: usize, path: &str) -> Option<&'p VirtualArray> {
+        array_at(&self.fresh(file)?.root, path)
     }
 
     fn note(&mut self, code: &'static str, file: usize, path: &str, message: String) {
-        let source = self.combined.sources.get(file);
-        let file = source
-            .map(|source| base_name(&source.url))
-            .unwrap_or_default();
-        self.mismatches.push(Mismatch {
-            code,
-            file,
-            variable: path.to_owned(),
-            message,
-        });
+        self.proof.note(code, file, path, message);
     }
 
     /// Puts a chunk into the sample, unless a limit is reached.
     fn sample(&mut self, sample: Sample) {
         let twin = sample.twin.map_or(0, |(_, range)| range.len);
-        let asked = self
-            .asked
-            .saturating_add(sample.range.len)
-            .saturating_add(twin);
-        let Some(count) = self.per_file.get_mut(sample.file) else {
+        let asked = self.proof.asked.saturating_add(sample.range.len);
+        let asked = asked.saturating_add(twin);
+        let place = sample.file.checked_sub(self.first);
+        let Some(count) = place.and_then(|at| self.per_file.get_mut(at)) else {
             return;
         };
-        if *count >= self.options.max_chunks_per_file || asked > self.options.max_bytes {
-            self.report.capped = true;
+        let options = &self.proof.options;
+        if *count >= options.max_chunks_per_file || asked > options.max_bytes {
+            self.proof.report.capped = true;
             return;
         }
         *count += 1;
-        self.asked = asked;
+        self.proof.asked = asked;
         self.samples.push(sample);
     }
 }

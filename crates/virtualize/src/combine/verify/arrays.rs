@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::part::Part;
-use super::{Deferred, Sample, Verifier, source_id};
+use super::spans::Span;
+use super::{Deferred, Sample, Verifier};
 use crate::combine::agree::{decode_alike, packing_value, same_value};
 use crate::combine::input::axis_along;
-use crate::combine::values::as_u64;
 use crate::dataset::VirtualArray;
 use crate::manifest::ChunkEntry;
 
@@ -15,50 +15,44 @@ const DEFERRED_LIMIT: u64 = 32 << 20;
 /// Beyond so many mismatches of one dataset the others are not listed.
 const MANY: usize = 100;
 
-impl<'a> Verifier<'a> {
-    /// Compares every variable of the combined dataset and of the sources.
+impl<'p> Verifier<'p, '_> {
+    /// Compares every variable of the combined dataset and of the files.
     pub(super) fn compare_arrays(&mut self) {
         let mut paths: BTreeSet<String> = BTreeSet::new();
-        for dataset in std::iter::once(self.combined).chain(self.fresh) {
+        for dataset in std::iter::once(self.proof.combined).chain(self.fresh) {
             paths.extend(dataset.root.walk().into_iter().map(|(path, _)| path));
         }
         for path in paths {
-            if self.is_dropped(&path) {
+            if self.proof.is_dropped(&path) {
                 continue;
             }
-            let combined = crate::combine::input::array_at(&self.combined.root, &path);
-            let files: Vec<usize> = (0..self.fresh.len())
-                .filter(|at| self.fresh_array(*at, &path).is_some())
-                .collect();
-            let first = files.first().copied();
+            let combined = crate::combine::input::array_at(&self.proof.combined.root, &path);
+            let mut files = self.numbers();
+            let first = files.find(|at| self.fresh_array(*at, &path).is_some());
             match (combined, first) {
-                (Some(array), Some(first)) => {
-                    self.report.variables += 1;
-                    match axis_along(array, &self.options.concat_dim) {
-                        Some(axis) => self.compare_along(&path, array, axis),
-                        None => self.compare_still(&path, array, first),
+                (Some(array), first) => match axis_along(array, &self.proof.options.concat_dim) {
+                    Some(axis) => {
+                        self.proof.tally(&path).is_held |= first.is_some();
+                        self.compare_along(&path, array, axis);
                     }
+                    None => self.compare_still(&path, array, first),
+                },
+                (None, Some(first)) if self.proof.missing.insert(path.clone()) => {
+                    let message = String::from("is not in the combined dataset");
+                    self.note("variable_missing", first, &path, message);
                 }
-                (None, first) => {
-                    self.note(
-                        "variable_missing",
-                        first.unwrap_or(0),
-                        &path,
-                        String::from("is not in the combined dataset"),
-                    );
-                }
-                (Some(_), None) => self.note(
-                    "variable_unknown",
-                    0,
-                    &path,
-                    String::from("is in no source"),
-                ),
+                (None, _) => {}
             }
         }
     }
 
     /// A variable that the combined dataset has from the first file.
-    fn compare_still(&mut self, path: &str, array: &VirtualArray, file: usize) {
+    fn compare_still(&mut self, path: &str, array: &VirtualArray, first: Option<usize>) {
+        let tally = self.proof.tally(path);
+        let Some(file) = first.filter(|_| !tally.is_held) else {
+            return;
+        };
+        tally.is_held = true;
         let Some(fresh) = self.fresh_array(file, path) else {
             return;
         };
@@ -75,53 +69,42 @@ impl<'a> Verifier<'a> {
         }
         self.compare_metadata(path, array, file, fresh);
         let count = self.compare_chunks(path, array, None, file, 0, fresh);
-        self.compare_count(path, file, array, count);
+        self.proof.compare_count(path, file, array, count);
     }
 
     /// A variable along the concat dimension: each file's part lies where its first time stands, and where there is
     /// no time, behind the lengths of the files before it.
     fn compare_along(&mut self, path: &str, array: &VirtualArray, axis: usize) {
         let inlined = is_whole_inline(array);
-        let Some(spans) = self.spans(path) else {
-            return;
-        };
-        let givers = spans.givers(array);
-        let (mut end, mut count) = (0u64, 0u64);
-        for span in &spans.all {
-            end = end.max(span.start.saturating_add(span.len));
-            let Some(fresh) = self.fresh_array(span.file, path) else {
+        for file in self.numbers() {
+            let Some(span) = self.span(path, file) else {
+                continue;
+            };
+            let Some(fresh) = self.fresh_array(file, path) else {
                 continue;
             };
             if inlined {
-                self.compare_inlined(path, span.file, span.start, fresh);
-            } else if span.is_shared && !givers.contains(&source_id(span.file)) {
-                self.compare_twin(path, array, axis, span, fresh);
+                self.compare_inlined(path, file, span.start, fresh);
+            } else if self.proof.tally(path).gives(file) {
+                let count = self.compare_own(path, array, axis, &span, fresh);
+                self.proof.tally(path).add(count);
             } else {
-                self.compare_metadata(path, array, span.file, fresh);
-                let (file, start) = (span.file, span.start);
-                let own = self.compare_chunks(path, array, Some(axis), file, start, fresh);
-                count = count.saturating_add(own);
+                self.compare_other(path, array, axis, span, fresh);
             }
-        }
-        let last = self.fresh.len().saturating_sub(1);
-        if array.shape.get(axis) != Some(&end) {
-            let length = array.shape.get(axis);
-            let message = format!("is {length:?} steps long, the files together {end}");
-            self.note("shape_differs", last, path, message);
-        }
-        if !inlined {
-            self.compare_count(path, last, array, count);
         }
     }
 
-    fn compare_count(&mut self, path: &str, file: usize, array: &VirtualArray, count: u64) {
-        if as_u64(array.chunks.len()) != count {
-            let message = format!(
-                "has {} chunks, the files together {count}",
-                array.chunks.len()
-            );
-            self.note("chunk_count", file, path, message);
-        }
+    /// A file that chunks of the variable come from: all of them must.
+    pub(super) fn compare_own(
+        &mut self,
+        path: &str,
+        array: &VirtualArray,
+        axis: usize,
+        span: &Span,
+        fresh: &'p VirtualArray,
+    ) -> u64 {
+        self.compare_metadata(path, array, span.file, fresh);
+        self.compare_chunks(path, array, Some(axis), span.file, span.start, fresh)
     }
 
     /// What decoding depends on.
@@ -160,7 +143,7 @@ impl<'a> Verifier<'a> {
         timed: bool,
     ) {
         // A concat coordinate has no missing values, and re-expressed times have lost the value that stood for them.
-        let is_clock = crate::combine::input::split(path).1 == self.options.concat_dim;
+        let is_clock = crate::combine::input::split(path).1 == self.proof.options.concat_dim;
         for name in crate::combine::agree::PACKING.iter() {
             let (a, b) = (packing_value(array, name), packing_value(fresh, name));
             let fills =
@@ -215,11 +198,11 @@ impl<'a> Verifier<'a> {
                     in_sample.then_some(part.own != part.chunk),
                 );
             }
-            if self.mismatches.len() > MANY {
+            if self.proof.mismatches.len() > MANY {
                 break;
             }
         }
-        self.report.chunks_compared = self.report.chunks_compared.saturating_add(count);
+        self.proof.report.chunks_compared = self.proof.report.chunks_compared.saturating_add(count);
         count
     }
 
@@ -253,7 +236,7 @@ impl<'a> Verifier<'a> {
     }
 
     /// Values that stand in the combined dataset, now or when the source has been read.
-    fn compare_inlined(&mut self, path: &str, file: usize, start: u64, fresh: &'a VirtualArray) {
+    fn compare_inlined(&mut self, path: &str, file: usize, start: u64, fresh: &'p VirtualArray) {
         let inline = |entry| match entry {
             ChunkEntry::Inline(bytes) => Some(Some(bytes)),
             _ => Some(None),
@@ -278,7 +261,7 @@ impl<'a> Verifier<'a> {
                 start,
             });
         } else {
-            self.report.capped = true;
+            self.proof.report.capped = true;
         }
     }
 }
@@ -289,7 +272,7 @@ fn same_units(a: &VirtualArray, b: &VirtualArray) -> bool {
 }
 
 /// Whether an array is one inlined chunk without codecs.
-fn is_whole_inline(array: &VirtualArray) -> bool {
+pub(super) fn is_whole_inline(array: &VirtualArray) -> bool {
     let whole = array.chunk_grid().iter().all(|count| *count <= 1);
     whole && array.chunks.is_inline() && !array.chunks.is_empty()
 }

@@ -1,89 +1,70 @@
 //! Which steps of the combined dataset each file covers, and files that hold the same steps of a variable.
 
-use std::collections::BTreeSet;
-
 use super::part::Part;
+use super::tally::Doubt;
 use super::{Sample, Verifier};
 use crate::combine::input::{length_along, split};
 use crate::dataset::VirtualArray;
-use crate::manifest::{ChunkEntry, SourceId};
+use crate::manifest::ChunkEntry;
 
 /// The steps that one file covers.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Span {
     pub file: usize,
     pub start: u64,
     pub len: u64,
-    /// Whether another file that holds the variable covers some of them too.
-    pub is_shared: bool,
 }
 
-/// The steps of all files, in the order of the sources.
-#[derive(Debug)]
-pub(super) struct Spans {
-    pub all: Vec<Span>,
-}
-
-impl Spans {
-    /// The sources that the chunks of a variable come from, where files share steps.
-    pub(super) fn givers(&self, array: &VirtualArray) -> BTreeSet<SourceId> {
-        if !self.all.iter().any(|span| span.is_shared) {
-            return BTreeSet::new();
+impl<'p> Verifier<'p, '_> {
+    /// Where the steps of a file lie; `None`, and a note, where it has the variable without the concat dimension.
+    pub(super) fn span(&mut self, path: &str, file: usize) -> Option<Span> {
+        let start = self.start(path, file);
+        let fresh = self.fresh_array(file, path);
+        let len = match fresh {
+            None => self.length_in(split(path).0, file),
+            Some(fresh) => match length_along(fresh, &self.proof.options.concat_dim) {
+                Some(len) => len,
+                None => {
+                    let message = String::from("has not the concat dimension");
+                    self.note("shape_differs", file, path, message);
+                    return None;
+                }
+            },
+        };
+        let tally = self.proof.tally(path);
+        let start = start.unwrap_or(tally.end);
+        let span = Span { file, start, len };
+        tally.end = tally.end.max(start.saturating_add(len));
+        if fresh.is_some() && len > 0 {
+            tally.spans.push(span);
         }
-        let sources = array.chunks.iter().filter_map(|(_, entry)| match entry {
-            ChunkEntry::Virtual { source, .. } => Some(source),
-            _ => None,
-        });
-        sources.collect()
-    }
-}
-
-impl<'a> Verifier<'a> {
-    /// Where the steps of each file lie; `None`, and a note, where a file has the variable without the concat
-    /// dimension.
-    pub(super) fn spans(&mut self, path: &str) -> Option<Spans> {
-        let starts = self.starts(path);
-        let lengths = self.lengths(split(path).0);
-        let (mut all, mut end) = (Vec::new(), 0u64);
-        for file in 0..self.fresh.len() {
-            let start = starts.get(file).copied().flatten().unwrap_or(end);
-            let len = match self.fresh_array(file, path) {
-                None => lengths.get(file).copied().unwrap_or(0),
-                Some(fresh) => match length_along(fresh, &self.options.concat_dim) {
-                    Some(len) => len,
-                    None => {
-                        let message = String::from("has not the concat dimension");
-                        self.note("shape_differs", file, path, message);
-                        return None;
-                    }
-                },
-            };
-            end = end.max(start.saturating_add(len));
-            all.push(Span {
-                file,
-                start,
-                len,
-                is_shared: false,
-            });
-        }
-        self.mark_shared(path, &mut all);
-        Some(Spans { all })
+        Some(span)
     }
 
-    fn mark_shared(&self, path: &str, all: &mut [Span]) {
-        let holds = |span: &&mut Span| span.len > 0 && self.fresh_array(span.file, path).is_some();
-        let mut holders: Vec<&mut Span> = all.iter_mut().filter(holds).collect();
-        holders.sort_by_key(|span| span.start);
-        let mut end = 0u64;
-        for span in &mut holders {
-            span.is_shared = span.start < end;
-            end = end.max(span.start.saturating_add(span.len));
+    /// A file that no chunk of the variable comes from: it has none, or the values come from another file with the
+    /// same steps. Whether there is one is known when all files have been seen.
+    pub(super) fn compare_other(
+        &mut self,
+        path: &str,
+        array: &VirtualArray,
+        axis: usize,
+        span: Span,
+        fresh: &'p VirtualArray,
+    ) {
+        let before = std::mem::take(&mut self.proof.mismatches);
+        let compared = self.proof.report.chunks_compared;
+        let count = self.compare_own(path, array, axis, &span, fresh);
+        let found = std::mem::replace(&mut self.proof.mismatches, before);
+        if count == 0 && found.is_empty() {
+            return;
         }
-        let mut next = u64::MAX;
-        for span in holders.iter_mut().rev() {
-            span.is_shared |= span.start.saturating_add(span.len) > next;
-            next = next.min(span.start);
-        }
+        self.proof.report.chunks_compared = compared;
+        self.compare_twin(path, array, axis, &span, fresh);
+        let file = span.file;
+        self.proof
+            .tally(path)
+            .doubts
+            .push(Doubt { file, found, count });
     }
 
     /// A file whose values of a variable come from another file that holds it too: a sample must be equal.
@@ -93,12 +74,12 @@ impl<'a> Verifier<'a> {
         array: &VirtualArray,
         axis: usize,
         span: &Span,
-        fresh: &'a VirtualArray,
+        fresh: &'p VirtualArray,
     ) {
         self.compare_packing(path, array, span.file, fresh, false);
         let part = Part::new(array, Some(axis), span.start, fresh);
         let Some(part) = part.filter(|part| part.own == part.chunk) else {
-            self.report.capped = true;
+            self.proof.report.capped = true;
             return;
         };
         for number in part.sampled_numbers() {
@@ -122,24 +103,14 @@ impl<'a> Verifier<'a> {
                     twin: usize::try_from(source.0).ok().map(|file| (file, theirs)),
                 }),
                 (ChunkEntry::Missing, Some(ChunkEntry::Missing)) => {}
-                _ => self.report.capped = true,
+                _ => self.proof.report.capped = true,
             }
         }
     }
 
-    /// Length of each file along the concat dimension as it is seen from a group.
-    fn lengths(&mut self, folder: &str) -> Vec<u64> {
-        if let Some(known) = self.lengths.get(folder) {
-            return known.clone();
-        }
-        let files = 0..self.fresh.len();
-        let lengths: Vec<u64> = files.map(|file| self.length_in(folder, file)).collect();
-        self.lengths.insert(folder.to_owned(), lengths.clone());
-        lengths
-    }
-
+    /// Length of a file along the concat dimension as it is seen from a group.
     fn length_in(&self, folder: &str, file: usize) -> u64 {
-        let arrays = self.fresh.get(file).map(|fresh| fresh.root.walk());
+        let arrays = self.fresh(file).map(|fresh| fresh.root.walk());
         let mut near: Vec<_> = arrays
             .unwrap_or_default()
             .into_iter()
@@ -148,7 +119,7 @@ impl<'a> Verifier<'a> {
         near.sort_by_key(|(other, _)| std::cmp::Reverse(split(other).0.len()));
         let mut lengths = near
             .into_iter()
-            .filter_map(|(_, array)| length_along(array, &self.options.concat_dim));
+            .filter_map(|(_, array)| length_along(array, &self.proof.options.concat_dim));
         lengths.next().unwrap_or(0)
     }
 }

@@ -20,19 +20,31 @@ fn series() -> [File; 3] {
     .map(|file| compressed(file, "tas", 4))
 }
 
+/// Verifies all files at once, and again one by one, which must find the same.
 fn verify(
     combined: &VirtualDataset,
     files: &[File],
     options: VerifyOptions,
 ) -> Result<VerifyReport, Vec<Mismatch>> {
     let fresh: Vec<VirtualDataset> = files.iter().map(|file| file.dataset.clone()).collect();
-    let verifier = Verifier::new(combined, &fresh, options)?;
-    let parts: Vec<(SourceId, ByteRange, Bytes)> = verifier
-        .needed()
-        .into_iter()
-        .map(|(source, range)| (source, range, slice(&files[source.0 as usize], range)))
-        .collect();
-    verifier.check(&parts)
+    let verify = |batch: usize| {
+        let mut proof = Proof::new(combined, options.clone());
+        for fresh in fresh.chunks(batch) {
+            let verifier = proof.files(fresh);
+            let needed = verifier.needed().into_iter();
+            let read = |(source, range): (SourceId, ByteRange)| {
+                (source, range, slice(&files[source.0 as usize], range))
+            };
+            verifier.check(&needed.map(read).collect::<Vec<_>>());
+        }
+        proof.finish()
+    };
+    let (whole, single) = (verify(files.len()), verify(1));
+    assert_eq!(whole.is_ok(), single.is_ok());
+    if let (Ok(whole), Ok(single)) = (&whole, &single) {
+        assert_eq!(whole, single);
+    }
+    whole
 }
 
 fn joined(files: &[File]) -> Combined {

@@ -1,10 +1,9 @@
 //! Values that stand in the combined dataset: times as instants, everything else bit for bit.
 
-use std::collections::HashMap;
-
 use bytes::Bytes;
 
-use super::Verifier;
+use super::steps::Steps;
+use super::{Proof, Verifier};
 use crate::cf::{self, Instant, TimeUnits};
 use crate::combine::input::{array_at, axis_along, split, text};
 use crate::combine::time::{is_time, time_values, units_of};
@@ -14,7 +13,7 @@ use crate::dataset::{VirtualArray, VirtualDataset, product};
 use crate::manifest::ChunkEntry;
 use crate::zarr::DataType;
 
-impl Verifier<'_> {
+impl Verifier<'_, '_> {
     /// Compares the values of one file with the part of the combined variable that begins at `start`.
     pub(super) fn compare_values(
         &mut self,
@@ -24,18 +23,17 @@ impl Verifier<'_> {
         fresh: &VirtualArray,
         values: &[u8],
     ) {
-        let Some(combined) = array_at(&self.combined.root, path) else {
+        let Some(combined) = array_at(&self.proof.combined.root, path) else {
             return;
         };
-        let Some(part) = part_of(combined, &self.options.concat_dim, start, fresh) else {
+        let Some(part) = part_of(combined, &self.proof.options.concat_dim, start, fresh) else {
             let message = format!("has shape {:?}, the file {:?}", combined.shape, fresh.shape);
             return self.note("shape_differs", file, path, message);
         };
         let fresh_units = self
-            .fresh
-            .get(file)
+            .fresh(file)
             .and_then(|dataset| owner_units(dataset, path));
-        let combined_units = owner_units(self.combined, path);
+        let combined_units = owner_units(self.proof.combined, path);
         if let (Some(ours), Some(theirs)) = (combined_units, fresh_units) {
             self.compare_packing(path, combined, file, fresh, true);
             let ours = instants(&ours, &part, &combined.data_type);
@@ -73,52 +71,62 @@ impl Verifier<'_> {
         }
     }
 
-    /// The first step of each file where `path` lies, by its first time; `None` for those without times.
-    pub(super) fn starts(&mut self, path: &str) -> Vec<Option<u64>> {
-        let Some(clock) = clock_of(self.combined, path, &self.options.concat_dim) else {
-            return Vec::new();
-        };
-        if let Some(known) = self.starts.get(&clock) {
-            return known.clone();
+    /// The first step of a file where `path` lies, by its first time; `None` for one without times.
+    pub(super) fn start(&mut self, path: &str, file: usize) -> Option<u64> {
+        let clock = clock_of(self.proof.combined, path, &self.proof.options.concat_dim)?;
+        if !self.starts.contains_key(&clock) {
+            let starts = self.starts_on(&clock);
+            self.starts.insert(clock.clone(), starts);
         }
-        let joined = marks_of(self.combined, &clock).unwrap_or_default();
-        let mut places: HashMap<Mark, u64> = HashMap::new();
-        for (mark, step) in joined.into_iter().zip(0..) {
-            places.entry(mark).or_insert(step);
-        }
-        let mut starts = Vec::new();
-        for (file, dataset) in self.fresh.iter().enumerate() {
-            let first = marks_of(dataset, &clock).and_then(|marks| marks.first().copied());
-            let place = first.and_then(|first| places.get(&first).copied());
+        let place = file.checked_sub(self.first)?;
+        self.starts.get(&clock)?.get(place).copied().flatten()
+    }
+
+    /// The first step of each of the files on a clock.
+    fn starts_on(&mut self, clock: &str) -> Vec<Option<u64>> {
+        let (combined, mut starts) = (self.proof.combined, Vec::new());
+        for (file, dataset) in self.numbers().zip(self.fresh) {
+            let first = marks_of(dataset, clock).and_then(|marks| marks.first().copied());
+            let steps = self.proof.steps.entry(clock.to_owned());
+            let steps = steps.or_insert_with(|| steps_of(combined, clock));
+            let place = first.and_then(|first| steps.place(first));
             if let (Some(first), None) = (first, place) {
                 let message = format!("its first step {} is not there", first.shown());
-                self.note("times_differ", file, &clock, message);
+                self.note("times_differ", file, clock, message);
             }
             starts.push(place);
         }
-        self.starts.insert(clock, starts.clone());
         starts
     }
 
-    /// The combined times must increase, those of each file too, and the files be in the order of their first times.
+    /// The times of each file must increase, and the files be in the order of their first times.
     pub(super) fn compare_times(&mut self) {
-        let path = self.options.concat_dim.clone();
-        let joined = times_of(self.combined, &path).unwrap_or_default();
-        if cf::check_increasing(&joined).is_some() {
-            let message = String::from("the combined times do not increase");
-            self.note("order", 0, &path, message);
-        }
-        let mut last: Option<Instant> = None;
-        for (file, dataset) in self.fresh.iter().enumerate() {
+        let path = self.proof.options.concat_dim.clone();
+        for (file, dataset) in self.numbers().zip(self.fresh) {
             let times = times_of(dataset, &path).unwrap_or_default();
             let Some(first) = times.first().copied() else {
                 continue;
             };
+            let last = self.proof.last.replace(first);
             if cf::check_increasing(&times).is_some() || last.is_some_and(|last| first < last) {
                 let message = String::from("its times do not follow those of the files before");
                 self.note("order", file, &path, message);
             }
-            last = Some(first);
+        }
+    }
+}
+
+impl Proof<'_> {
+    /// The combined times must increase.
+    pub(super) fn compare_order(&mut self) {
+        let path = self.options.concat_dim.clone();
+        let steps = steps_of(self.combined, &path);
+        if steps.is_disordered() {
+            let message = String::from("the combined times do not increase");
+            self.note("order", 0, &path, message);
+        }
+        if steps.is_known() {
+            self.steps.insert(path, steps);
         }
     }
 }
@@ -132,6 +140,19 @@ fn times_of(dataset: &VirtualDataset, path: &str) -> Option<Vec<Instant>> {
     let array = array_at(&dataset.root, path).filter(|array| is_time(array))?;
     let values = to_little_endian(inlined_values(array)?, &array.data_type);
     instants(&units_of(array).ok()?, &values, &array.data_type)
+}
+
+/// The steps of a joined coordinate.
+fn steps_of(dataset: &VirtualDataset, path: &str) -> Steps {
+    let found = array_at(&dataset.root, path).and_then(|array| Some((array, plain_bytes(array)?)));
+    let Some((array, values)) = found else {
+        return Steps::Unknown;
+    };
+    match units_of(array) {
+        Ok(units) if is_time(array) => Steps::times(&units, &values, &array.data_type),
+        _ if is_time(array) => Steps::Unknown,
+        _ => Steps::numbers(&values, &array.data_type),
+    }
 }
 
 /// The steps of an inlined coordinate: times, or plain numbers.
