@@ -1,16 +1,22 @@
-//! Stage 5, second half: joins the references of a series, proves the join, and writes the document. SPEC §7.
+//! Stage 5, second half: joins the references of a series, writes the document, and proves it. SPEC §7.
+
+mod proof;
+
+pub use proof::prove;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
-use virtualize::combine::verify::{Mismatch, Verifier, VerifyOptions, VerifyReport};
-use virtualize::combine::{CombineError, CombineOptions, Combined, Combiner, Missing, Step};
-use virtualize::kerchunk::{self, KerchunkError};
-use virtualize::{ByteRange, DecodeOptions, Source, SourceId, VirtualDataset};
+use virtualize::combine::verify::{Mismatch, VerifyOptions, VerifyReport};
+use virtualize::combine::{
+    CombineError, CombineOptions, Combined, Combiner, Missing, Sharing, Step,
+};
+use virtualize::kerchunk::KerchunkError;
+use virtualize::{ByteRange, DecodeOptions, Source, SourceId, VirtualDataset, VirtualGroup};
 
 use crate::read::{self, IoCount, ReadError, ReadPolicy};
-use crate::reference::{self, ReferenceError};
+use crate::reference::{self, Draft, Form, ReferenceError};
 use crate::stores::blobs::{BlobError, Blobs, RangeSource, Sources};
 use crate::stores::ledger::{Fault, ProcessingOptions, SourceFile};
 
@@ -107,13 +113,13 @@ impl JoinError {
     }
 }
 
-/// A joined series with its document.
+/// A joined series with its draft.
 #[derive(Debug)]
 pub struct Joined {
-    /// The join.
+    /// The join; its dataset is what the draft says, if that was read back.
     pub combined: Combined,
-    /// The kerchunk document, as it is stored.
-    pub document: Bytes,
+    /// What was written.
+    pub draft: Draft,
     /// What the verification covered; `None` if it was left out.
     pub report: Option<VerifyReport>,
     /// What reading cost.
@@ -149,10 +155,12 @@ pub async fn load_members(
     for member in members {
         loads.push(load_member(blobs, member).boxed());
     }
-    stream::iter(loads)
-        .buffered(FILES_AT_ONCE * 4)
-        .try_collect()
-        .await
+    let mut loads = stream::iter(loads).buffered(FILES_AT_ONCE * 4);
+    let (mut sharing, mut inputs) = (Sharing::new(), Vec::with_capacity(members.len()));
+    while let Some(dataset) = loads.try_next().await? {
+        inputs.push(sharing.shared(dataset));
+    }
+    Ok(inputs)
 }
 
 async fn load_member(
@@ -172,7 +180,9 @@ async fn load_member(
     Ok(dataset)
 }
 
-/// Joins datasets, renders the document, and proves what the document says against its sources.
+/// Joins datasets, writes the reference, and proves what it says against its sources.
+///
+/// The joined dataset is gone when the reference is read back: there is never more than one of it.
 ///
 /// # Errors
 ///
@@ -181,6 +191,7 @@ pub async fn join(
     inputs: Vec<VirtualDataset>,
     sources: &dyn Sources,
     options: CombineOptions,
+    form: Form,
     verify: bool,
 ) -> Result<Joined, JoinError> {
     let mut io = IoCount::default();
@@ -190,15 +201,17 @@ pub async fn join(
         drop_variables: options.drop_variables.clone(),
         ..VerifyOptions::default()
     };
-    let combined = run(inputs, sources, options, &mut io).await?;
-    let document = reference::render(&combined.dataset)?;
-    let report = match verify {
-        true => Some(prove(&document, sources, decode, verified, &mut io).await?),
-        false => None,
-    };
+    let mut combined = run(inputs, sources, options, &mut io).await?;
+    let draft = Draft::write(form, &combined.dataset).map_err(ReferenceError::Write)?;
+    let mut report = None;
+    if verify {
+        combined.dataset.root = VirtualGroup::default();
+        combined.dataset = draft.read()?;
+        report = Some(prove(&combined.dataset, sources, decode, verified, &mut io).await?);
+    }
     Ok(Joined {
         combined,
-        document,
+        draft,
         report,
         io,
     })
@@ -288,44 +301,6 @@ fn add_beside(io: &mut IoCount, counts: impl Iterator<Item = IoCount>) {
 
 fn file_name(url: &str) -> &str {
     url.rsplit_once('/').map_or(url, |(_, name)| name)
-}
-
-/// Proves a stored document: every file is decoded afresh, and a sample that covers every file and both sides of
-/// every file boundary is compared down to the values.
-///
-/// # Errors
-///
-/// [`JoinError::Unproven`] with every difference; others when a source cannot be read.
-pub async fn prove(
-    document: &[u8],
-    sources: &dyn Sources,
-    options: DecodeOptions,
-    verify: VerifyOptions,
-    io: &mut IoCount,
-) -> Result<VerifyReport, JoinError> {
-    let combined = kerchunk::json::read(document)?;
-    let fresh = decode_all(&combined.sources, sources, options, io).await?;
-    let verifier = Verifier::new(&combined, &fresh, verify).map_err(JoinError::Unproven)?;
-    let parts = fetch(&combined.sources, sources, &verifier.needed(), io).await?;
-    verifier.check(&parts).map_err(JoinError::Unproven)
-}
-
-async fn decode_all(
-    all: &[Source],
-    sources: &dyn Sources,
-    options: DecodeOptions,
-    io: &mut IoCount,
-) -> Result<Vec<VirtualDataset>, JoinError> {
-    let mut decodes = Vec::with_capacity(all.len());
-    for source in all {
-        decodes.push(decode_again(source, sources, options.clone()).boxed());
-    }
-    let decoded: Vec<(VirtualDataset, IoCount)> = stream::iter(decodes)
-        .buffered(FILES_AT_ONCE)
-        .try_collect()
-        .await?;
-    add_beside(io, decoded.iter().map(|(_, count)| *count));
-    Ok(decoded.into_iter().map(|(dataset, _)| dataset).collect())
 }
 
 async fn decode_again(

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
-use virtualize::combine::CombineError;
+use virtualize::combine::{CombineError, Sharing};
 
 use super::failure::Failure;
 use super::output::{OutputArguments, Written};
 use super::{input, virtualize as files};
 use crate::combine::{JoinError, Joined, combine_options};
+use crate::reference::ReferenceError;
 use crate::stores::blobs::NamedSources;
 use crate::stores::ledger::ProcessingOptions;
 
@@ -52,11 +53,11 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let reads = files
         .iter()
         .map(|file| input::read_file_or_reference(file, &sources, decode.clone()).boxed());
-    let inputs: Vec<_> = stream::iter(reads)
-        .buffered(8)
-        .map_ok(|(dataset, _)| dataset)
-        .try_collect()
-        .await?;
+    let mut reads = stream::iter(reads).buffered(8);
+    let (mut sharing, mut inputs) = (Sharing::new(), Vec::with_capacity(files.len()));
+    while let Some((dataset, _)) = reads.try_next().await? {
+        inputs.push(sharing.shared(dataset));
+    }
     let options = combine_options(&ProcessingOptions {
         concat_dim: arguments.read.concat_dim.clone(),
         coord_tolerance: arguments.coord_tolerance,
@@ -66,10 +67,11 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         inline_max_bytes: arguments.read.inline_max_bytes,
         ..ProcessingOptions::default()
     });
-    let joined = crate::combine::join(inputs, &sources, options, !arguments.no_verify).await;
-    let joined = joined.map_err(|error| failure(&error))?;
     let output = &arguments.output;
-    let written = output.write(&output.output, &joined.combined.dataset)?;
+    let form = output.form(&output.output)?;
+    let joined = crate::combine::join(inputs, &sources, options, form, !arguments.no_verify).await;
+    let joined = joined.map_err(|error| failure(&error, &output.output))?;
+    let written = output.keep(&output.output, &joined.draft)?;
     match arguments.json {
         true => println!("{}", summary(&joined, &output.output, &written)),
         false => print(&joined, &output.output, &written),
@@ -77,7 +79,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-fn failure(error: &JoinError) -> Failure {
+fn failure(error: &JoinError, output: &Path) -> Failure {
     let message = crate::pipeline::chain(error);
     match error {
         JoinError::Combine(CombineError::Refused(disagreements)) => {
@@ -94,6 +96,7 @@ fn failure(error: &JoinError) -> Failure {
             Failure::rejected("variable_missing", message)
         }
         JoinError::Combine(_) => Failure::rejected("malformed", message),
+        JoinError::Reference(ReferenceError::Write(error)) => super::output::failure(output, error),
         JoinError::Unproven(_) => Failure::failed("unproven", error),
         _ => Failure::failed("combine_failed", error),
     }

@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use jiff::Timestamp;
-use sha2::{Digest as _, Sha256};
 use tracing::{error, info, warn};
+use virtualize::kerchunk::parquet::DEFAULT_RECORD_SIZE;
 
 use super::file::{chain, millis};
 use super::{Pipeline, PipelineError};
 use crate::catalog::item::{self, ItemInput};
 use crate::combine::{self, JoinError, Joined};
-use crate::reference;
+use crate::reference::{self, Form, ReferenceError};
 use crate::stores::blobs::BlobSources;
 use crate::stores::ledger::{Claim, Claimed, CombineEnd, Fault, GroupId, Lease, PublishedCombine};
 use crate::stores::queue::Message;
@@ -166,15 +166,21 @@ impl Pipeline {
             .boxed()
             .await?;
         let sources = BlobSources(Arc::clone(&self.blobs));
-        let joined = combine::join(inputs, &sources, options, true)
+        let folder = tempfile::tempdir().map_err(ReferenceError::Write)?;
+        let form = Form {
+            document: Some(folder.path().join("combined.json")),
+            tables: Some(folder.path().join("combined.parq")),
+            record_size: DEFAULT_RECORD_SIZE,
+        };
+        let joined = combine::join(inputs, &sources, options, form, true)
             .boxed()
             .await?;
         let name = self.blob_path(claim);
         let is_ours = || async {
             Ok::<_, PipelineError>(self.ledger.renew(claim, self.lease().until).await?)
         };
-        let (at, dataset) = (reference::silver(&name), &joined.combined.dataset);
-        if !reference::publish(&self.blobs, &at, dataset, &joined.document, is_ours).await? {
+        let at = reference::silver(&name);
+        if !reference::publish_draft(&self.blobs, &at, &joined.draft, is_ours).await? {
             return Ok(());
         }
         self.step("mid-combine").await;
@@ -210,8 +216,8 @@ impl Pipeline {
             revision: claim.revision,
             public_url: &self.config.http.public_url,
             blob_path: name,
-            ref_size_bytes: u64::try_from(joined.document.len()).unwrap_or(u64::MAX),
-            ref_sha256: &Sha256::digest(&joined.document),
+            ref_size_bytes: joined.draft.size(),
+            ref_sha256: &joined.draft.sha256().map_err(ReferenceError::Write)?,
             created: at,
         };
         let stac_item = item::build_item(&input)?;
@@ -242,7 +248,7 @@ impl Pipeline {
         info!(
             group.id = %claim.group.id, release.id = claim.release.release_id, revision = claim.revision,
             dataset.id = claim.release.dataset_id, step = "combined", files.count = claim.members.len(),
-            chunks.count = chunks, reference.bytes = joined.document.len(), bytes.read = joined.io.bytes,
+            chunks.count = chunks, reference.bytes = joined.draft.size(), bytes.read = joined.io.bytes,
             requests.count = joined.io.requests, elapsed_ms = millis(started), zarr.url = url,
             "Combined and verified {} files: {url}", claim.members.len()
         );

@@ -136,6 +136,24 @@ impl ChunkManifest {
         self.inline.insert(number, bytes);
     }
 
+    /// The encoded bytes of each inlined chunk.
+    pub(crate) fn inlined_mut(&mut self) -> impl Iterator<Item = &mut Bytes> {
+        self.inline.values_mut()
+    }
+
+    /// Gives back memory that was reserved for chunks which did not come.
+    pub(crate) fn shrink(&mut self) {
+        self.offsets.shrink_to_fit();
+        self.sources.shrink_to_fit();
+        if let Some(numbers) = &mut self.numbers {
+            numbers.shrink_to_fit();
+        }
+        match &mut self.lengths {
+            Lengths::Narrow(lengths) => lengths.shrink_to_fit(),
+            Lengths::Wide(lengths) => lengths.shrink_to_fit(),
+        }
+    }
+
     /// Where chunk `number` is.
     pub fn get(&self, number: u64) -> ChunkEntry {
         if let Some(bytes) = self.inline.get(number) {
