@@ -1,7 +1,9 @@
 //! Stage 5, second half: joins the references of a series, writes the document, and proves it. SPEC §7.
 
+mod intake;
 mod proof;
 
+pub use intake::Intake;
 pub use proof::prove;
 
 use std::sync::Arc;
@@ -9,9 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use virtualize::combine::verify::{Mismatch, VerifyOptions, VerifyReport};
-use virtualize::combine::{
-    CombineError, CombineOptions, Combined, Combiner, Missing, Sharing, Step,
-};
+use virtualize::combine::{CombineError, CombineOptions, Combined, Combiner, Missing, Step};
 use virtualize::kerchunk::KerchunkError;
 use virtualize::{ByteRange, DecodeOptions, Source, SourceId, VirtualDataset, VirtualGroup};
 
@@ -56,6 +56,14 @@ pub enum JoinError {
         /// Why not.
         #[source]
         source: ReadError,
+    },
+    /// The join would take more memory than it may.
+    #[error("MemoryBudgetExceeded: the join needs {needed} MB, LANDFALL_MEMORY_MB is {budget}")]
+    MemoryBudgetExceeded {
+        /// Megabytes that it needs.
+        needed: u64,
+        /// Megabytes that it may take.
+        budget: u64,
     },
     /// The document does not say what the sources say.
     #[error("the joined reference is wrong: {}", first_of(.0))]
@@ -146,21 +154,23 @@ pub fn combine_options(options: &ProcessingOptions) -> CombineOptions {
 ///
 /// # Errors
 ///
-/// [`JoinError::Superseded`] when a reference describes another version, else [`JoinError::Reference`].
+/// [`JoinError::Superseded`] when a reference describes another version, [`JoinError::MemoryBudgetExceeded`] when the
+/// join would take more than the budget (in bytes), else [`JoinError::Reference`].
 pub async fn load_members(
     blobs: &Arc<dyn Blobs>,
     members: &[SourceFile],
+    budget: Option<u64>,
 ) -> Result<Vec<VirtualDataset>, JoinError> {
     let mut loads = Vec::with_capacity(members.len());
     for member in members {
         loads.push(load_member(blobs, member).boxed());
     }
     let mut loads = stream::iter(loads).buffered(FILES_AT_ONCE * 4);
-    let (mut sharing, mut inputs) = (Sharing::new(), Vec::with_capacity(members.len()));
+    let mut intake = Intake::new(members.len(), budget);
     while let Some(dataset) = loads.try_next().await? {
-        inputs.push(sharing.shared(dataset));
+        intake.take(dataset)?;
     }
-    Ok(inputs)
+    Ok(intake.finish())
 }
 
 async fn load_member(

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
-use virtualize::combine::{CombineError, Sharing};
+use virtualize::combine::CombineError;
 
 use super::failure::Failure;
 use super::output::{OutputArguments, Written};
 use super::{input, virtualize as files};
-use crate::combine::{JoinError, Joined, combine_options};
+use crate::combine::{Intake, JoinError, Joined, combine_options};
 use crate::reference::ReferenceError;
 use crate::stores::blobs::NamedSources;
 use crate::stores::ledger::ProcessingOptions;
@@ -54,10 +54,13 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         .iter()
         .map(|file| input::read_file_or_reference(file, &sources, decode.clone()).boxed());
     let mut reads = stream::iter(reads).buffered(8);
-    let (mut sharing, mut inputs) = (Sharing::new(), Vec::with_capacity(files.len()));
+    let output = &arguments.output;
+    let mut intake = Intake::new(files.len(), memory_budget()?);
     while let Some((dataset, _)) = reads.try_next().await? {
-        inputs.push(sharing.shared(dataset));
+        let taken = intake.take(dataset);
+        taken.map_err(|error| failure(&error, &output.output))?;
     }
+    let inputs = intake.finish();
     let options = combine_options(&ProcessingOptions {
         concat_dim: arguments.read.concat_dim.clone(),
         coord_tolerance: arguments.coord_tolerance,
@@ -67,7 +70,6 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         inline_max_bytes: arguments.read.inline_max_bytes,
         ..ProcessingOptions::default()
     });
-    let output = &arguments.output;
     let form = output.form(&output.output)?;
     let joined = crate::combine::join(inputs, &sources, options, form, !arguments.no_verify).await;
     let joined = joined.map_err(|error| failure(&error, &output.output))?;
@@ -77,6 +79,12 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         false => print(&joined, &output.output, &written),
     }
     Ok(())
+}
+
+/// In a terminal there is no budget unless one is set.
+fn memory_budget() -> Result<Option<u64>, Failure> {
+    let budget = crate::config::memory_budget();
+    budget.map_err(|error| Failure::failed("configuration", error.as_ref()))
 }
 
 fn failure(error: &JoinError, output: &Path) -> Failure {
@@ -97,6 +105,11 @@ fn failure(error: &JoinError, output: &Path) -> Failure {
         }
         JoinError::Combine(_) => Failure::rejected("malformed", message),
         JoinError::Reference(ReferenceError::Write(error)) => super::output::failure(output, error),
+        JoinError::MemoryBudgetExceeded { needed, budget } => {
+            let mut failure = Failure::failed("MemoryBudgetExceeded", error);
+            failure.details = Some(json!({"needed_mb": needed, "budget_mb": budget}));
+            failure
+        }
         JoinError::Unproven(_) => Failure::failed("unproven", error),
         _ => Failure::failed("combine_failed", error),
     }

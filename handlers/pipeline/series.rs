@@ -162,9 +162,10 @@ impl Pipeline {
             files.count = claim.members.len(), "Combining {} files of {}", claim.members.len(), claim.release.dataset_id
         );
         let options = combine::combine_options(&claim.group.declaration.options);
-        let inputs = combine::load_members(&self.blobs, &claim.members)
-            .boxed()
-            .await?;
+        let inputs =
+            combine::load_members(&self.blobs, &claim.members, self.config.pipeline.memory)
+                .boxed()
+                .await?;
         let sources = BlobSources(Arc::clone(&self.blobs));
         let folder = tempfile::tempdir().map_err(ReferenceError::Write)?;
         let form = Form {
@@ -292,17 +293,28 @@ impl Pipeline {
                 Ok(())
             }
             None => {
-                let code = if matches!(&error, PipelineError::Join(JoinError::Unproven(_))) {
-                    "unproven"
-                } else {
-                    "failed"
-                };
+                let code = code_of(&error);
                 self.ledger
                     .abandon(claim, &CombineEnd::Failed(fault_of(code, &message), now))
                     .await?;
-                Err(error)
+                // Another try of this instance would need as much.
+                match code {
+                    OVER_BUDGET => Ok(()),
+                    _ => Err(error),
+                }
             }
         }
+    }
+}
+
+/// Code of a combine that would take more memory than it may.
+const OVER_BUDGET: &str = "MemoryBudgetExceeded";
+
+fn code_of(error: &PipelineError) -> &'static str {
+    match error {
+        PipelineError::Join(JoinError::Unproven(_)) => "unproven",
+        PipelineError::Join(JoinError::MemoryBudgetExceeded { .. }) => OVER_BUDGET,
+        _ => "failed",
     }
 }
 

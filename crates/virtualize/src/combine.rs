@@ -62,7 +62,7 @@ use crate::rules::Finding;
 use crate::zarr::CodecError;
 
 pub use refusal::Disagreement;
-pub use sharing::Sharing;
+pub use sharing::{Held, Sharing};
 pub use time::time_instants;
 
 use input::Input;

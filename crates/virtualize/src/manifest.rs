@@ -141,6 +141,24 @@ impl ChunkManifest {
         self.inline.values_mut()
     }
 
+    /// Number of chunks that lie in a source.
+    pub(crate) fn rows_len(&self) -> u64 {
+        u64::try_from(self.offsets.len()).unwrap_or(u64::MAX)
+    }
+
+    /// Bytes that their columns take.
+    pub(crate) fn row_bytes(&self) -> u64 {
+        let row = match (&self.lengths, &self.numbers) {
+            (Lengths::Narrow(_), None) => 12,
+            (Lengths::Wide(_), None) => 16,
+            (Lengths::Narrow(_), Some(_)) => 20,
+            (Lengths::Wide(_), Some(_)) => 24,
+        };
+        let runs = u64::try_from(self.sources.len()).unwrap_or(u64::MAX);
+        let rows = self.rows_len().saturating_mul(row);
+        rows.saturating_add(runs.saturating_mul(16))
+    }
+
     /// Gives back memory that was reserved for chunks which did not come.
     pub(crate) fn shrink(&mut self) {
         self.offsets.shrink_to_fit();
