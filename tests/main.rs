@@ -23,6 +23,7 @@ mod readers;
 mod redelivery;
 mod rejection;
 mod round_trips;
+mod scale;
 mod semantics;
 mod storm;
 mod support;
