@@ -86,7 +86,10 @@ fn a_budget_is_kept_or_the_run_ends_with_the_size_that_it_needs() {
         let memory = memory_of_combine(folder.path(), Some(needed));
         assert!(memory < needed as f64 * 1.048_576, "{memory} of {needed}");
     }
-    assert!((1..4).contains(&refused), "{refused} of 4 budgets were too small");
+    assert!(
+        (1..4).contains(&refused),
+        "{refused} of 4 budgets were too small"
+    );
 }
 
 /// Long tables store their numbers in another encoding than short ones.
