@@ -149,8 +149,8 @@ mod tests {
             assert_eq!(file.dataset, *shared);
         }
         let held = sharing.held();
-        // Nine steps of times and their bounds; two latitudes and their like, once.
-        assert_eq!((held.chunks, held.steps), (9, 9 + 2));
+        // Nine steps, and two latitudes and three longitudes, once.
+        assert_eq!((held.chunks, held.steps), (9, 9 + 2 + 3));
         assert!(held.inlined >= 9 * 24, "{held:?}");
         let [a, b, _] = &shared;
         let attributes = |dataset: &VirtualDataset| dataset.root.arrays["tas"].attributes.clone();
