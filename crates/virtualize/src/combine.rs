@@ -63,6 +63,7 @@ use crate::zarr::CodecError;
 
 pub use refusal::Disagreement;
 pub use sharing::{Held, Sharing};
+pub(crate) use time::clock_paths;
 pub use time::time_instants;
 
 use input::Input;

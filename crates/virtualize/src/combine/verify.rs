@@ -26,6 +26,7 @@ use serde::Serialize;
 
 use crate::cf::Instant;
 use crate::combine::input::{array_at, base_name, is_named};
+use crate::combine::time::clock_paths;
 use crate::combine::values::{Pages, as_u64, assemble, decoded, to_little_endian};
 use crate::dataset::{VirtualArray, VirtualDataset};
 use crate::decode::ByteRange;
@@ -121,6 +122,8 @@ pub struct Proof<'c> {
     files: usize,
     /// Bytes that were asked for.
     asked: u64,
+    /// Paths of the concat coordinates, the shallowest first.
+    clocks: Vec<String>,
     /// By the path of a concat coordinate: where each step stands.
     steps: BTreeMap<String, Steps>,
     /// By the path of a variable.
@@ -161,6 +164,7 @@ impl<'c> Proof<'c> {
         };
         let mut proof = Self {
             combined,
+            clocks: clock_paths(std::iter::once(combined), &options.concat_dim),
             options,
             files: 0,
             asked: 0,

@@ -8,7 +8,7 @@ use super::{Mismatch, Proof, source_id};
 use crate::combine::input::{array_at, axis_along};
 use crate::combine::values::as_u64;
 use crate::dataset::VirtualArray;
-use crate::manifest::SourceId;
+use crate::manifest::{ChunkEntry, SourceId};
 
 /// What is known of one variable of the combined dataset.
 #[derive(Debug, Default)]
@@ -113,8 +113,8 @@ impl Proof<'_> {
             return;
         };
         let mut count = tally.count;
+        let shared = tally.shared();
         if !tally.doubts.is_empty() {
-            let shared = tally.shared();
             let lost = tally.doubts.iter();
             for doubt in lost.filter(|doubt| !shared.contains(&doubt.file)) {
                 count = count.saturating_add(doubt.count);
@@ -127,7 +127,12 @@ impl Proof<'_> {
             let message = format!("is {length:?} steps long, the files together {}", tally.end);
             self.note("shape_differs", last, path, message);
         }
-        if !is_whole_inline(array) {
+        // Which of the files that share steps an inlined chunk is from, nothing tells.
+        let inline = |(_, entry)| matches!(entry, ChunkEntry::Inline(_));
+        let inlined = is_whole_inline(array);
+        if !inlined && !shared.is_empty() && array.chunks.iter().any(inline) {
+            self.report.capped = true;
+        } else if !inlined {
             self.compare_count(path, last, array, count);
         }
     }
