@@ -118,10 +118,11 @@ bench:
     cargo bench --quiet --bench decode -- {{ target }}/bench/*/*.nc tests/fixtures/cmip6/*.nc
 
 # Landfall beside kerchunk and VirtualiZarr, in one run: processor seconds and memory of whole processes, as a Markdown table.
-bench-peers FILES="200":
+# FILES of the long series; MORE is passed on: `just bench-peers 1000 --long 2740 --alone long`.
+bench-peers FILES="200" *MORE="":
     @tests/support/setup.sh peers
     cargo build --release --bin landfall
-    .venv/bench/bin/python benches/peers.py {{ target }}/release/landfall --files {{ FILES }}
+    .venv/bench/bin/python benches/peers.py {{ target }}/release/landfall --files {{ FILES }} {{ MORE }}
 
 # The same over HTTP: rounds, requests, bytes and seconds of a cold read. Makes about 0.7 GB of files and removes them.
 bench-remote LATENCY_MS="20":

@@ -1,9 +1,11 @@
-//! Stage 5, second half: joins the references of a series, proves the join, and writes the document. SPEC §7.
+//! Stage 5, second half: joins the references of a series, writes the document, and proves it. SPEC §7.
 
+mod intake;
 mod prove;
 mod sources;
 mod verdict;
 
+pub use intake::Intake;
 pub use prove::{Proof, read_clocks};
 pub use sources::{SourceState, ensure_unchanged, states};
 pub use verdict::{load_verdict, parse_verdict, render_verdict, store_verdict, verdict_name};
@@ -14,11 +16,11 @@ use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use virtualize::combine::verify::{Mismatch, Verdict, VerifyOptions, VerifyReport};
 use virtualize::combine::{CombineError, CombineOptions, Combined, Combiner, Missing, Step};
-use virtualize::kerchunk::{self, KerchunkError};
-use virtualize::{ByteRange, DecodeOptions, Source, SourceId, VirtualDataset};
+use virtualize::kerchunk::KerchunkError;
+use virtualize::{ByteRange, DecodeOptions, Source, SourceId, VirtualDataset, VirtualGroup};
 
 use crate::read::{self, IoCount, ReadError, ReadPolicy};
-use crate::reference::{self, ReferenceError};
+use crate::reference::{self, Draft, Form, ReferenceError};
 use crate::stores::blobs::{BlobError, Blobs, RangeSource, Sources};
 use crate::stores::ledger::{Fault, ProcessingOptions, SourceFile};
 
@@ -73,6 +75,14 @@ pub enum JoinError {
         /// Why not.
         #[source]
         source: virtualize::zarr::CodecError,
+    },
+    /// The join would take more memory than it may.
+    #[error("MemoryBudgetExceeded: the join needs {needed} MB, LANDFALL_MEMORY_MB is {budget}")]
+    MemoryBudgetExceeded {
+        /// Megabytes that it needs.
+        needed: u64,
+        /// Megabytes that it may take.
+        budget: u64,
     },
     /// The document does not say what the sources say.
     #[error("the joined reference is wrong: {}", first_of(.0))]
@@ -130,13 +140,13 @@ impl JoinError {
     }
 }
 
-/// A joined series with its document.
+/// A joined series with its draft.
 #[derive(Debug)]
 pub struct Joined {
-    /// The join.
+    /// The join; its dataset is what the draft says, if that was read back.
     pub combined: Combined,
-    /// The kerchunk document, as it is stored.
-    pub document: Bytes,
+    /// What was written.
+    pub draft: Draft,
     /// What the verification covered; `None` if it was left out.
     pub report: Option<VerifyReport>,
     /// What the next verification may go on from.
@@ -176,19 +186,23 @@ pub fn combine_options(options: &ProcessingOptions) -> CombineOptions {
 ///
 /// # Errors
 ///
-/// [`JoinError::Superseded`] when a reference describes another version, else [`JoinError::Reference`].
+/// [`JoinError::Superseded`] when a reference describes another version, [`JoinError::MemoryBudgetExceeded`] when the
+/// join would take more than the budget (in bytes), else [`JoinError::Reference`].
 pub async fn load_members(
     blobs: &Arc<dyn Blobs>,
     members: &[SourceFile],
+    budget: Option<u64>,
 ) -> Result<Vec<VirtualDataset>, JoinError> {
     let mut loads = Vec::with_capacity(members.len());
     for member in members {
         loads.push(load_member(blobs, member).boxed());
     }
-    stream::iter(loads)
-        .buffered(FILES_AT_ONCE * 4)
-        .try_collect()
-        .await
+    let mut loads = stream::iter(loads).buffered(FILES_AT_ONCE * 4);
+    let mut intake = Intake::new(members.len(), budget);
+    while let Some(dataset) = loads.try_next().await? {
+        intake.take(dataset)?;
+    }
+    Ok(intake.finish())
 }
 
 async fn load_member(
@@ -208,7 +222,9 @@ async fn load_member(
     Ok(dataset)
 }
 
-/// Joins datasets, renders the document, and proves what the document says against its sources.
+/// Joins datasets, writes the reference, and proves what it says against its sources.
+///
+/// The joined dataset is gone when the reference is read back: there is never more than one of it.
 ///
 /// # Errors
 ///
@@ -217,6 +233,7 @@ pub async fn join(
     inputs: Vec<VirtualDataset>,
     sources: &dyn Sources,
     options: CombineOptions,
+    form: Form,
     verify: Verify,
 ) -> Result<Joined, JoinError> {
     let mut io = IoCount::default();
@@ -226,8 +243,8 @@ pub async fn join(
         drop_variables: options.drop_variables.clone(),
         ..VerifyOptions::default()
     };
-    let combined = run(inputs, sources, options, &mut io).await?;
-    let document = reference::render(&combined.dataset)?;
+    let mut combined = run(inputs, sources, options, &mut io).await?;
+    let draft = Draft::write(form, &combined.dataset).map_err(ReferenceError::Write)?;
     let proof = Proof {
         sources,
         decode,
@@ -238,14 +255,15 @@ pub async fn join(
     let proven = match verify {
         Verify::No => None,
         verify => {
-            let read_back = kerchunk::json::read(&document)?;
-            proof.after_join(&read_back, verify, &mut io).await?
+            combined.dataset.root = VirtualGroup::default();
+            combined.dataset = draft.read()?;
+            proof.after_join(&combined.dataset, verify, &mut io).await?
         }
     };
     let (report, verdict) = proven.unzip();
     Ok(Joined {
         combined,
-        document,
+        draft,
         report,
         verdict: verdict.flatten(),
         io,

@@ -43,6 +43,9 @@ pub struct PipelineConfig {
     pub stuck_after: Duration,
     /// Files read at the same time by one instance, from `LANDFALL_FILES_IN_FLIGHT` (default 8).
     pub files_in_flight: usize,
+    /// Bytes that a combine may take, from `LANDFALL_MEMORY_MB` (default three quarters of the container's limit, and
+    /// none where there is no limit).
+    pub memory: Option<u64>,
     /// Name of a step at which the handler waits to be killed, from `LANDFALL_PAUSE_AT`; for crash tests.
     pub pause_at: Option<String>,
     /// File that the handler makes when it waits there, from `LANDFALL_PAUSE_FILE`.
@@ -108,6 +111,7 @@ impl PipelineConfig {
             lease: duration("LANDFALL_LEASE", "PT1M")?,
             stuck_after: duration("LANDFALL_STUCK_AFTER", "PT5M")?,
             files_in_flight,
+            memory: memory_budget()?.or_else(|| Some(container_limit()? / 4 * 3)),
             pause_at: optional("LANDFALL_PAUSE_AT"),
             pause_file: optional("LANDFALL_PAUSE_FILE").map(PathBuf::from),
         })
@@ -132,6 +136,28 @@ impl HttpConfig {
             cors_origin: optional("LANDFALL_CORS_ORIGIN"),
         })
     }
+}
+
+/// Bytes that a combine may take, from `LANDFALL_MEMORY_MB`; none if it is not set.
+///
+/// # Errors
+///
+/// Says that it is no number.
+pub fn memory_budget() -> Result<Option<u64>> {
+    let Some(text) = optional("LANDFALL_MEMORY_MB") else {
+        return Ok(None);
+    };
+    let megabytes: Option<u64> = text.parse().ok().filter(|n| *n > 0);
+    let bytes = megabytes.and_then(|n| n.checked_mul(1 << 20));
+    let bytes = bytes
+        .with_context(|| format!("LANDFALL_MEMORY_MB is `{text}`, not a number of megabytes"))?;
+    Ok(Some(bytes))
+}
+
+/// The memory limit of the container that this process runs in.
+fn container_limit() -> Option<u64> {
+    let limit = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok()?;
+    limit.trim().parse().ok()
 }
 
 fn optional(name: &str) -> Option<String> {

@@ -25,6 +25,7 @@ mod readers;
 mod redelivery;
 mod rejection;
 mod round_trips;
+mod scale;
 mod semantics;
 mod series;
 mod storm;

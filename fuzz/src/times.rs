@@ -45,8 +45,8 @@ fn read(units: &str, calendar: Calendar, values: &TimeValues) {
         assert_eq!(again, *instant, "{}", date.to_iso());
     }
     let _ = check_increasing(&instants);
-    let _ = step_of(&instants).map(Step::to_iso);
-    assert!(gaps(&instants).len() <= instants.len());
+    let _ = step_of(instants.iter().copied()).map(Step::to_iso);
+    assert!(gaps(instants.iter().copied()).len() <= instants.len());
 }
 
 /// Joined values mean the instants that the parts meant.

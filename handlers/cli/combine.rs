@@ -13,10 +13,11 @@ use super::failure::Failure;
 use super::output::{OutputArguments, Written};
 use super::{input, virtualize as files};
 use crate::combine::{
-    JoinError, Joined, Verify, combine_options, ensure_unchanged, parse_verdict, render_verdict,
-    verdict_name,
+    Intake, JoinError, Joined, Verify, combine_options, ensure_unchanged, parse_verdict,
+    render_verdict, verdict_name,
 };
 use crate::read::IoCount;
+use crate::reference::ReferenceError;
 use crate::stores::blobs::{Named, NamedSources};
 use crate::stores::ledger::ProcessingOptions;
 
@@ -61,11 +62,14 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let reads = files
         .iter()
         .map(|file| input::read_file_or_reference(file, &sources, decode.clone()).boxed());
-    let inputs: Vec<_> = stream::iter(reads)
-        .buffered(8)
-        .map_ok(|(dataset, _)| dataset)
-        .try_collect()
-        .await?;
+    let mut reads = stream::iter(reads).buffered(8);
+    let output = &arguments.output;
+    let mut intake = Intake::new(files.len(), memory_budget()?);
+    while let Some((dataset, _)) = reads.try_next().await? {
+        let taken = intake.take(dataset);
+        taken.map_err(|error| failure(&error, &output.output))?;
+    }
+    let inputs = intake.finish();
     let options = combine_options(&ProcessingOptions {
         concat_dim: arguments.read.concat_dim.clone(),
         coord_tolerance: arguments.coord_tolerance,
@@ -75,17 +79,17 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         inline_max_bytes: arguments.read.inline_max_bytes,
         ..ProcessingOptions::default()
     });
-    check_references(&files, &inputs, &sources).await?;
-    let output = &arguments.output;
+    check_references(&files, &inputs, &sources, &output.output).await?;
     let verdict = PathBuf::from(verdict_name(&output.output.to_string_lossy()));
     let verify = match (arguments.no_verify, arguments.incremental) {
         (true, _) => Verify::No,
         (false, true) => earlier(&verdict).map_or(Verify::Afresh, Verify::Since),
         (false, false) => Verify::Afresh,
     };
-    let joined = crate::combine::join(inputs, &sources, options, verify).await;
-    let joined = joined.map_err(|error| failure(&error))?;
-    let written = output.write(&output.output, &joined.combined.dataset)?;
+    let form = output.form(&output.output)?;
+    let joined = crate::combine::join(inputs, &sources, options, form, verify).await;
+    let joined = joined.map_err(|error| failure(&error, &output.output))?;
+    let written = output.keep(&output.output, &joined.draft)?;
     if let Some(found) = joined.verdict.as_ref().filter(|_| arguments.incremental) {
         let kept = std::fs::write(&verdict, render_verdict(found));
         kept.map_err(|error| Failure::failed("write_failed", &error))?;
@@ -102,6 +106,7 @@ async fn check_references(
     files: &[Named],
     inputs: &[VirtualDataset],
     sources: &NamedSources,
+    output: &Path,
 ) -> Result<(), Failure> {
     let references = files
         .iter()
@@ -112,7 +117,7 @@ async fn check_references(
         .collect();
     let mut io = IoCount::default();
     let checked = ensure_unchanged(sources, &recorded, &mut io).await;
-    checked.map_err(|error| failure(&error))
+    checked.map_err(|error| failure(&error, output))
 }
 
 /// The verdict on what was written there before.
@@ -120,7 +125,13 @@ fn earlier(verdict: &Path) -> Option<Verdict> {
     parse_verdict(&std::fs::read(verdict).ok()?)
 }
 
-fn failure(error: &JoinError) -> Failure {
+/// In a terminal there is no budget unless one is set.
+fn memory_budget() -> Result<Option<u64>, Failure> {
+    let budget = crate::config::memory_budget();
+    budget.map_err(|error| Failure::failed("configuration", error.as_ref()))
+}
+
+fn failure(error: &JoinError, output: &Path) -> Failure {
     let message = crate::pipeline::chain(error);
     match error {
         JoinError::Combine(CombineError::Refused(disagreements)) => {
@@ -138,6 +149,12 @@ fn failure(error: &JoinError) -> Failure {
         }
         JoinError::Combine(_) => Failure::rejected("malformed", message),
         JoinError::SourceChanged { .. } => Failure::rejected("source_changed", message),
+        JoinError::Reference(ReferenceError::Write(error)) => super::output::failure(output, error),
+        JoinError::MemoryBudgetExceeded { needed, budget } => {
+            let mut failure = Failure::failed("MemoryBudgetExceeded", error);
+            failure.details = Some(json!({"needed_mb": needed, "budget_mb": budget}));
+            failure
+        }
         JoinError::Unproven(_) => Failure::failed("unproven", error),
         _ => Failure::failed("combine_failed", error),
     }

@@ -95,7 +95,7 @@ pub(super) async fn read_file_or_reference(
         )
     };
     if parquet::is_set(file) {
-        let dataset = parquet::read(file).map_err(|error| fail(&error))?;
+        let dataset = crate::reference::read_tables(file).map_err(|error| fail(&error))?;
         return Ok((dataset, IoCount::default()));
     }
     if !is_reference(named) {

@@ -88,7 +88,10 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     match report::tell(&outcome, arguments.json) {
         0 => Ok(()),
         count => {
-            let message = format!("{count} mismatches between {} and its sources", outcome.reference);
+            let message = format!(
+                "{count} mismatches between {} and its sources",
+                outcome.reference
+            );
             let mut failure = Failure::rejected("mismatch", message);
             failure.reported = arguments.json;
             Err(failure)
@@ -102,7 +105,10 @@ async fn verify(
     sources: &NamedSources,
 ) -> Result<Outcome, Failure> {
     let is_foreign = combined.sources.iter().all(|source| source.length == 0);
-    let dim = arguments.concat_dim.clone().or_else(|| varying_dimension(combined));
+    let dim = arguments
+        .concat_dim
+        .clone()
+        .or_else(|| varying_dimension(combined));
     let dim = dim.unwrap_or_else(|| String::from("time"));
     let mut io = IoCount::default();
     let recorded: Vec<&Source> = combined.sources.iter().collect();
@@ -128,7 +134,8 @@ async fn verify(
     unreachable(combined, &found)?;
     let proven = proof.of(combined, &mut io).await;
     bar.finish_and_clear();
-    let mut verification = proven.map_err(|error: JoinError| Failure::failed("read_failed", &error))?;
+    let mut verification =
+        proven.map_err(|error: JoinError| Failure::failed("read_failed", &error))?;
     let unpinned = report::add_states(combined, &found, &mut verification);
     let second = match arguments.against {
         None => None,
@@ -150,7 +157,9 @@ async fn second(
     arguments: &Arguments,
     verification: &mut Verification,
 ) -> Result<Option<Second>, Failure> {
-    libhdf5::compare(combined, arguments.all, verification).await.map(Some)
+    libhdf5::compare(combined, arguments.all, verification)
+        .await
+        .map(Some)
 }
 
 #[cfg(not(feature = "libhdf5"))]
@@ -167,7 +176,10 @@ fn unreachable(combined: &VirtualDataset, found: &[SourceState]) -> Result<(), F
     for (source, state) in combined.sources.iter().zip(found) {
         if let SourceState::Unreachable(error) = state {
             let message = format!("{}: {}", source.url, crate::pipeline::chain(error));
-            return Err(Failure::failed("read_failed", &std::io::Error::other(message)));
+            return Err(Failure::failed(
+                "read_failed",
+                &std::io::Error::other(message),
+            ));
         }
     }
     Ok(())

@@ -12,6 +12,8 @@ pub use named::{AsTheyAre, Named, NamedSources};
 pub use path::{BlobPath, ParseBlobPathError};
 pub use pinned::{BlobSources, Opened, PinnedBlob, RangeSource, Sources};
 
+use std::path::Path;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use virtualize::ByteRange;
@@ -145,6 +147,22 @@ pub trait Blobs: Send + Sync + std::fmt::Debug {
         bytes: Bytes,
         condition: PutCondition,
     ) -> Result<String, BlobError>;
+
+    /// As [`put`](Self::put), from a local file. A store that can write piece by piece does so: the file may be larger
+    /// than memory.
+    async fn put_file(
+        &self,
+        path: &BlobPath,
+        file: &Path,
+        condition: PutCondition,
+    ) -> Result<String, BlobError> {
+        let bytes = tokio::fs::read(file).await;
+        let bytes = bytes.map_err(|source| BlobError::Unavailable {
+            path: path.clone(),
+            source,
+        })?;
+        self.put(path, bytes.into(), condition).await
+    }
 
     /// Whether a read costs next to nothing.
     fn is_local(&self) -> bool {

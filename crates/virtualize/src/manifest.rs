@@ -3,11 +3,14 @@
 //! Kept in columns, since arrays of millions of chunks are ordinary: eight bytes of offset and four (or
 //! eight) of length a chunk, and an index only where chunks are missing.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod inline;
+
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
 use crate::decode::ByteRange;
+use inline::Inline;
 
 /// Position of a source in [`VirtualDataset::sources`](crate::VirtualDataset).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,15 +48,7 @@ pub struct ChunkManifest {
     lengths: Lengths,
     /// From which row on which source holds; ascending by row.
     sources: Vec<(usize, SourceId)>,
-    inline: Inlined,
-}
-
-/// Chunks whose bytes stand in the manifest. Most arrays have one or none, for which a map would be a large thing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Inlined {
-    None,
-    One(u64, Bytes),
-    Many(BTreeMap<u64, Bytes>),
+    inline: Inline,
 }
 
 impl Default for ChunkManifest {
@@ -70,7 +65,7 @@ impl ChunkManifest {
             offsets: Vec::new(),
             lengths: Lengths::Narrow(Vec::new()),
             sources: Vec::new(),
-            inline: Inlined::None,
+            inline: Inline::new(),
         }
     }
 
@@ -143,6 +138,42 @@ impl ChunkManifest {
     /// Puts the encoded bytes of a chunk into the manifest itself; they win over a virtual entry.
     pub fn insert_inline(&mut self, number: u64, bytes: Bytes) {
         self.inline.insert(number, bytes);
+    }
+
+    /// The encoded bytes of each inlined chunk.
+    pub(crate) fn inlined_mut(&mut self) -> impl Iterator<Item = &mut Bytes> {
+        self.inline.values_mut()
+    }
+
+    /// Number of chunks that lie in a source.
+    pub(crate) fn rows_len(&self) -> u64 {
+        u64::try_from(self.offsets.len()).unwrap_or(u64::MAX)
+    }
+
+    /// Bytes that their columns take.
+    pub(crate) fn row_bytes(&self) -> u64 {
+        let row = match (&self.lengths, &self.numbers) {
+            (Lengths::Narrow(_), None) => 12,
+            (Lengths::Wide(_), None) => 16,
+            (Lengths::Narrow(_), Some(_)) => 20,
+            (Lengths::Wide(_), Some(_)) => 24,
+        };
+        let runs = u64::try_from(self.sources.len()).unwrap_or(u64::MAX);
+        let rows = self.rows_len().saturating_mul(row);
+        rows.saturating_add(runs.saturating_mul(16))
+    }
+
+    /// Gives back memory that was reserved for chunks which did not come.
+    pub(crate) fn shrink(&mut self) {
+        self.offsets.shrink_to_fit();
+        self.sources.shrink_to_fit();
+        if let Some(numbers) = &mut self.numbers {
+            numbers.shrink_to_fit();
+        }
+        match &mut self.lengths {
+            Lengths::Narrow(lengths) => lengths.shrink_to_fit(),
+            Lengths::Wide(lengths) => lengths.shrink_to_fit(),
+        }
     }
 
     /// Where chunk `number` is.
@@ -245,48 +276,6 @@ impl ChunkManifest {
             source: *source,
             range,
         })
-    }
-}
-
-impl Inlined {
-    fn insert(&mut self, number: u64, bytes: Bytes) {
-        match self {
-            Self::None => *self = Self::One(number, bytes),
-            Self::One(known, old) if *known == number => *old = bytes,
-            Self::One(known, old) => {
-                let old = (*known, std::mem::take(old));
-                *self = Self::Many(BTreeMap::from([old, (number, bytes)]));
-            }
-            Self::Many(many) => drop(many.insert(number, bytes)),
-        }
-    }
-
-    fn get(&self, number: u64) -> Option<&Bytes> {
-        match self {
-            Self::One(known, bytes) if *known == number => Some(bytes),
-            Self::Many(many) => many.get(&number),
-            Self::None | Self::One(..) => None,
-        }
-    }
-
-    /// All of them, ascending by number.
-    fn iter(&self) -> impl Iterator<Item = (u64, &Bytes)> + '_ {
-        let (one, many) = match self {
-            Self::None => (None, None),
-            Self::One(number, bytes) => (Some((*number, bytes)), None),
-            Self::Many(many) => (None, Some(many)),
-        };
-        let many = many.into_iter().flatten();
-        one.into_iter()
-            .chain(many.map(|(number, bytes)| (*number, bytes)))
-    }
-
-    fn len(&self) -> usize {
-        self.iter().count()
-    }
-
-    const fn is_empty(&self) -> bool {
-        matches!(self, Self::None)
     }
 }
 

@@ -76,12 +76,12 @@ pub fn array_attributes(array: &VirtualArray) -> Value {
         String::from("_ARRAY_DIMENSIONS"),
         json!(array.dimension_names),
     );
-    Value::Object(attributes)
+    Value::Object(attributes.into())
 }
 
 /// The `.zattrs` document of a group.
 pub fn group_attributes(group: &VirtualGroup) -> Value {
-    Value::Object(group.attributes.clone())
+    Value::Object(group.attributes.clone().into())
 }
 
 /// A metadata document that is rendered when it is wanted: all those of a file of thousands of variables at once would

@@ -28,7 +28,9 @@ pub(super) async fn read(
         Failure::rejected("reference_invalid", message)
     };
     match &named {
-        Named::File(file) if folder::is_set(file) => folder::read(file).map_err(invalid),
+        Named::File(file) if folder::is_set(file) => {
+            crate::reference::read_tables(file).map_err(invalid)
+        }
         Named::File(file) => {
             let bytes = tokio::fs::read(file).await.map_err(|error| {
                 let message = format!("{}: {error}", file.display());
@@ -81,7 +83,9 @@ async fn whole(file: &Named, sources: &NamedSources) -> Result<Bytes, BlobError>
     if have >= length {
         return Ok(head);
     }
-    let rest = source.ranges(&[ByteRange::new(have, length - have)]).await?;
+    let rest = source
+        .ranges(&[ByteRange::new(have, length - have)])
+        .await?;
     let parts: Vec<Bytes> = std::iter::once(head).chain(rest).collect();
     Ok(Bytes::from(parts.concat()))
 }

@@ -15,7 +15,12 @@ pub(super) fn add_states(
 ) -> Vec<String> {
     let (mut changed, mut unpinned) = (Vec::new(), Vec::new());
     for (source, state) in combined.sources.iter().zip(found) {
-        let file = source.url.rsplit('/').next().unwrap_or(&source.url).to_owned();
+        let file = source
+            .url
+            .rsplit('/')
+            .next()
+            .unwrap_or(&source.url)
+            .to_owned();
         match state {
             SourceState::Unpinned => unpinned.push(file),
             SourceState::Changed(what) => changed.push(Mismatch {
@@ -28,8 +33,7 @@ pub(super) fn add_states(
         }
     }
     let told: Vec<String> = changed.iter().map(|one| one.file.clone()).collect();
-    let is_told =
-        |one: &Mismatch| one.code == "source_changed" && told.contains(&one.file);
+    let is_told = |one: &Mismatch| one.code == "source_changed" && told.contains(&one.file);
     let before = verification.mismatches.len();
     verification.mismatches.retain(|one| !is_told(one));
     let repeated = before - verification.mismatches.len();
@@ -54,7 +58,11 @@ fn lines(outcome: &Outcome) {
         println!("{}", json!({"mismatch": mismatch}));
     }
     let report = &outcome.verification.report;
-    let urls: Vec<&str> = outcome.sources.iter().map(|source| source.url.as_str()).collect();
+    let urls: Vec<&str> = outcome
+        .sources
+        .iter()
+        .map(|source| source.url.as_str())
+        .collect();
     let summary = json!({
         "reference": outcome.reference,
         "ok": report.mismatches == 0,
@@ -69,7 +77,10 @@ fn lines(outcome: &Outcome) {
 }
 
 fn page(outcome: &Outcome) {
-    let (report, listed) = (&outcome.verification.report, &outcome.verification.mismatches);
+    let (report, listed) = (
+        &outcome.verification.report,
+        &outcome.verification.mismatches,
+    );
     println!(
         "{}: {} files, {} variables; {} chunks compared, {} of them decoded, {} bytes read",
         outcome.reference,
@@ -84,18 +95,30 @@ fn page(outcome: &Outcome) {
             "" => String::new(),
             variable => format!(" {variable}:"),
         };
-        println!("  {} {}:{variable} {}", mismatch.code, mismatch.file, mismatch.message);
+        println!(
+            "  {} {}:{variable} {}",
+            mismatch.code, mismatch.file, mismatch.message
+        );
     }
     if report.mismatches > listed.len() {
         println!("  and {} more", report.mismatches - listed.len());
     }
     if report.capped {
-        println!("  {} chunks of the sample were left out by its limit; --all reads every chunk", report.chunks_left_out);
+        println!(
+            "  {} chunks of the sample were left out by its limit; --all reads every chunk",
+            report.chunks_left_out
+        );
     }
-    told("compared by their bytes alone, as their codec is not decoded here", &report.bytes_alone);
+    told(
+        "compared by their bytes alone, as their codec is not decoded here",
+        &report.bytes_alone,
+    );
     told("compared by metadata alone", &report.not_compared);
     told("not in the reference", &report.left_out);
-    told("unpinned (the reference records no version of them)", &outcome.unpinned);
+    told(
+        "unpinned (the reference records no version of them)",
+        &outcome.unpinned,
+    );
     if let Some(second) = &outcome.second {
         println!(
             "  libhdf5: {} files, {} chunk tables and {} decoded chunks compared",

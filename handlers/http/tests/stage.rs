@@ -135,6 +135,7 @@ fn config(folder: &tempfile::TempDir, open_access: bool) -> Config {
             lease: Duration::from_secs(60),
             stuck_after: Duration::from_secs(300),
             files_in_flight: 2,
+            memory: None,
             pause_at: None,
             pause_file: None,
         },
