@@ -1,17 +1,22 @@
 //! The ledger: what has landed, which series it belongs to, what has been published.
 //!
 //! Every method is one transaction. The database decides who may do what (sequencers, `ETag`s, generations,
-//! leases); queues only carry. SQLite is the embedded default; the traits are what PostgreSQL passes as well.
+//! leases); queues only carry. SQLite is the embedded default, PostgreSQL what a deployment uses; both pass the tests in `contract`.
 
 #[cfg(test)]
 mod contract;
 pub mod ids;
 mod model;
 mod order;
+mod place;
+mod postgres;
 pub(crate) mod sqlite;
 mod takeover;
 
 pub use model::*;
+pub use postgres::{
+    ConnectError, Migration, MigrationError, MigrationOptions, PostgresLedger, TokenSource,
+};
 pub use sqlite::SqliteLedger;
 
 use async_trait::async_trait;
