@@ -19,6 +19,7 @@ mod http_api;
 mod inspect;
 mod matrix;
 mod mismatch;
+mod postgres;
 mod readers;
 mod redelivery;
 mod rejection;
