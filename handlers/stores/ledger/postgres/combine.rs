@@ -107,10 +107,10 @@ async fn start_run(
         &now,
     ];
     let run_id = int(&one(tx, sql, parameters).await?, "id")?;
-    let sql = "UPDATE app.asset_releases SET processing_status = 'processing', processing_started_at = $2,
-                   last_error = NULL, updated_at = $2 WHERE release_id = $1";
+    let sql = "UPDATE app.asset_releases SET processing_status = 'processing', processing_started_at = $2::timestamp,
+                   last_error = NULL, updated_at = $2::timestamp WHERE release_id = $1";
     execute(tx, sql, &[&Text(&release.release_id), &now]).await?;
-    let sql = "UPDATE app.jobs SET status = 'processing', stage = 4, error_details = NULL, updated_at = $2
+    let sql = "UPDATE app.jobs SET status = 'processing', stage = 4, error_details = NULL, updated_at = $2::timestamp
                WHERE job_id = $1";
     execute(tx, sql, &[&Text(&release.job_id), &now]).await?;
     let event = platform::Event {
@@ -169,7 +169,7 @@ pub(super) async fn publish(
     execute(tx, sql, &[&claim.run_id, &result.blob_path, &at, &summary]).await?;
     complete_release(tx, claim, result).await?;
     let sql = "UPDATE app.jobs SET status = 'completed', stage = 5, result_data = $2, error_details = NULL,
-                   updated_at = $3 WHERE job_id = $1";
+                   updated_at = $3::timestamp WHERE job_id = $1";
     execute(tx, sql, &[&Text(&release.job_id), &summary, &at]).await?;
     tasks::complete(
         tx,
@@ -200,7 +200,8 @@ async fn complete_release(
 ) -> Result<(), LedgerError> {
     let sql = "UPDATE app.asset_releases SET blob_path = $2, stac_item_id = $3, stac_collection_id = $4,
                    stac_item_json = $5, output_mode = 'zarr_reference', revision = $6,
-                   processing_status = 'completed', processing_completed_at = $7, last_error = NULL, updated_at = $7
+                   processing_status = 'completed', processing_completed_at = $7::timestamp, last_error = NULL,
+                   updated_at = $7::timestamp
                WHERE release_id = $1";
     let parameters: Parameters<'_> = &[
         &Text(&claim.release.release_id),
@@ -300,10 +301,10 @@ async fn fail_release(
 ) -> Result<(), LedgerError> {
     let at = At(now);
     let sql = "UPDATE app.asset_releases SET processing_status = 'failed', last_error = $2,
-                   processing_completed_at = $3, updated_at = $3 WHERE release_id = $1";
+                   processing_completed_at = $3::timestamp, updated_at = $3::timestamp WHERE release_id = $1";
     let message = platform::last_error(&fault.message);
     execute(tx, sql, &[&Text(release_id), &Text(message), &at]).await?;
-    let sql = "UPDATE app.jobs SET status = 'failed', error_details = $2, updated_at = $3 WHERE job_id = $1";
+    let sql = "UPDATE app.jobs SET status = 'failed', error_details = $2, updated_at = $3::timestamp WHERE job_id = $1";
     let details = document("fault", fault)?.0.to_string();
     execute(tx, sql, &[&Text(job_id), &Text(details), &at]).await?;
     tasks::fail(tx, job_id, &fault.message, now).await?;

@@ -126,7 +126,7 @@ async fn overwrite(
                    version_id = NULL, processing_status = 'pending', last_error = NULL,
                    approval_state = 'pending_review', reviewer = NULL, reviewed_at = NULL, rejection_reason = NULL,
                    approval_notes = NULL, revoked_at = NULL, revoked_by = NULL, revocation_reason = NULL,
-                   clearance_state = 'uncleared', updated_at = $5
+                   clearance_state = 'uncleared', updated_at = $5::timestamp
                WHERE release_id = $1";
     let request_id = ids::request_id(
         &declaration.dataset_id,

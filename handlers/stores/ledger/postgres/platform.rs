@@ -1,7 +1,7 @@
 //! Rows of the platform's tables: Asset, Release, job, tasks, request, audit.
 //!
 //! The tables may be those of an attached platform: every column that has to have a value is given one here, whatever
-//! defaults the table has.
+//! defaults the table has, and times are cast, because its columns may differ in having a time zone.
 
 use deadpool_postgres::Transaction;
 use jiff::Timestamp;
@@ -155,7 +155,7 @@ pub(super) async fn ensure_asset(
 ) -> Result<(), LedgerError> {
     let sql = "INSERT INTO app.assets (asset_id, platform_id, dataset_id, resource_id, platform_refs, data_type,
                    release_count, created_at, updated_at)
-               VALUES ($1, $2, $3, $4, $5, 'zarr', 0, $6, $6) ON CONFLICT (asset_id) DO NOTHING";
+               VALUES ($1, $2, $3, $4, $5, 'zarr', 0, $6::timestamp, $6::timestamp) ON CONFLICT (asset_id) DO NOTHING";
     let refs = object!({"dataset_id": of.dataset_id, "resource_id": of.resource_id});
     let parameters: Parameters<'_> = &[
         &Text(asset_id),
@@ -184,7 +184,7 @@ pub(super) async fn create_release(
     now: Timestamp,
 ) -> Result<NewRelease, LedgerError> {
     // Locks the Asset: whoever else adds a Release to it waits, and counts on from here.
-    let sql = "UPDATE app.assets SET release_count = release_count + 1, updated_at = $2 WHERE asset_id = $1
+    let sql = "UPDATE app.assets SET release_count = release_count + 1, updated_at = $2::timestamp WHERE asset_id = $1
                RETURNING release_count - 1 AS before";
     let count = int(&one(tx, sql, &[&Text(asset_id), &At(now)]).await?, "before")?;
     let sql = "SELECT version_ordinal, release_id FROM app.asset_releases WHERE asset_id = $1
@@ -203,7 +203,8 @@ pub(super) async fn create_release(
     let sql = "INSERT INTO app.asset_releases (release_id, asset_id, suggested_version_id, version_ordinal, revision,
                    previous_release_id, is_served, request_id, job_id, processing_status, approval_state,
                    clearance_state, priority, created_at, updated_at)
-               VALUES ($1, $2, $3, $4, 1, $5, false, $6, $7, 'pending', 'pending_review', 'uncleared', 5, $8, $8)";
+               VALUES ($1, $2, $3, $4, 1, $5, false, $6, $7, 'pending', 'pending_review', 'uncleared', 5,
+                   $8::timestamp, $8::timestamp)";
     let parameters: Parameters<'_> = &[
         &Text(&release_id),
         &Text(asset_id),
@@ -239,7 +240,7 @@ pub(super) async fn queue_job(
     }
     let sql = "INSERT INTO app.jobs (job_id, job_type, parameters, status, stage, total_stages, asset_id, platform_id,
                    request_id, etl_version, stage_results, metadata, created_at, updated_at)
-               VALUES ($1, $2, $3, 'queued', 1, 5, $4, $5, $6, $7, '{}', '{}', $8, $8)
+               VALUES ($1, $2, $3, 'queued', 1, 5, $4, $5, $6, $7, '{}', '{}', $8::timestamp, $8::timestamp)
                ON CONFLICT (job_id) DO UPDATE SET parameters = excluded.parameters, status = 'queued', stage = 1,
                    result_data = NULL, error_details = NULL, updated_at = excluded.updated_at";
     let row: Parameters<'_> = &[
@@ -268,7 +269,7 @@ async fn record_request(
 ) -> Result<(), LedgerError> {
     let sql = "INSERT INTO app.api_requests (request_id, dataset_id, resource_id, version_id, job_id, data_type,
                    asset_id, platform_id, retry_count, created_at, updated_at)
-               VALUES ($1, $2, $3, $4, $5, 'zarr', $6, $7, 0, $8, $8)
+               VALUES ($1, $2, $3, $4, $5, 'zarr', $6, $7, 0, $8::timestamp, $8::timestamp)
                ON CONFLICT (request_id) DO UPDATE SET job_id = excluded.job_id, updated_at = excluded.updated_at";
     let row: Parameters<'_> = &[
         &Text(request_id),
@@ -308,11 +309,12 @@ pub(super) async fn requeue(
     job_id: &str,
     now: Timestamp,
 ) -> Result<(), LedgerError> {
-    let sql = "UPDATE app.asset_releases SET processing_status = 'pending', last_error = NULL, updated_at = $2
+    let sql = "UPDATE app.asset_releases SET processing_status = 'pending', last_error = NULL, updated_at = $2::timestamp
                WHERE release_id = $1 AND processing_status IN ('failed', 'processing')
                    AND approval_state <> 'approved'";
     execute(tx, sql, &[&Text(release_id), &At(now)]).await?;
-    let sql = "UPDATE app.jobs SET status = 'queued', error_details = NULL, updated_at = $2
+    let sql =
+        "UPDATE app.jobs SET status = 'queued', error_details = NULL, updated_at = $2::timestamp
                WHERE job_id = $1 AND status IN ('failed', 'processing')";
     execute(tx, sql, &[&Text(job_id), &At(now)]).await?;
     Ok(())
@@ -328,11 +330,11 @@ pub(super) async fn block(
     now: Timestamp,
 ) -> Result<(), LedgerError> {
     lock(tx, release_id).await?;
-    let sql = "UPDATE app.asset_releases SET processing_status = 'failed', last_error = $2, updated_at = $3
+    let sql = "UPDATE app.asset_releases SET processing_status = 'failed', last_error = $2, updated_at = $3::timestamp
                WHERE release_id = $1 AND processing_status <> 'completed'";
     let message = Text(last_error(error));
     execute(tx, sql, &[&Text(release_id), &message, &At(now)]).await?;
-    let sql = "UPDATE app.jobs SET status = 'failed', error_details = $2, updated_at = $3
+    let sql = "UPDATE app.jobs SET status = 'failed', error_details = $2, updated_at = $3::timestamp
                WHERE job_id = $1 AND NOT EXISTS (SELECT 1 FROM app.asset_releases r
                                                  WHERE r.release_id = $4 AND r.approval_state = 'approved')";
     let row: Parameters<'_> = &[&Text(job_id), &Text(error), &At(now), &Text(release_id)];
@@ -380,7 +382,7 @@ pub(super) async fn audit(
 ) -> Result<(), LedgerError> {
     let sql = "INSERT INTO app.release_audit (release_id, asset_id, version_ordinal, revision, event_type, actor,
                    reason, snapshot, metadata, created_at)
-               SELECT r.release_id, r.asset_id, r.version_ordinal, r.revision, $2, $3, $4, to_jsonb(r), '{}', $5
+               SELECT r.release_id, r.asset_id, r.version_ordinal, r.revision, $2, $3, $4, to_jsonb(r), '{}', $5::timestamp
                FROM app.asset_releases r WHERE r.release_id = $1";
     let row: Parameters<'_> = &[
         &Text(release_id),

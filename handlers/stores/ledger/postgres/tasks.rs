@@ -54,7 +54,7 @@ impl Rows {
         let sql = "INSERT INTO app.tasks (task_id, parent_job_id, job_type, task_type, stage, task_index, parameters,
                        status, result_data, metadata, retry_count, created_at, updated_at)
                    SELECT n.id, $1, $2, n.kind, n.stage, n.index, '{}', n.status::app.task_status, n.result, '{}', 0,
-                       $9, $9
+                       $9::timestamp, $9::timestamp
                    FROM unnest($3::text[], $4::text[], $5::integer[], $6::text[], $7::text[], $8::jsonb[])
                        AS n (id, kind, stage, index, status, result)";
         let results = self.results.iter().map(|result| {
@@ -169,7 +169,7 @@ async fn finish(
     now: Timestamp,
 ) -> Result<(), LedgerError> {
     let sql =
-        "UPDATE app.tasks SET status = $3, result_data = $4, error_details = $5, updated_at = $6
+        "UPDATE app.tasks SET status = $3, result_data = $4, error_details = $5, updated_at = $6::timestamp
                WHERE parent_job_id = $1 AND task_type = $2";
     let result = result.map(|value| document("result_data", value));
     let row: Parameters<'_> = &[

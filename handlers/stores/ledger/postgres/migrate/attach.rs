@@ -16,6 +16,12 @@ use crate::stores::ledger::postgres::values::{flag, optional_text, text};
 /// Tables with their columns, by name.
 type Shape = BTreeMap<String, BTreeMap<String, Column>>;
 
+/// Enums with their words, by name.
+type Enums = BTreeMap<String, Vec<String>>;
+
+/// A step in words, and in SQL.
+type Addition = (String, String);
+
 /// A column as the catalogue tells of it.
 #[derive(Debug)]
 struct Column {
@@ -65,10 +71,12 @@ pub(super) async fn attach(
     let wanted = wanted(tx, files).await?;
     tx.batch_execute("SET LOCAL search_path = app").await?;
     let found = shape(tx, "n.nspname = 'app'").await?;
-    let (additions, misfits) = compare(&wanted, &found);
+    let (columns, misfits) = compare(&wanted, &found);
     if !misfits.is_empty() {
         return Err(MigrationError::Incompatible(misfits));
     }
+    let mut additions = missing_enums(&wanted, &enums(tx).await?);
+    additions.extend(columns);
     for (step, sql) in additions {
         tx.batch_execute(&sql).await?;
         steps.push(step);
@@ -121,6 +129,19 @@ async fn shape(tx: &Transaction<'_>, schema: &str) -> Result<Shape, LedgerError>
     Ok(shape)
 }
 
+/// The enums of the schema `app`.
+async fn enums(tx: &Transaction<'_>) -> Result<Enums, LedgerError> {
+    let sql = "SELECT t.typname::text AS name, e.enumlabel::text AS word FROM pg_type t
+               JOIN pg_namespace n ON n.oid = t.typnamespace JOIN pg_enum e ON e.enumtypid = t.oid
+               WHERE n.nspname = 'app'";
+    let mut enums = Enums::new();
+    for row in rows(tx, sql, &[]).await? {
+        let words = enums.entry(text(&row, "name")?).or_default();
+        words.push(text(&row, "word")?);
+    }
+    Ok(enums)
+}
+
 fn column_from(row: &Row) -> Result<Column, LedgerError> {
     let words = optional_text(row, "words")?;
     Ok(Column {
@@ -134,8 +155,29 @@ fn column_from(row: &Row) -> Result<Column, LedgerError> {
     })
 }
 
-/// What is to be added (in words and in SQL), and what does not fit.
-fn compare(wanted: &Shape, found: &Shape) -> (Vec<(String, String)>, Vec<String>) {
+/// The enums that are not there, and the words that those which are lack.
+fn missing_enums(wanted: &Shape, found: &Enums) -> Vec<Addition> {
+    let columns = wanted.values().flat_map(BTreeMap::values);
+    let wanted: BTreeMap<&str, &Vec<String>> = columns
+        .filter_map(|column| Some((column.kind.as_str(), column.words.as_ref()?)))
+        .collect();
+    let missing = wanted
+        .into_iter()
+        .map(|(kind, words)| match found.get(kind) {
+            Some(there) => missing_words(kind, words, there),
+            None => {
+                let quoted: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
+                vec![(
+                    format!("made the enum {kind}"),
+                    format!("CREATE TYPE {kind} AS ENUM ({})", quoted.join(", ")),
+                )]
+            }
+        });
+    missing.flatten().collect()
+}
+
+/// What is to be added, and what does not fit.
+fn compare(wanted: &Shape, found: &Shape) -> (Vec<Addition>, Vec<String>) {
     let (mut additions, mut misfits) = (Vec::new(), Vec::new());
     for (table, columns) in wanted {
         let Some(there) = found.get(table) else {
@@ -145,7 +187,6 @@ fn compare(wanted: &Shape, found: &Shape) -> (Vec<(String, String)>, Vec<String>
             match there.get(name) {
                 Some(other) => {
                     misfits.extend(misfit(table, name, column, other));
-                    additions.extend(missing_words(column, other));
                 }
                 None if column.is_key => {
                     misfits.push(format!("app.{table} has no column {name}, its key"));
@@ -173,7 +214,7 @@ fn unfillable(table: &str, name: &str, column: &Column) -> Option<String> {
     })
 }
 
-fn added(table: &str, name: &str, column: &Column) -> (String, String) {
+fn added(table: &str, name: &str, column: &Column) -> Addition {
     let default = column.default.as_ref();
     // Rows that are there cannot be given a value that no default names.
     let required = if column.is_required && default.is_some() {
@@ -192,18 +233,13 @@ fn added(table: &str, name: &str, column: &Column) -> (String, String) {
 }
 
 /// The words that an enum lacks.
-fn missing_words(wanted: &Column, found: &Column) -> Vec<(String, String)> {
-    let (Some(wanted), Some(words)) = (&wanted.words, &found.words) else {
-        return Vec::new();
+fn missing_words(kind: &str, wanted: &[String], found: &[String]) -> Vec<Addition> {
+    let missing = wanted.iter().filter(|word| !found.contains(word));
+    let add = |word: &String| {
+        (
+            format!("added '{word}' to the enum {kind}"),
+            format!("ALTER TYPE {kind} ADD VALUE IF NOT EXISTS '{word}'"),
+        )
     };
-    let missing = wanted.iter().filter(|word| !words.contains(word));
-    let kind = &found.kind;
-    missing
-        .map(|word| {
-            (
-                format!("added '{word}' to the enum {kind}"),
-                format!("ALTER TYPE {kind} ADD VALUE IF NOT EXISTS '{word}'"),
-            )
-        })
-        .collect()
+    missing.map(add).collect()
 }

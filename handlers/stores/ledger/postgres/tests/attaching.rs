@@ -162,6 +162,7 @@ async fn a_platform_that_is_there_is_completed_and_worked_with() {
         "added app.assets.deleted_by character varying(200)",
         "added app.asset_releases.processing_status processing_status",
         "added 'pending' to the enum task_status",
+        "made the enum clearance_state",
         "made the table app.release_audit",
     ] {
         assert_has(&done.steps, step);
@@ -207,8 +208,9 @@ async fn tables_that_do_not_fit_are_named_and_nothing_is_changed() {
 #[tokio::test]
 async fn both_dialects_have_the_same_columns() {
     let postgres = InDatabase::new().sql(
-        "SELECT table_schema || '_' || table_name || '.' || column_name FROM information_schema.columns
-         WHERE table_schema IN ('app', 'landfall') ORDER BY 1 COLLATE \"C\"",
+        "SELECT name FROM (
+             SELECT table_schema || '_' || table_name || '.' || column_name AS name FROM information_schema.columns
+             WHERE table_schema IN ('app', 'landfall')) c ORDER BY name COLLATE \"C\"",
     );
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.db");
