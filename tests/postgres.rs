@@ -94,6 +94,23 @@ fn migrate_tells_what_it_did_and_what_is_left_to_do() {
     assert!(text(&nowhere.stderr).contains("LANDFALL_DATABASE_URL"));
 }
 
+/// As in Azure: TLS with a certificate that a root in `SSL_CERT_FILE` has signed.
+#[test]
+fn a_database_over_tls_is_proven_by_its_certificate() {
+    let cluster = cluster();
+    let (port, name) = (cluster.port(), cluster.create(None));
+    let url = format!("postgresql://landfall@localhost:{port}/{name}?sslmode=verify-full");
+    let strange = migrate(&url, &[]);
+    assert_eq!(strange.status.code(), Some(1));
+    let told = text(&strange.stderr);
+    assert!(told.contains("certificate"), "{told}");
+    let proven = landfall()
+        .args(["migrate", "--database-url", &url])
+        .env("SSL_CERT_FILE", cluster.root_certificate())
+        .status();
+    assert!(proven.unwrap().success());
+}
+
 #[test]
 fn dev_does_not_start_on_a_database_that_was_not_migrated() {
     let cluster = cluster();

@@ -49,7 +49,7 @@ pub(super) struct Arguments {
     #[arg(long, default_value = "PT5S")]
     quiet_period: String,
     /// PostgreSQL database for the catalogue in place of the embedded one, up to date by `landfall migrate`;
-    /// LANDFALL_DATABASE_URL by default.
+    /// `LANDFALL_DATABASE_URL` by default.
     #[arg(long, value_name = "URL")]
     database_url: Option<String>,
     /// Print the handler's JSON log lines instead of a story for people.
@@ -70,6 +70,10 @@ async fn dev(arguments: Arguments) -> anyhow::Result<()> {
     let (events, received) = mpsc::unbounded_channel();
     let settings = layout.settings(&arguments);
     let config = DatabaseConfig::read(|name| settings.get(name).cloned())?;
+    let catalogue = match config.url {
+        Some(_) => String::from("in PostgreSQL"),
+        None => layout.database.display().to_string(),
+    };
     let ledger = ledger::open(&config, &layout.database).context("opening the catalogue")?;
     ledger
         .check_schema()
@@ -105,7 +109,7 @@ async fn dev(arguments: Arguments) -> anyhow::Result<()> {
         .context("starting the host")?;
     let port = host.port().unwrap_or(arguments.port);
     let terminal = Terminal::new(arguments.json);
-    terminal.greet(&layout.bronze, &layout.silver, &layout.database, port);
+    terminal.greet(&layout.bronze, &layout.silver, &catalogue, port);
     let gave_up = tell(terminal, received, told_to_stop()).await;
     host.stop().await;
     gave_up.map_or(Ok(()), |reason| {

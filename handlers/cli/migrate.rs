@@ -11,7 +11,7 @@ use crate::stores::ledger::MigrationOptions;
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Database to migrate; LANDFALL_DATABASE_URL by default.
+    /// Database to migrate; `LANDFALL_DATABASE_URL` by default.
     #[arg(long, value_name = "URL")]
     database_url: Option<String>,
     /// Only tell what is to be done; exit code 1 if anything is.

@@ -31,6 +31,9 @@ pub enum LedgerError {
     /// The database is unreachable, locked or failing; worth another try.
     #[error("the ledger is not available")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The database does not take a value, such as a name that is longer than a platform's column.
+    #[error("the ledger does not take a value")]
+    Refused(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// What is stored cannot be read back.
     #[error("{what} in the ledger cannot be read")]
     Corrupt {

@@ -1,8 +1,8 @@
 //! A PostgreSQL of the tests' own: a throw-away cluster on a loopback port, one for each test binary.
 //!
-//! The binaries are Debian's (`tests/support/setup.sh databases`); without them tests fail. PostgreSQL refuses to run as
-//! root, so root hands it to the user `postgres`. It lives as long as the test binary: a shell between the two stops it
-//! by its process id when its standard input ends, however the binary ended.
+//! The programs are Debian's (`tests/support/setup.sh databases`); without them tests fail. PostgreSQL refuses to run
+//! as root, so root hands it to the user `postgres`. It lives as long as the test binary: a shell between the two
+//! stops it by its process id when its standard input ends, however the binary ended.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
@@ -81,12 +81,12 @@ impl Cluster {
         let mut output = BufReader::new(supervisor.stdout.take().unwrap());
         output.read_line(&mut line).unwrap();
         let folder = PathBuf::from(line.trim());
+        let mut errors = String::new();
         if !folder.is_dir() {
-            let mut errors = String::new();
             let mut stderr = supervisor.stderr.take().unwrap();
             stderr.read_to_string(&mut errors).unwrap();
-            panic!("PostgreSQL does not start: {errors}");
         }
+        assert!(folder.is_dir(), "PostgreSQL does not start: {errors}");
         Self {
             port,
             folder,
@@ -151,7 +151,7 @@ fn newest_bin() -> PathBuf {
     let bins = versions.map(|entry| entry.path().join("bin"));
     bins.filter(|bin| version(bin).is_some())
         .max_by_key(version)
-        .unwrap_or_else(|| panic!("no PostgreSQL in {}: run `./just setup`", root.display()))
+        .expect("no PostgreSQL below /usr/lib/postgresql: run `./just setup`")
 }
 
 fn as_server_user() -> Command {

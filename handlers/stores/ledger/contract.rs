@@ -15,8 +15,8 @@ use serde_json::json;
 
 use super::{
     Claim, Claimed, Declaration, Declared, Expected, Fault, FileOutcome, FileState, GroupId,
-    GroupState, Judge, Landing, Lease, Ledger, Origin, ProcessingOptions, PublishedCombine,
-    Recorded, Settled, Snapshot, SourceFile, Verdict,
+    GroupState, Judge, Landing, Lease, Ledger, LedgerError, Origin, ProcessingOptions,
+    PublishedCombine, Recorded, Settled, Snapshot, SourceFile, Verdict,
 };
 use crate::stores::blobs::BlobPath;
 
@@ -213,6 +213,18 @@ fn declaration(origin: Origin, blob: &str, count: u64) -> Declaration {
         },
         at: START,
     }
+}
+
+/// Declares a group of one file under a resource's name.
+pub(super) async fn declare_named(
+    ledger: &dyn Ledger,
+    resource: &str,
+) -> Result<Declared, LedgerError> {
+    let named = Declaration {
+        resource_id: resource.to_owned(),
+        ..declaration(Origin::Submit, "era5/", 1)
+    };
+    ledger.declare_group(&named).await
 }
 
 async fn declare(ledger: &dyn Ledger, count: u64) -> Declared {

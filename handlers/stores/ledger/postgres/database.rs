@@ -116,7 +116,15 @@ fn is_conflict(error: &LedgerError) -> bool {
 
 impl From<Error> for LedgerError {
     fn from(error: Error) -> Self {
-        Self::Unavailable(Box::new(error))
+        // Class 22, data exceptions: another try would end the same.
+        let is_refused = error
+            .code()
+            .is_some_and(|code| code.code().starts_with("22"));
+        if is_refused {
+            Self::Refused(Box::new(error))
+        } else {
+            Self::Unavailable(Box::new(error))
+        }
     }
 }
 

@@ -214,10 +214,15 @@ pub(super) async fn next_generation(
 ) -> Result<(), LedgerError> {
     let sql = "UPDATE landfall.source_group SET generation = generation + 1, state = $2, quiet_until = NULL,
                    fault = NULL, is_refused = false, updated_at = $3 WHERE id = $1";
-    let state = Text(word("state", &state)?);
-    execute(tx, sql, &[&group.id.0, &state, &At(now)]).await?;
-    end_run(tx, &group.id, "discarded", now).await?;
-    platform::requeue(tx, &group.release_id, &group.job_id, now).await
+    let (state, at) = (Text(word("state", &state)?), At(now));
+    let key: Parameters<'_> = &[&group.id.0, &state, &at];
+    // None waits for another's answer: one round trip.
+    tokio::try_join!(
+        execute(tx, sql, key),
+        end_run(tx, &group.id, "discarded", now),
+        platform::requeue(tx, &group.release_id, &group.job_id, now),
+    )?;
+    Ok(())
 }
 
 /// Whether a combine of the group was ever published.

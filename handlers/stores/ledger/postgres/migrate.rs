@@ -11,7 +11,7 @@ use deadpool_postgres::Transaction;
 use tokio_postgres::error::SqlState;
 
 use super::database::{Client, Session, execute, one, row, rows};
-use super::values::{int, text};
+use super::values::{flag, int, optional_text, text};
 use crate::stores::ledger::LedgerError;
 
 /// The platform's tables, in the order in which they came. Each can be run again.
@@ -126,11 +126,14 @@ pub(super) async fn migrate(
     for schema in ["app", "landfall"] {
         ensure_schema(&tx, schema, &mut steps).await?;
     }
-    attach::attach(&mut tx, PLATFORM, &mut steps).await?;
+    let ours = attach::attach(&mut tx, PLATFORM, &mut steps).await?;
     let from = apply(&tx, &mut steps).await?;
-    steps.extend(made(&before, &tables(&tx).await?));
+    let after = tables(&tx).await?;
+    steps.extend(made(&before, &after));
     if let Some(role) = &options.grant_to {
-        grant(&tx, role, &mut steps).await?;
+        let is_ours = |table: &&String| table.starts_with("landfall.") || ours.contains(*table);
+        let tables: Vec<&String> = after.iter().filter(is_ours).collect();
+        grant(&tx, role, &tables, &mut steps).await?;
     }
     let to = schema_version(&tx).await?;
     if options.check {
@@ -193,30 +196,37 @@ fn made<'a>(
         .map(|table| format!("made the table {table}"))
 }
 
-/// Gives the app's role what it needs, if it does not have it: rows, and nothing of the tables themselves.
+/// Gives the app's role what it needs, if it does not have it: rows of our tables, and nothing of what a platform
+/// has beside them.
 async fn grant(
     tx: &Transaction<'_>,
     role: &str,
+    tables: &[&String],
     steps: &mut Vec<String>,
 ) -> Result<(), MigrationError> {
-    let sql = "SELECT bool_and(has_schema_privilege($1, n.oid, 'USAGE'))
-                      AND bool_and(has_table_privilege($1, c.oid, 'SELECT')
-                                   AND has_table_privilege($1, c.oid, 'INSERT')
-                                   AND has_table_privilege($1, c.oid, 'UPDATE')
-                                   AND has_table_privilege($1, c.oid, 'DELETE')) AS has_all
+    let sql = "SELECT bool_and(has_schema_privilege($1, n.oid, 'USAGE')
+                          AND has_table_privilege($1, c.oid, 'SELECT') AND has_table_privilege($1, c.oid, 'INSERT')
+                          AND has_table_privilege($1, c.oid, 'UPDATE') AND has_table_privilege($1, c.oid, 'DELETE'))
+                      AS has_all, quote_ident($1) AS role,
+                      pg_get_serial_sequence('app.release_audit', 'audit_id') AS sequence
                FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-               WHERE n.nspname IN ('app', 'landfall') AND c.relkind IN ('r', 'p')";
-    if super::values::flag(&one(tx, sql, &[&role]).await?, "has_all")? {
+               WHERE n.nspname || '.' || c.relname = ANY ($2)";
+    let found = one(tx, sql, &[&role, &tables]).await?;
+    if flag(&found, "has_all")? {
         return Ok(());
     }
-    let sql = "SELECT quote_ident($1) AS name";
-    let name = text(&one(tx, sql, &[&role]).await?, "name")?;
+    let name = text(&found, "role")?;
+    let tables: Vec<&str> = tables.iter().map(|table| table.as_str()).collect();
     tx.batch_execute(&format!(
         "GRANT USAGE ON SCHEMA app, landfall TO {name};
-         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA app, landfall TO {name};
-         GRANT USAGE ON ALL SEQUENCES IN SCHEMA app, landfall TO {name}"
+         GRANT SELECT, INSERT, UPDATE, DELETE ON {} TO {name}",
+        tables.join(", ")
     ))
     .await?;
+    if let Some(sequence) = optional_text(&found, "sequence")? {
+        tx.batch_execute(&format!("GRANT USAGE ON SEQUENCE {sequence} TO {name}"))
+            .await?;
+    }
     steps.push(format!("granted {role} the rows of both schemas"));
     Ok(())
 }

@@ -309,14 +309,17 @@ pub(super) async fn requeue(
     job_id: &str,
     now: Timestamp,
 ) -> Result<(), LedgerError> {
-    let sql = "UPDATE app.asset_releases SET processing_status = 'pending', last_error = NULL, updated_at = $2::timestamp
-               WHERE release_id = $1 AND processing_status IN ('failed', 'processing')
-                   AND approval_state <> 'approved'";
-    execute(tx, sql, &[&Text(release_id), &At(now)]).await?;
-    let sql =
+    let of_release =
+        "UPDATE app.asset_releases SET processing_status = 'pending', last_error = NULL,
+                          updated_at = $2::timestamp
+                      WHERE release_id = $1 AND processing_status IN ('failed', 'processing')
+                          AND approval_state <> 'approved'";
+    let of_job =
         "UPDATE app.jobs SET status = 'queued', error_details = NULL, updated_at = $2::timestamp
-               WHERE job_id = $1 AND status IN ('failed', 'processing')";
-    execute(tx, sql, &[&Text(job_id), &At(now)]).await?;
+                  WHERE job_id = $1 AND status IN ('failed', 'processing')";
+    let (release_id, job_id, at) = (Text(release_id), Text(job_id), At(now));
+    let (release, job): (Parameters<'_>, Parameters<'_>) = (&[&release_id, &at], &[&job_id, &at]);
+    tokio::try_join!(execute(tx, of_release, release), execute(tx, of_job, job),)?;
     Ok(())
 }
 
@@ -382,7 +385,8 @@ pub(super) async fn audit(
 ) -> Result<(), LedgerError> {
     let sql = "INSERT INTO app.release_audit (release_id, asset_id, version_ordinal, revision, event_type, actor,
                    reason, snapshot, metadata, created_at)
-               SELECT r.release_id, r.asset_id, r.version_ordinal, r.revision, $2, $3, $4, to_jsonb(r), '{}', $5::timestamp
+               SELECT r.release_id, r.asset_id, r.version_ordinal, r.revision, $2, $3, $4, to_jsonb(r), '{}',
+                   $5::timestamp
                FROM app.asset_releases r WHERE r.release_id = $1";
     let row: Parameters<'_> = &[
         &Text(release_id),

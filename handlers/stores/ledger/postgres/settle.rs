@@ -79,8 +79,11 @@ pub(super) async fn settle(
         members: &files,
         now,
     });
-    apply(tx, &row.group, verdict, now).await?;
-    let group = groups::load(tx, id).await?.group;
+    let group = if apply(tx, &row.group, verdict, now).await? {
+        groups::load(tx, id).await?.group
+    } else {
+        row.group
+    };
     Ok(Settled {
         is_due: group.state == GroupState::Due,
         look_again_at: group.quiet_until,
@@ -109,13 +112,15 @@ async fn count_members(
                FROM unnest($2::bigint[], $3::text[]) AS n (file_id, etag)
                WHERE m.group_id = $1 AND m.file_id = n.file_id";
     let parameters: Parameters<'_> = &[&group.id.0, &ids, &etags];
-    execute(tx, sql, parameters).await?;
     let state = if group.state == GroupState::Stale {
         GroupState::Stale
     } else {
         GroupState::Collecting
     };
-    groups::next_generation(tx, group, state, now).await?;
+    tokio::try_join!(
+        execute(tx, sql, parameters),
+        groups::next_generation(tx, group, state, now),
+    )?;
     Ok(true)
 }
 
@@ -143,13 +148,16 @@ async fn is_at_rest(
     }
 }
 
+/// Records what the group is now; `false` if it is that already.
 async fn apply(
     tx: &Transaction<'_>,
     group: &SourceGroup,
     verdict: Verdict,
     now: Timestamp,
-) -> Result<(), LedgerError> {
-    groups::lose_run(tx, &group.id, now).await?;
+) -> Result<bool, LedgerError> {
+    if group.state == GroupState::Combining {
+        groups::lose_run(tx, &group.id, now).await?;
+    }
     let (state, quiet_until, fault) = match verdict {
         // A source is gone: not complete until another comes in its place, and known as stale till then.
         Verdict::Collecting if group.state == GroupState::Stale => (GroupState::Stale, None, None),
@@ -161,12 +169,18 @@ async fn apply(
     let is_same = (state, quiet_until, fault.as_ref())
         == (group.state, group.quiet_until, group.fault.as_ref());
     if is_same {
-        return Ok(());
+        return Ok(false);
     }
-    groups::set_state(tx, &group.id, state, quiet_until, fault.as_ref(), now).await?;
     let (release_id, job_id) = (&group.release_id, &group.job_id);
-    match fault {
-        Some(fault) => platform::block(tx, release_id, job_id, &fault.message, now).await,
-        None => platform::requeue(tx, release_id, job_id, now).await,
+    let set = groups::set_state(tx, &group.id, state, quiet_until, fault.as_ref(), now);
+    match &fault {
+        Some(fault) => {
+            set.await?;
+            platform::block(tx, release_id, job_id, &fault.message, now).await?;
+        }
+        None => {
+            tokio::try_join!(set, platform::requeue(tx, release_id, job_id, now))?;
+        }
     }
+    Ok(true)
 }

@@ -3,7 +3,7 @@
 //! What is wanted stands in the SQL alone: it is run among temporary tables, read back from the catalogue, undone,
 //! and compared with what the schema `app` has.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use deadpool_postgres::Transaction;
 use tokio_postgres::Row;
@@ -62,12 +62,12 @@ impl Column {
     }
 }
 
-/// Makes the tables of the schema `app` what `files` want, beside whatever else they have.
+/// Makes the tables of the schema `app` what `files` want, beside whatever else they have; their names.
 pub(super) async fn attach(
     tx: &mut Transaction<'_>,
     files: &[&str],
     steps: &mut Vec<String>,
-) -> Result<(), MigrationError> {
+) -> Result<BTreeSet<String>, MigrationError> {
     let wanted = wanted(tx, files).await?;
     tx.batch_execute("SET LOCAL search_path = app").await?;
     let found = shape(tx, "n.nspname = 'app'").await?;
@@ -85,7 +85,7 @@ pub(super) async fn attach(
         tx.batch_execute(sql).await?;
     }
     tx.batch_execute("SET LOCAL search_path TO DEFAULT").await?;
-    Ok(())
+    Ok(wanted.keys().map(|table| format!("app.{table}")).collect())
 }
 
 /// What the files make, read back from temporary tables that are gone afterwards.

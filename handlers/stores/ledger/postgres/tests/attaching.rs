@@ -93,6 +93,7 @@ async fn a_database_of_a_newer_program_is_left_alone() {
 #[tokio::test]
 async fn the_role_of_the_app_is_given_the_rows_alone() {
     let subject = empty();
+    subject.sql("CREATE SCHEMA app; CREATE TABLE app.others ()");
     let role = format!("app_{}", subject.name);
     subject.sql(&format!("CREATE ROLE {role} LOGIN"));
     let options = MigrationOptions {
@@ -113,9 +114,11 @@ async fn the_role_of_the_app_is_given_the_rows_alone() {
         name: subject.name.clone(),
     };
     combine::an_approved_release_is_frozen_and_the_next_one_begins(&app).await;
-    let drop_a_table = app.ledger.database.client().await.unwrap();
-    let refused = drop_a_table.batch_execute("DROP TABLE app.assets CASCADE");
-    assert!(refused.await.is_err(), "it may not drop tables");
+    let client = app.ledger.database.client().await.unwrap();
+    for forbidden in ["DROP TABLE app.assets CASCADE", "SELECT FROM app.others"] {
+        let refused = client.batch_execute(forbidden).await;
+        assert!(refused.is_err(), "it may not {forbidden}");
+    }
 }
 
 /// The platform's tables as its own generator makes them: without defaults in SQL, names of 200 characters, an older
@@ -178,6 +181,18 @@ async fn a_platform_that_is_there_is_completed_and_worked_with() {
     declare::repeating_a_submit_that_failed_queues_it_again(&subject).await;
     subject.sql(forget);
     combine::an_approved_release_is_frozen_and_the_next_one_begins(&subject).await;
+}
+
+/// A platform's names have 200 characters at most: longer ones are the sender's fault, and no reason to try again.
+#[tokio::test]
+async fn a_name_that_does_not_fit_a_column_is_refused() {
+    let subject = InDatabase::new();
+    subject.sql("ALTER TABLE app.assets ALTER COLUMN resource_id TYPE VARCHAR(4)");
+    let refused = crate::stores::ledger::contract::declare_named(&subject.ledger, "fives").await;
+    assert!(
+        matches!(refused, Err(LedgerError::Refused(_))),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]
