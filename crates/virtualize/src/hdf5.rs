@@ -11,6 +11,7 @@
 //! | `chunk_index` | where the chunks are |
 //! | `context`, `cursor`, `checksum`, `speculate` | budgets and caches; checked reading of fields; reading ahead |
 //! | `bits` | integers that use fewer bits than their bytes have |
+//! | `float` | floats that are not IEEE 754's |
 
 mod attribute;
 mod bits;
@@ -23,6 +24,7 @@ mod context;
 mod corpus_tests;
 mod cursor;
 mod dataset;
+mod float;
 mod group;
 mod heap;
 mod message;
@@ -33,6 +35,7 @@ mod superblock;
 mod tree;
 
 pub(crate) use bits::Bits;
+pub use float::{FloatFields, FloatFormat};
 pub use model::*;
 
 use bytes::Bytes;

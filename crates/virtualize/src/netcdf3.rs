@@ -346,6 +346,18 @@ mod tests {
         assert_eq!(dataset.root.arrays.keys().collect::<Vec<_>>(), ["v"]);
     }
 
+    // Files of netCDF-C's own tests count the zero that ends a C string in; the library shows the name without it.
+    #[test]
+    fn a_name_ends_at_its_first_zero() {
+        let builder = Builder::new(1, 0)
+            .dimensions(&[("x\0\0", 2)])
+            .absent()
+            .list(0x0b, 1);
+        let dataset = decode_file(&builder.variable("v\0w", &[0], 5, 180).file(188)).unwrap();
+        assert_eq!(ranges(&dataset, "v"), [(180, 8)]);
+        assert_eq!(dataset.root.dimensions["x"].length, 2);
+    }
+
     #[test]
     fn a_long_header_takes_few_reads() {
         let names: Vec<String> = (0..40_000).map(|i| format!("dimension_{i}")).collect();

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::decode::ByteRange;
+use crate::hdf5::float::FloatFormat;
 
 /// A whole file.
 #[derive(Debug, Clone)]
@@ -167,8 +168,8 @@ pub enum DatatypeClass {
     Float {
         /// Byte order.
         order: Order,
-        /// Whether it is an IEEE binary16, binary32 or binary64 to the bit.
-        ieee: bool,
+        /// How its bits make a number.
+        format: FloatFormat,
     },
     /// Time; nobody writes it.
     Time,

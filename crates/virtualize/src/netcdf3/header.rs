@@ -292,7 +292,8 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    /// A name. What pads it to four bytes is not looked at: netCDF-C reads files where it is not zero.
+    /// A name. What pads it to four bytes is not looked at: netCDF-C reads files where it is not zero. Old writers
+    /// counted the zeros that end a C string in: the name ends where the C library sees its end.
     fn name(
         &mut self,
         what: &'static str,
@@ -303,6 +304,7 @@ impl<'a> Cursor<'a> {
         let length = self.non_negative(what)?;
         let bytes = self.take(what, length)?;
         self.padding(what, length)?;
+        let bytes = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
         let name = std::str::from_utf8(bytes).map_err(|_| malformed(what, at, "it is no UTF-8"))?;
         if name.is_empty() {
             return Err(malformed(what, at, "it is empty").into());

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::hdf5::{Datatype, DatatypeClass, Member, Order, StringPadding};
+use crate::hdf5::{Datatype, DatatypeClass, FloatFormat, Member, Order, StringPadding};
 use crate::netcdf4::attribute::is_bool;
 use crate::zarr::{ByteOrder, DataType, Field};
 
@@ -41,7 +41,7 @@ fn convert(datatype: &Datatype, depth: usize) -> Result<DataType, String> {
             bit_offset,
             precision,
         } => integer(datatype.size, *order, *signed, (*bit_offset, *precision)),
-        DatatypeClass::Float { order, ieee } => float(datatype.size, *order, *ieee),
+        DatatypeClass::Float { order, format } => float(datatype.size, *order, *format),
         DatatypeClass::String { padding, .. } => match (datatype.size, padding) {
             (0, _) => Err(String::from("its strings have no length")),
             (_, StringPadding::SpacePadded) => Err(String::from(
@@ -98,10 +98,10 @@ fn integer(
     }
 }
 
-fn float(size: u32, order: Order, ieee: bool) -> Result<DataType, String> {
+fn float(size: u32, order: Order, format: FloatFormat) -> Result<DataType, String> {
     let order = byte_order(order, size)?;
     match u8::try_from(size) {
-        Ok(size @ (2 | 4 | 8)) if ieee => Ok(DataType::Float(size, order)),
+        Ok(size @ (2 | 4 | 8)) if format == FloatFormat::Ieee => Ok(DataType::Float(size, order)),
         _ => Err(format!("its floats of {size} bytes are not IEEE 754's")),
     }
 }
@@ -217,6 +217,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+    use crate::hdf5::FloatFields;
     use crate::netcdf4::sample::{class, float32, int};
 
     fn member(name: &str, offset: u32, datatype: Datatype) -> Member {
@@ -262,6 +263,16 @@ mod tests {
         assert_eq!(found.to_json().to_string(), dtype);
     }
 
+    fn x87() -> FloatFormat {
+        FloatFormat::Other(FloatFields {
+            sign: 79,
+            exponent: (64, 15),
+            mantissa: (0, 64),
+            bias: 16383,
+            implied: false,
+        })
+    }
+
     fn odd(bit_offset: u16, precision: u16, order: Order) -> Datatype {
         let signed = true;
         class(
@@ -285,7 +296,7 @@ mod tests {
     #[case::shifted(odd(2, 32, Order::Little), "from bit 2")]
     #[case::vax(odd(0, 32, Order::Other), "little- nor big-endian")]
     #[case::three_bytes(int(3), "3 bytes")]
-    #[case::long_double(class(16, DatatypeClass::Float { order: Order::Little, ieee: false }), "IEEE")]
+    #[case::long_double(class(16, DatatypeClass::Float { order: Order::Little, format: x87() }), "IEEE")]
     #[case::time(class(4, DatatypeClass::Time), "time class")]
     #[case::reference(class(8, DatatypeClass::Reference { object: true }), "object references")]
     #[case::sequence(

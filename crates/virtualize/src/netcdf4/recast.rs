@@ -1,13 +1,15 @@
 //! Elements whose bytes mean something else to numpy than to HDF5: where the variable is small they are written anew,
 //! packed and little-endian, and inlined.
 //!
-//! These are integers that use a part of their bits, compounds with padding or big-endian members, and text that is
+//! These are integers that use a part of their bits, floats that are not IEEE 754's, compounds with padding or big-endian members, and text that is
 //! padded with spaces or has something behind its end.
 
 use bytes::Bytes;
 
 use crate::decode::{DecodeOptions, SourceBuffer};
-use crate::hdf5::{Bits, Dataset, Datatype, DatatypeClass, Member, Order, StringPadding};
+use crate::hdf5::{
+    Bits, Dataset, Datatype, DatatypeClass, FloatFields, FloatFormat, Member, Order, StringPadding,
+};
 use crate::manifest::ChunkManifest;
 use crate::netcdf4::attribute::is_bool;
 use crate::netcdf4::data_type::{MAX_DEPTH, as_complex, complex, element_type, in_order};
@@ -29,6 +31,8 @@ pub(super) struct Recast {
 struct Part {
     at: usize,
     len: usize,
+    /// Bytes that are written for it.
+    width: usize,
     kind: Kind,
 }
 
@@ -40,6 +44,11 @@ enum Kind {
         order: ByteOrder,
         signed: bool,
         bits: Bits,
+    },
+    Float {
+        order: ByteOrder,
+        fields: FloatFields,
+        width: u8,
     },
     Text(StringPadding),
 }
@@ -99,7 +108,7 @@ impl Recast {
 
     fn write(&self, element: &[u8], out: &mut Vec<u8>) {
         for part in &self.parts {
-            let end = out.len().saturating_add(part.len);
+            let end = out.len().saturating_add(part.width);
             let bytes = element.get(part.at..part.at.saturating_add(part.len));
             part.kind.write(bytes.unwrap_or_default(), out);
             out.resize(end, 0);
@@ -125,6 +134,11 @@ impl Kind {
                 };
                 out.extend_from_slice(number.get(..bytes.len()).unwrap_or_default());
             }
+            Self::Float {
+                order,
+                fields,
+                width,
+            } => write_float(fields.value(unsigned(bytes, order)), width, out),
             Self::Text(padding) => {
                 let end = match padding {
                     StringPadding::NullTerminated => bytes.iter().position(|byte| *byte == 0),
@@ -138,6 +152,36 @@ impl Kind {
             }
         }
     }
+}
+
+/// Appends a number that fits.
+fn write_float(number: f64, width: u8, out: &mut Vec<u8>) {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "all numbers of a float fit into its holder"
+    )]
+    match width {
+        2 => out.extend(half(number).to_le_bytes()),
+        4 => out.extend((number as f32).to_le_bytes()),
+        _ => out.extend(number.to_le_bytes()),
+    }
+}
+
+/// IEEE 754 binary16 of a number that fits.
+fn half(number: f64) -> u16 {
+    let bits = number.to_bits();
+    let top = |shift: u32, mask: u64| u16::try_from((bits >> shift) & mask).unwrap_or_default();
+    let (sign, exponent, mantissa) = (top(48, 0x8000), top(52, 0x7ff), top(42, 0x3ff));
+    let magnitude = match exponent {
+        0x7ff if number.is_nan() => 0x7e00,
+        0x7ff => 0x7c00,
+        // Below 2^-14 the leading one is stored as well, and moves down.
+        ..=1008 => (0x400 | mantissa)
+            .checked_shr(u32::from(1009 - exponent))
+            .unwrap_or(0),
+        _ => ((exponent - 1008) << 10) | mantissa,
+    };
+    sign | magnitude
 }
 
 /// Appends the parts of a type that begins at `at`; the result is its type in Zarr, `None` if there is none.
@@ -184,10 +228,20 @@ fn halves(
     parts: &mut Vec<Part>,
 ) -> Option<DataType> {
     let len = usize::try_from(datatype.size).ok()? / 2;
-    let kind = kind_of(&data_type);
-    parts.push(Part { at, len, kind });
+    let (kind, width) = (kind_of(&data_type), len);
+    parts.push(Part {
+        at,
+        len,
+        width,
+        kind,
+    });
     let at = at.checked_add(len)?;
-    parts.push(Part { at, len, kind });
+    parts.push(Part {
+        at,
+        len,
+        width,
+        kind,
+    });
     Some(data_type.to_little_endian())
 }
 
@@ -204,10 +258,19 @@ fn scalar(datatype: &Datatype, at: usize, parts: &mut Vec<Part>) -> Option<DataT
                 let kind = kind_of(&data_type);
                 (data_type, kind)
             }
-            Err(_) => partial_integer(datatype)?,
+            Err(_) => partial_integer(datatype).or_else(|| odd_float(datatype))?,
         },
     };
-    parts.push(Part { at, len, kind });
+    let width = match kind {
+        Kind::Float { width, .. } => usize::from(width),
+        _ => len,
+    };
+    parts.push(Part {
+        at,
+        len,
+        width,
+        kind,
+    });
     Some(data_type.to_little_endian())
 }
 
@@ -238,11 +301,7 @@ fn partial_integer(datatype: &Datatype) -> Option<(DataType, Kind)> {
     };
     let size = u8::try_from(datatype.size).ok();
     let size = size.filter(|size| matches!(size, 1 | 2 | 4 | 8))?;
-    let order = match order {
-        Order::Little => ByteOrder::Little,
-        Order::Big => ByteOrder::Big,
-        Order::Other => return None,
-    };
+    let order = plain(order)?;
     let used = u32::from(bit_offset).checked_add(u32::from(precision))?;
     if precision == 0 || used > u32::from(size) * 8 {
         return None;
@@ -260,6 +319,36 @@ fn partial_integer(datatype: &Datatype) -> Option<(DataType, Kind)> {
             bits,
         },
     ))
+}
+
+/// A float that is not IEEE 754's becomes the smallest one that holds it.
+fn odd_float(datatype: &Datatype) -> Option<(DataType, Kind)> {
+    let DatatypeClass::Float {
+        order,
+        format: FloatFormat::Other(fields),
+    } = datatype.class
+    else {
+        return None;
+    };
+    let order = plain(order)?;
+    let width = fields.holder(datatype.size)?;
+    let data_type = DataType::Float(width, ByteOrder::Little);
+    Some((
+        data_type,
+        Kind::Float {
+            order,
+            fields,
+            width,
+        },
+    ))
+}
+
+fn plain(order: Order) -> Option<ByteOrder> {
+    match order {
+        Order::Little => Some(ByteOrder::Little),
+        Order::Big => Some(ByteOrder::Big),
+        Order::Other => None,
+    }
 }
 
 #[cfg(test)]
@@ -280,6 +369,29 @@ mod tests {
                 precision,
             },
         )
+    }
+
+    fn float(size: u32, order: Order, fields: FloatFields) -> Datatype {
+        let format = FloatFormat::Other(fields);
+        class(size, DatatypeClass::Float { order, format })
+    }
+
+    fn fields(sign: u8, exponent: (u8, u8), mantissa: (u8, u8), bias: u32) -> FloatFields {
+        FloatFields {
+            sign,
+            exponent,
+            mantissa,
+            bias,
+            implied: true,
+        }
+    }
+
+    fn bfloat16() -> FloatFields {
+        fields(15, (7, 8), (0, 7), 127)
+    }
+
+    fn eight_bits_in_a_half() -> FloatFields {
+        fields(15, (10, 5), (2, 8), 15)
     }
 
     fn string(size: u32, padding: StringPadding) -> Datatype {
@@ -310,6 +422,18 @@ mod tests {
     #[rstest]
     #[case::twelve_bits(integer(2, Order::Little, true, (4, 12)), b"\xf0\xff\x10\x00", "\"<i2\"", b"\xff\xff\x01\x00")]
     #[case::unsigned(integer(4, Order::Big, false, (0, 31)), b"\xff\xff\xff\xfe", "\"<u4\"", b"\xfe\xff\xff\x7f")]
+    #[case::bfloat16(
+        float(2, Order::Big, bfloat16()),
+        b"\x40\x49\xff\x80",
+        "\"<f4\"",
+        b"\x00\x00\x49\x40\x00\x00\x80\xff"
+    )]
+    #[case::short_half(
+        float(2, Order::Little, eight_bits_in_a_half()),
+        b"\x04\x00\x04\x04\x04\xbc\x00\x7c",
+        "\"<f2\"",
+        b"\x04\x00\x04\x04\x04\xbc\x00\x7c"
+    )]
     #[case::spaces(
         string(4, StringPadding::SpacePadded),
         b"ab   b c",

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::decode::ByteRange;
 use crate::hdf5::{
     Attribute, AttributeValue, Chunk, Dataset, Dataspace, Datatype, DatatypeClass, FillValue,
-    Filter, Group, Link, Node, Order, Storage,
+    Filter, FloatFormat, Group, Link, Node, Order, Storage,
 };
 
 pub(super) fn class(size: u32, class: DatatypeClass) -> Datatype {
@@ -21,7 +21,7 @@ pub(super) fn float32() -> Datatype {
         size: 4,
         class: DatatypeClass::Float {
             order: Order::Little,
-            ieee: true,
+            format: FloatFormat::Ieee,
         },
         committed: false,
     }

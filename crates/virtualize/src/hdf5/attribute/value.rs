@@ -6,6 +6,7 @@ use crate::decode::DecodeError;
 use crate::hdf5::bits::Bits;
 use crate::hdf5::context::Context;
 use crate::hdf5::cursor::little_endian;
+use crate::hdf5::float::FloatFormat;
 use crate::hdf5::heap::global::{self, Reference};
 use crate::hdf5::message::dataspace::element_count;
 use crate::hdf5::model::{
@@ -136,7 +137,10 @@ impl Elements<'_> {
                 let numbers = self.iter().map(|element| number(element, *order));
                 AttributeValue::Unsigned(numbers.collect())
             }
-            DatatypeClass::Float { order, ieee: true } => AttributeValue::Floats(
+            DatatypeClass::Float {
+                order,
+                format: FloatFormat::Ieee,
+            } => AttributeValue::Floats(
                 self.iter()
                     .map(|element| float(number(element, *order), self.size))
                     .collect(),

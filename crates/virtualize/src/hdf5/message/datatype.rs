@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use crate::decode::DecodeError;
 use crate::hdf5::cursor::{Cursor, text};
+use crate::hdf5::float::{FloatFields, FloatFormat};
 use crate::hdf5::message::dataspace::MAX_RANK;
 use crate::hdf5::model::{Datatype, DatatypeClass, Member, Order, StringPadding};
 
@@ -109,16 +110,23 @@ fn float(cursor: &mut Cursor<'_>, head: &Head) -> Result<DatatypeClass, DecodeEr
         _ => false,
     };
     let whole = bit_offset == 0 && u32::from(precision) == head.size.saturating_mul(8);
-    let implied_leading_one = head.low & 0x30 == 0x20;
+    let implied = head.low & 0x30 == 0x20;
     let order = match (head.low & 0x40 != 0, head.low & 0x01 != 0) {
         (false, false) => Order::Little,
         (false, true) => Order::Big,
         (true, _) => Order::Other,
     };
-    Ok(DatatypeClass::Float {
-        order,
-        ieee: ieee_layout && whole && implied_leading_one,
-    })
+    let format = match ieee_layout && whole && implied {
+        true => FloatFormat::Ieee,
+        false => FloatFormat::Other(FloatFields {
+            sign: u8::try_from(head.sign_location).unwrap_or(u8::MAX),
+            exponent,
+            mantissa,
+            bias,
+            implied,
+        }),
+    };
+    Ok(DatatypeClass::Float { order, format })
 }
 
 fn time(cursor: &mut Cursor<'_>) -> Result<DatatypeClass, DecodeError> {
@@ -345,16 +353,20 @@ mod tests {
     }
 
     #[rstest]
-    #[case::binary32(18, 8, true)]
-    #[case::another_mantissa(15, 7, false)]
-    fn a_float_is_ieee_only_to_the_bit(#[case] at: usize, #[case] value: u8, #[case] ieee: bool) {
+    #[case::binary32(18, 0, FloatFormat::Ieee)]
+    #[case::another_mantissa(15, 7, FloatFormat::Other(FloatFields {
+        sign: 31, exponent: (23, 8), mantissa: (0, 7), bias: 127, implied: true,
+    }))]
+    fn a_float_is_ieee_only_to_the_bit(
+        #[case] at: usize,
+        #[case] value: u8,
+        #[case] format: FloatFormat,
+    ) {
         let mut bytes = FLOAT32_BIG.to_vec();
-        if !ieee {
-            bytes[at] = value;
-        }
+        bytes[at] = value;
         let expected = DatatypeClass::Float {
             order: Order::Big,
-            ieee,
+            format,
         };
         assert_eq!(parsed(bytes).unwrap().class, expected);
     }

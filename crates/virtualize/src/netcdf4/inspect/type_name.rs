@@ -1,6 +1,6 @@
 //! Names of HDF5's types in CDL's words, where it has one.
 
-use crate::hdf5::{Datatype, DatatypeClass};
+use crate::hdf5::{Datatype, DatatypeClass, FloatFormat};
 use crate::netcdf4::attribute::is_bool;
 
 /// Nesting that is still spelled out.
@@ -28,8 +28,11 @@ fn nested(datatype: &Datatype, depth: usize) -> String {
         DatatypeClass::Integer {
             signed, precision, ..
         } => integer(size, *signed, *precision),
-        DatatypeClass::Float { ieee: true, .. } => float(size),
-        DatatypeClass::Float { ieee: false, .. } => format!("float of {size} bytes, not IEEE 754"),
+        DatatypeClass::Float {
+            format: FloatFormat::Ieee,
+            ..
+        } => float(size),
+        DatatypeClass::Float { .. } => format!("float of {size} bytes, not IEEE 754"),
         DatatypeClass::Time => String::from("time"),
         DatatypeClass::String { .. } if size == 1 => String::from("char"),
         DatatypeClass::String { .. } => format!("string({size})"),
