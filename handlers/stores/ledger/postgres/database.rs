@@ -64,11 +64,18 @@ macro_rules! transact {
         loop {
             let done: Result<_, $crate::stores::ledger::LedgerError> = async {
                 let mut client = $database.client().await?;
-                let transaction = client.transaction().await?;
-                let $tx = &transaction;
-                let value = $body.await?;
-                transaction.commit().await?;
-                Ok(value)
+                let done: Result<_, $crate::stores::ledger::LedgerError> = async {
+                    let transaction = client.transaction().await?;
+                    let $tx = &transaction;
+                    let value = $body.await?;
+                    transaction.commit().await?;
+                    Ok(value)
+                }
+                .await;
+                if let Err(error) = &done {
+                    $crate::stores::ledger::postgres::database::part(client, error);
+                }
+                done
             }
             .await;
             match done {
@@ -79,6 +86,21 @@ macro_rules! transact {
     }};
 }
 pub(super) use transact;
+
+/// Keeps a connection that an error has shown to be lost from being used again; the pool may notice it later.
+pub(super) fn part(client: Client, error: &LedgerError) {
+    let LedgerError::Unavailable(source) = error else {
+        return;
+    };
+    let is_lost = |error: &Error| {
+        let code = error.code().map(SqlState::code);
+        error.is_closed()
+            || code.is_none_or(|code| code.starts_with("57P") || code.starts_with("08"))
+    };
+    if source.downcast_ref::<Error>().is_some_and(is_lost) {
+        drop(Client::take(client));
+    }
+}
 
 /// Counts the attempts at one transaction.
 #[derive(Debug, Default)]

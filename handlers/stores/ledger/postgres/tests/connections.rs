@@ -156,6 +156,8 @@ async fn calls_whose_connections_are_ended_say_unavailable_and_leave_nothing_hal
         killed.await.unwrap();
     }
     println!("{lost} calls were cut off");
+    // The pool notices what was ended last.
+    tokio::time::sleep(Duration::from_millis(200)).await;
     // Group, run, Release and job tell one story.
     let stories = "SELECT count(*) FROM landfall.source_group g
         JOIN app.asset_releases r ON r.release_id = g.release_id JOIN app.jobs j ON j.job_id = g.job_id
