@@ -5,6 +5,8 @@ mod dev;
 mod failure;
 mod input;
 mod inspect;
+mod ledger;
+mod migrate;
 mod output;
 mod parquet;
 mod serve;
@@ -42,6 +44,8 @@ enum Command {
     Dev(dev::Arguments),
     /// Answer the Functions host (its custom handler).
     Serve(serve::Arguments),
+    /// Bring the schemas of a PostgreSQL database up to date.
+    Migrate(migrate::Arguments),
 }
 
 /// Runs the command that the arguments name.
@@ -62,6 +66,7 @@ impl Command {
             Self::Verify(arguments) => arguments.json,
             Self::Inspect(arguments) => arguments.json,
             Self::Validate(arguments) => arguments.json,
+            Self::Migrate(arguments) => arguments.json,
             Self::Dev(_) | Self::Serve(_) => false,
         }
     }
@@ -75,6 +80,7 @@ impl Command {
             Self::Verify(arguments) => block_on_threads(verify::run(arguments)),
             Self::Dev(arguments) => block_on_threads(dev::run(arguments)),
             Self::Serve(arguments) => block_on_threads(serve::run(arguments)),
+            Self::Migrate(arguments) => block_on_one_thread(migrate::run(arguments)),
         }
     }
 }

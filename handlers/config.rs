@@ -1,29 +1,36 @@
 //! Configuration: one struct per concern, read from the environment once, at start-up, and only here.
 
+mod database;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+
+pub use database::DatabaseConfig;
 
 /// Everything that can be set.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where blobs are.
     pub storage: StorageConfig,
+    /// Which database holds the ledger.
+    pub database: DatabaseConfig,
     /// When and how series are combined.
     pub pipeline: PipelineConfig,
     /// Who is answered, and under which address.
     pub http: HttpConfig,
 }
 
-/// Where blobs, the ledger and the queues are. The embedded default: folders and one SQLite file.
+/// Where blobs and the queues are. The embedded default: folders and one SQLite file.
 #[derive(Debug, Clone)]
 pub struct StorageConfig {
     /// Folder that is the container `bronze`, from `LANDFALL_BRONZE_DIR`. Only ever read.
     pub bronze_dir: PathBuf,
     /// Folder that is the container `silver`, from `LANDFALL_SILVER_DIR`.
     pub silver_dir: PathBuf,
-    /// SQLite file with the ledger and the queues, from `LANDFALL_DATABASE`.
+    /// SQLite file with the queues, and the ledger unless a [`DatabaseConfig`] says where that is, from
+    /// `LANDFALL_DATABASE`.
     pub database: PathBuf,
 }
 
@@ -78,6 +85,7 @@ impl Config {
         let http = HttpConfig::from_env()?;
         Ok(Self {
             storage: StorageConfig::from_env()?,
+            database: DatabaseConfig::from_env()?,
             pipeline: PipelineConfig::from_env()?,
             http,
         })

@@ -21,6 +21,7 @@ mod hypercube;
 mod inspect;
 mod matrix;
 mod mismatch;
+mod postgres;
 mod readers;
 mod redelivery;
 mod rejection;

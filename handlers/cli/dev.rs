@@ -21,8 +21,10 @@ use local_host::{
 use tokio::sync::mpsc;
 
 use super::failure::Failure;
+use super::ledger;
+use crate::config::DatabaseConfig;
 use crate::stores::blobs::{BlobPath, LocalBlobs};
-use crate::stores::ledger::{FileLedger as _, FileState, SourceFile, SqliteLedger};
+use crate::stores::ledger::{FileState, Ledger, SourceFile};
 use crate::stores::queue::EmbeddedQueue;
 
 use queue::HostQueue;
@@ -46,6 +48,10 @@ pub(super) struct Arguments {
     /// How long nothing must land before an undeclared series counts as complete (ISO 8601).
     #[arg(long, default_value = "PT5S")]
     quiet_period: String,
+    /// PostgreSQL database for the catalogue in place of the embedded one, up to date by `landfall migrate`;
+    /// `LANDFALL_DATABASE_URL` by default.
+    #[arg(long, value_name = "URL")]
+    database_url: Option<String>,
     /// Print the handler's JSON log lines instead of a story for people.
     #[arg(long)]
     json: bool,
@@ -63,10 +69,20 @@ async fn dev(arguments: Arguments) -> anyhow::Result<()> {
     let layout = Layout::make(&arguments)?;
     let (events, received) = mpsc::unbounded_channel();
     let settings = layout.settings(&arguments);
+    let config = DatabaseConfig::read(|name| settings.get(name).cloned())?;
+    let catalogue = match config.url {
+        Some(_) => String::from("in PostgreSQL"),
+        None => layout.database.display().to_string(),
+    };
+    let ledger = ledger::open(&config, &layout.database).context("opening the catalogue")?;
+    ledger
+        .check_schema()
+        .await
+        .context("the catalogue cannot be used: has `landfall migrate` been run?")?;
     let config = HostConfig::load(&layout.app, settings).context("reading the function app")?;
-    let database = EmbeddedQueue::open(&layout.database).context("opening the catalogue")?;
+    let queue = EmbeddedQueue::open(&layout.database).context("opening the queues")?;
     let watch = FolderWatchOptions {
-        known: known(&layout.database)
+        known: known(ledger.as_ref())
             .await
             .context("reading the catalogue")?,
         ..FolderWatchOptions::new(&layout.bronze, LocalBlobs::etag).with_suffixes(SUFFIXES)
@@ -77,7 +93,7 @@ async fn dev(arguments: Arguments) -> anyhow::Result<()> {
             crash_limit: true,
         }),
         http: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, arguments.port))),
-        queues: Some(Arc::new(HostQueue::new(database))),
+        queues: Some(Arc::new(HostQueue::new(queue))),
         queue_retry_delay: Some(Duration::from_secs(2)),
         // Nobody at a terminal waits ten seconds for the first retry.
         event_grid: EventGridOptions {
@@ -93,7 +109,7 @@ async fn dev(arguments: Arguments) -> anyhow::Result<()> {
         .context("starting the host")?;
     let port = host.port().unwrap_or(arguments.port);
     let terminal = Terminal::new(arguments.json);
-    terminal.greet(&layout.bronze, &layout.silver, &layout.database, port);
+    terminal.greet(&layout.bronze, &layout.silver, &catalogue, port);
     let gave_up = tell(terminal, received, told_to_stop()).await;
     host.stop().await;
     gave_up.map_or(Ok(()), |reason| {
@@ -105,9 +121,9 @@ async fn dev(arguments: Arguments) -> anyhow::Result<()> {
 
 /// The files of earlier runs with the version that came to an end, so that a start announces only what changed
 /// since, and what went. One that was left halfway has a version that no file has: it is announced again.
-async fn known(database: &Path) -> anyhow::Result<BTreeMap<String, String>> {
+async fn known(ledger: &dyn Ledger) -> anyhow::Result<BTreeMap<String, String>> {
     let bronze = BlobPath::new("local", "bronze", "");
-    let files = SqliteLedger::open(database)?.files_below(&bronze).await?;
+    let files = ledger.files_below(&bronze).await?;
     let version = |file: SourceFile| match file.state {
         FileState::Referenced | FileState::Rejected => (file.path.blob, file.etag),
         _ => (file.path.blob, String::new()),
@@ -206,6 +222,9 @@ impl Layout {
             .map(|(name, value)| (name.to_owned(), value))
             .collect();
         settings.extend(std::env::vars().filter(|(name, _)| name.starts_with("LANDFALL_")));
+        if let Some(url) = &arguments.database_url {
+            settings.insert(String::from("LANDFALL_DATABASE_URL"), url.clone());
+        }
         settings
     }
 }

@@ -1,5 +1,6 @@
 //! `landfall dev` in a temporary folder, and what tests ask of it.
 
+pub(crate) mod postgres;
 pub(crate) mod web;
 
 use std::fs;

@@ -14,7 +14,7 @@ use virtualize::{
 };
 use warp::http::Response;
 
-use crate::config::{Config, HttpConfig, PipelineConfig, StorageConfig};
+use crate::config::{Config, DatabaseConfig, HttpConfig, PipelineConfig, StorageConfig};
 use crate::http::{App, routes};
 use crate::pipeline::Pipeline;
 use crate::stores::blobs::{BlobPath, Blobs, LocalBlobs, PutCondition};
@@ -127,6 +127,11 @@ fn config(folder: &tempfile::TempDir, open_access: bool) -> Config {
             bronze_dir: folder.path().join("bronze"),
             silver_dir: folder.path().join("silver"),
             database: folder.path().join("landfall.db"),
+        },
+        database: DatabaseConfig {
+            url: None,
+            by_identity: false,
+            connections: 1,
         },
         pipeline: PipelineConfig {
             auto_group: false,
