@@ -85,6 +85,12 @@ matrix JOBS="2":
     "{{ python }}" tests/fixtures/make_matrix.py "$folder" --full --jobs {{ JOBS }}
     "{{ python }}" tests/support/check_matrix.py "{{ target }}/debug/landfall" "$folder" --jobs {{ JOBS }}
 
+# So many random series joined and compared with netCDF4 and numpy (the tests run sixty); KEEP is a folder for those that come out wrong.
+series COUNT="1000" SEED="1" KEEP="":
+    @tests/support/setup.sh readers
+    cargo build --quiet --bin landfall
+    {{ python }} tests/support/check_series.py "{{ target }}/debug/landfall" --count {{ COUNT }} --seed {{ SEED }} {{ if KEEP == "" { "" } else { "--keep " + quote(KEEP) } }}
+
 # Our decoder against the HDF5 C library, which is compiled for it: two minutes and more.
 libhdf5:
     @tests/support/setup.sh python-tools

@@ -7,6 +7,7 @@
 )]
 
 mod azure;
+mod calendars;
 mod cli;
 mod codecs;
 mod combine;
@@ -17,6 +18,7 @@ mod fill_values;
 mod function_definitions;
 mod hostile;
 mod http_api;
+mod hypercube;
 mod inspect;
 mod matrix;
 mod mismatch;
@@ -25,5 +27,6 @@ mod redelivery;
 mod rejection;
 mod round_trips;
 mod semantics;
+mod series;
 mod storm;
 mod support;

@@ -25,9 +25,9 @@ fn a_corrupt_file_blocks_its_series_until_a_good_copy_lands() {
     std::fs::write(&bad, b"this is no NetCDF file, whatever its name says").unwrap();
     let status = dev.wait_for("the block", || {
         let status = dev.json("/api/platform/status?dataset_id=demo&resource_id=blocked");
-        (status["progress"]["files"]["rejected"] == json!(1)).then_some(status)
+        (status["progress"]["stage"] == "blocked").then_some(status)
     });
-    assert_eq!(status["progress"]["stage"], "blocked", "{status}");
+    assert_eq!(status["progress"]["files"]["rejected"], 1, "{status}");
     let message = status["error"]["message"].as_str().unwrap();
     assert!(message.contains(&name_of(&files[2])), "{message}");
     assert!(!dev.silver().join("refs/combined").exists());

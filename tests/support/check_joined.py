@@ -84,7 +84,8 @@ def same(a: object, b: object) -> bool:
     """Equality of values, bit for bit but for what stands for missing ones."""
     a, b = np.asarray(a), np.asarray(b)
     floats = a.dtype.kind == "f" and b.dtype.kind == "f"
-    return a.shape == b.shape and a.dtype.kind == b.dtype.kind and bool(np.array_equal(a, b, equal_nan=floats))
+    texts = a.dtype.kind in "UT" and b.dtype.kind in "UT"
+    return a.shape == b.shape and (texts or a.dtype.kind == b.dtype.kind) and bool(np.array_equal(a, b, equal_nan=floats))
 
 
 def differences(case: dict) -> list[str]:

@@ -60,6 +60,7 @@ use crate::rules::Finding;
 use crate::zarr::CodecError;
 
 pub use refusal::Disagreement;
+pub(crate) use time::clock_paths;
 pub use time::time_instants;
 
 use input::Input;

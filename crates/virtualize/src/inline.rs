@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use futures_util::future::join_all;
 
+use crate::combine::clock_paths;
 use crate::dataset::{VirtualArray, VirtualDataset, VirtualGroup};
 use crate::decode::{ByteRange, DecodeError, DecodeOptions, SourceBuffer};
 use crate::manifest::{ChunkEntry, ChunkManifest};
@@ -41,12 +42,16 @@ pub(crate) async fn inline_coordinates(
     options: &DecodeOptions,
 ) -> Result<(), DecodeError> {
     let names = named_by_attributes(&dataset.root);
+    // Where nothing is named like the dimension, a time along it tells the order of the files.
+    let clocks = clock_paths(std::iter::once(&*dataset), &options.concat_dim);
     let wanted: Vec<(String, Role, VirtualArray)> = dataset
         .root
         .walk()
         .into_iter()
         .filter_map(|(path, array)| {
-            let role = role_of(&path, array, &names, options)?;
+            let role = role_of(&path, array, &names, options);
+            let clock = || (clocks.contains(&path) && !is_plain(array)).then_some(Role::Coordinate);
+            let role = role.or_else(clock)?;
             Some((path, role, array.clone()))
         })
         .collect();

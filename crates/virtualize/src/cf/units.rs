@@ -144,9 +144,11 @@ impl TimeUnits {
         }
     }
 
-    /// The instant of a stored integer; `None` when it is too far away.
+    /// The instant of a stored integer; `None` when it is too far away, or the number that stands for no time.
     #[must_use]
     pub fn decode_int(&self, value: i64) -> Option<Instant> {
+        // numpy's NaT is the smallest integer, so that no reader takes it for a time.
+        let value = Some(value).filter(|value| *value != i64::MIN)?;
         self.reference
             .checked_add_micros(value.checked_mul(self.unit.micros())?)
     }
@@ -246,6 +248,13 @@ mod tests {
             one,
             TimeUnits::parse("days since 1850-1-1", Calendar::Day360).unwrap()
         );
+    }
+
+    #[test]
+    fn not_a_time_has_no_date() {
+        let units = TimeUnits::parse("microseconds since 2000-01-01", Calendar::NoLeap).unwrap();
+        assert_eq!(units.decode_int(i64::MIN), None);
+        assert!(units.decode_int(i64::MIN + 1).is_some());
     }
 
     #[rstest]

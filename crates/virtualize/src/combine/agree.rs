@@ -8,13 +8,17 @@ use crate::dataset::{Attributes, VirtualArray};
 use crate::zarr::{Codec, DataType};
 
 /// Attributes that change what stored values mean.
-pub(super) const PACKING: [&str; 6] = [
+///
+/// `dtype` makes booleans and durations of numbers in xarray, `_Encoding` text of characters.
+pub(super) const PACKING: [&str; 8] = [
     "scale_factor",
     "add_offset",
     "units",
     "_FillValue",
     "missing_value",
     "_Unsigned",
+    "dtype",
+    "_Encoding",
 ];
 
 /// Compares a variable in one file with the same in the first file.

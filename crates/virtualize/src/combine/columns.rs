@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cf::{self, Calendar, CfError, TimePart, TimeUnits, TimeValues};
 use crate::combine::CombineError;
-use crate::combine::input::{Input, Series, axis_along, text};
+use crate::combine::input::{Input, Series, axis_along, split, text};
 use crate::combine::refusal::Disagreement;
 use crate::combine::time::{is_time, time_values, units_of, unreadable};
-use crate::combine::values::{Reader, numbers, to_little_endian};
+use crate::combine::values::{Reader, first_masked};
 use crate::dataset::VirtualArray;
 use crate::zarr::{ByteOrder, DataType};
 
@@ -70,6 +70,7 @@ pub(super) fn columns(
                 let mut paths = vec![path.as_str()];
                 paths.extend(bounds.as_deref());
                 faults.extend(bounds_left_behind(series, &paths));
+                faults.extend(unnamed_bounds(series, path, bounds.as_deref()));
                 join_into(&mut columns, series, &paths, reader, faults)?;
             }
             // Too large to be re-expressed: the units must agree like those of any other variable.
@@ -296,21 +297,36 @@ fn join_into(
 
 /// Missing values have no time, so that they cannot be re-expressed.
 fn masked(file: &Input, path: &str, array: &VirtualArray, bytes: &[u8]) -> Option<Disagreement> {
-    let fill = array
-        .fill_value
-        .clone()
-        .map(|fill| to_little_endian(fill, &array.data_type));
-    let fill = fill.and_then(|fill| numbers(&fill, &array.data_type)?.first().copied());
-    let missing = array
-        .attributes
-        .get("missing_value")
-        .and_then(serde_json::Value::as_f64);
-    let stored = numbers(bytes, &array.data_type)?;
-    let found = stored
-        .iter()
-        .any(|value| Some(*value) == fill || Some(*value) == missing);
+    first_masked(array, bytes)?;
     let problem = "has missing values, which cannot be re-expressed in other time units";
-    found.then(|| Disagreement::new("packing_mismatch", &file.name, path, problem))
+    Some(Disagreement::new(
+        "packing_mismatch",
+        &file.name,
+        path,
+        problem,
+    ))
+}
+
+/// Bounds to be re-expressed in a file whose time does not name them, so that nothing tells their units.
+fn unnamed_bounds(series: &Series<'_>, owner: &str, bounds: Option<&str>) -> Vec<Disagreement> {
+    let Some(path) = bounds else {
+        return Vec::new();
+    };
+    let is_unnamed = |file: &&&Input| {
+        let time = file.array(owner);
+        let named = time.is_some_and(|time| {
+            let mut names = ["bounds", "climatology"].iter();
+            names.any(|key| text(time, key).map(str::trim) == Some(split(path).1))
+        });
+        file.array(path).is_some_and(|array| !is_time(array)) && !named
+    };
+    let fault = |file: &&Input| {
+        let problem =
+            format!("is not named as the bounds of {owner}, so that nothing tells its units");
+        let fault = Disagreement::new("packing_mismatch", &file.name, path, &problem);
+        fault.with_cure("name the bounds in the file, or drop them (drop_variables)")
+    };
+    series.files.iter().filter(is_unnamed).map(fault).collect()
 }
 
 fn part<'a>(

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::combine::CombineError;
 use crate::combine::input::{Input, Series, axis_along};
 use crate::combine::ragged::Member;
-use crate::combine::values::{Reader, as_u64, as_usize};
+use crate::combine::values::{Reader, as_u64, as_usize, string_chunk, strings};
 use crate::dataset::{VirtualArray, product};
 use crate::decode::ByteRange;
 use crate::manifest::{ChunkEntry, ChunkManifest, SourceId};
@@ -207,7 +207,7 @@ pub(super) fn inlined_array(
             .fold(0, |sum: u64, member| sum.saturating_add(member.len));
     }
     let bytes = match first.data_type {
-        DataType::VlenString => join_strings(&parts),
+        DataType::VlenString => join_strings(first, axis, members, &parts),
         _ => interleave(first, axis, members, &parts),
     };
     Ok(Some(inline(
@@ -291,19 +291,30 @@ fn interleave(
     out
 }
 
-/// Joins vlen-utf8 chunks: a count of four bytes, then each string behind its length.
-fn join_strings(parts: &[Option<Vec<u8>>]) -> Vec<u8> {
-    let mut count = 0u32;
-    let mut bodies = Vec::new();
-    for part in parts.iter().flatten() {
-        if let Some((head, body)) = part.split_first_chunk::<4>() {
-            count = count.saturating_add(u32::from_le_bytes(*head));
-            bodies.extend_from_slice(body);
+/// The strings of all files along an axis, as one vlen-utf8 chunk; absent ones are empty.
+fn join_strings(
+    first: &VirtualArray,
+    axis: usize,
+    members: &[Member<'_>],
+    parts: &[Option<Vec<u8>>],
+) -> Vec<u8> {
+    const EMPTY: &[u8] = &[0; 4];
+    let outer = first.shape.get(..axis).and_then(product).unwrap_or(0);
+    let inner = first.shape.get(axis + 1..).and_then(product).unwrap_or(0);
+    let parts: Vec<Vec<&[u8]>> = parts
+        .iter()
+        .map(|part| part.as_deref().map(strings).unwrap_or_default())
+        .collect();
+    let mut out = Vec::new();
+    for row in 0..outer {
+        for (member, part) in members.iter().zip(&parts) {
+            let len = as_usize(member.len.saturating_mul(inner));
+            let from = as_usize(row).saturating_mul(len);
+            let own = (from..from.saturating_add(len)).map(|at| part.get(at).copied());
+            out.extend(own.map(|string| string.unwrap_or(EMPTY)));
         }
     }
-    let mut out = count.to_le_bytes().to_vec();
-    out.extend(bodies);
-    out
+    string_chunk(&out)
 }
 
 /// The number of an input's first source among those of the joined dataset.

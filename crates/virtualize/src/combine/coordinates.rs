@@ -5,16 +5,19 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use crate::cf::geographic_of;
 use crate::combine::agree::{Pair, decode_alike, pairs};
 use crate::combine::input::{Input, Series, split};
 use crate::combine::refusal::Disagreement;
-use crate::combine::values::{Reader, numbers};
+use crate::combine::values::{Reader, as_u64, as_usize};
 use crate::combine::{CombineError, CombineOptions};
 use crate::dataset::VirtualArray;
 use crate::decode::ByteRange;
 use crate::manifest::{ChunkEntry, SourceId};
 use crate::rules::{Finding, Grade};
+use crate::zarr::{ByteOrder, DataType, float, signed, unsigned};
 
 /// Bytes of later files that are asked for in one round.
 const ROUND: u64 = 32 << 20;
@@ -312,14 +315,19 @@ fn stored_alike(reader: &mut Reader<'_>, first_file: &Input, pair: &Pair<'_>) ->
     Some(equal)
 }
 
-/// Compares decoded values; numbers may differ by the tolerance.
+/// Compares decoded values; numbers may differ by the tolerance, which is meant of what packed ones stand for.
 pub(super) fn verdict_on(pair: &Pair<'_>, first: &[u8], other: &[u8], tolerance: f64) -> Verdict {
     if first == other {
         return Verdict::Equal;
     }
-    let a = numbers(first, &pair.first.data_type);
-    let b = numbers(other, &pair.other.data_type);
-    let (Some(a), Some(b)) = (a, b) else {
+    let data_type = pair.first.data_type.to_little_endian();
+    let size = as_usize(data_type.size()).max(1);
+    let elements = || first.chunks_exact(size).zip(other.chunks_exact(size));
+    let factor = pair.first.attributes.get("scale_factor");
+    let factor = factor.and_then(Value::as_f64).unwrap_or(1.0).abs();
+    let apart = |(a, b)| distance(&data_type, a, b).map(|distance| distance * factor);
+    let Some(most) = elements().try_fold(0.0, |most, pair| Some(f64::max(most, apart(pair)?)))
+    else {
         return Verdict::Apart(Difference {
             problem: String::from("differs from the first file's"),
             first: String::new(),
@@ -327,30 +335,86 @@ pub(super) fn verdict_on(pair: &Pair<'_>, first: &[u8], other: &[u8], tolerance:
             index: Vec::new(),
         });
     };
-    let apart = |(a, b): (&f64, &f64)| {
-        if a == b || a.is_nan() && b.is_nan() {
-            0.0
-        } else {
-            (a - b).abs()
-        }
-    };
     let differs = |distance: f64| distance.is_nan() || distance > tolerance;
-    let most = a.iter().zip(&b).map(apart).fold(0.0, f64::max);
-    let Some(at) = a.iter().zip(&b).position(|pair| differs(apart(pair))) else {
+    let Some(at) = elements().position(|pair| apart(pair).is_some_and(differs)) else {
         return match most > 0.0 {
             true => Verdict::Near(most),
             false => Verdict::Equal,
         };
     };
-    let index = crate::zarr::coordinates(&pair.first.shape, crate::combine::values::as_u64(at));
-    let value = |all: &[f64]| all.get(at).copied().unwrap_or(f64::NAN);
-    let (first, other) = (value(&a), value(&b));
+    let index = crate::zarr::coordinates(&pair.first.shape, as_u64(at));
+    let (first, other) = elements().nth(at).map_or_else(Default::default, |(a, b)| {
+        (shown(&data_type, a), shown(&data_type, b))
+    });
     Verdict::Apart(Difference {
         problem: format!(
             "differs by up to {most:e}, first at index {index:?}: it is {other}, first file has {first}"
         ),
-        first: first.to_string(),
-        other: other.to_string(),
+        first,
+        other,
         index,
     })
+}
+
+/// How far two little-endian numbers are apart, which is exactly zero only for equal ones; `None` for what is no number.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "the difference of two integers is rounded, which makes no zero of it"
+)]
+fn distance(data_type: &DataType, a: &[u8], b: &[u8]) -> Option<f64> {
+    let order = ByteOrder::Little;
+    match data_type {
+        DataType::Int(..) => Some(signed(a, order).abs_diff(signed(b, order)) as f64),
+        DataType::UInt(..) | DataType::Bool => {
+            Some(unsigned(a, order).abs_diff(unsigned(b, order)) as f64)
+        }
+        DataType::Float(..) => {
+            let (a, b) = (float(a, order), float(b, order));
+            let same = a == b || a.is_nan() && b.is_nan();
+            Some(if same { 0.0 } else { (a - b).abs() })
+        }
+        _ => None,
+    }
+}
+
+/// A little-endian number for a person.
+fn shown(data_type: &DataType, element: &[u8]) -> String {
+    let order = ByteOrder::Little;
+    match data_type {
+        DataType::Int(..) => signed(element, order).to_string(),
+        DataType::Float(..) => float(element, order).to_string(),
+        _ => unsigned(element, order).to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    const ORDER: ByteOrder = ByteOrder::Little;
+
+    #[rstest]
+    #[case::sixty_bits(DataType::Int(8, ORDER), (1_i64 << 60).to_le_bytes(), ((1_i64 << 60) + 1).to_le_bytes(), 1.0)]
+    #[case::across_zero(DataType::Int(8, ORDER), (-2_i64).to_le_bytes(), 3_i64.to_le_bytes(), 5.0)]
+    #[case::largest(DataType::UInt(8, ORDER), u64::MAX.to_le_bytes(), (u64::MAX - 2).to_le_bytes(), 2.0)]
+    #[case::zeros(DataType::Float(8, ORDER), 0_f64.to_le_bytes(), (-0_f64).to_le_bytes(), 0.0)]
+    #[case::missing(DataType::Float(8, ORDER), f64::NAN.to_le_bytes(), f64::NAN.to_le_bytes(), 0.0)]
+    #[case::infinite(DataType::Float(8, ORDER), f64::INFINITY.to_le_bytes(), f64::INFINITY.to_le_bytes(), 0.0)]
+    fn only_equal_numbers_are_no_distance_apart(
+        #[case] data_type: DataType,
+        #[case] a: [u8; 8],
+        #[case] b: [u8; 8],
+        #[case] apart: f64,
+    ) {
+        assert_eq!(distance(&data_type, &a, &b), Some(apart));
+    }
+
+    #[test]
+    fn a_number_and_a_missing_one_are_apart() {
+        let (data_type, number) = (DataType::Float(4, ORDER), 1_f32.to_le_bytes());
+        let distance = distance(&data_type, &number, &f32::NAN.to_le_bytes());
+        assert!(distance.is_some_and(f64::is_nan));
+    }
 }

@@ -132,19 +132,9 @@ impl Input {
         array_at(&self.dataset.root, path)
     }
 
-    /// Length of the concat dimension as it is seen from the group of `path`.
-    pub(super) fn length(&self, path: &str, dim: &str) -> Option<u64> {
-        let mut folder = split(path).0;
-        loop {
-            let group = group_at(&self.dataset.root, folder)?;
-            if let Some(length) = declared_length(group, dim) {
-                return Some(length);
-            }
-            if folder.is_empty() {
-                return None;
-            }
-            folder = split(folder.trim_end_matches('/')).0;
-        }
+    /// Length of the concat dimension in a group, be it declared or only used there.
+    fn length_in(&self, folder: &str, dim: &str) -> Option<u64> {
+        declared_length(group_at(&self.dataset.root, folder)?, dim)
     }
 }
 
@@ -269,9 +259,29 @@ impl<'a> Series<'a> {
             let own = file
                 .array(path)
                 .and_then(|array| length_along(array, self.dim));
-            own.or_else(|| file.length(path, self.dim)).unwrap_or(0)
+            own.or_else(|| self.lent_length(file, path)).unwrap_or(0)
         };
         self.files.iter().map(length).collect()
+    }
+
+    /// Number of steps of a file where it lacks `path`: as in the nearest group that has as many steps as the
+    /// variable in the files that hold it.
+    fn lent_length(&self, file: &Input, path: &str) -> Option<u64> {
+        let mut folder = split(path).0;
+        loop {
+            let fits = |other: &&Input| {
+                let own = other.array(path).map(|array| length_along(array, self.dim));
+                own.is_none_or(|own| own == other.length_in(folder, self.dim))
+            };
+            let length = file.length_in(folder, self.dim);
+            if length.is_some() && self.files.iter().all(fits) {
+                return length;
+            }
+            if folder.is_empty() {
+                return None;
+            }
+            folder = split(folder.trim_end_matches('/')).0;
+        }
     }
 
     fn note_roles(&mut self, group: &VirtualGroup, prefix: &str) {

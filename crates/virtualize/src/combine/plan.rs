@@ -113,7 +113,7 @@ impl Run<'_> {
         own.any(|path| holder.array(&path).is_none())
     }
 
-    fn is_clock(&self, path: &str) -> bool {
+    pub(super) fn is_clock(&self, path: &str) -> bool {
         self.clocks.iter().any(|clock| clock.path == path)
     }
 
@@ -174,7 +174,8 @@ impl Run<'_> {
             sum.saturating_add(array.nbytes().unwrap_or(u64::MAX))
         });
         let codecs = pairs(&self.series, path, first).any(|pair| pair.codecs().is_some());
-        let small = each && total <= INLINE_TOTAL;
+        // Where some files have it inlined, one size fits none: the others are read too.
+        let small = (each || mixed) && total <= INLINE_TOTAL;
         (ragged || mixed || codecs) && small && self.series.is_coordinate(path, first)
     }
 }

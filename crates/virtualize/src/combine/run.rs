@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::combine::agree::{Pair, pairs};
 use crate::combine::columns::{self, Columns};
 use crate::combine::concat;
 use crate::combine::coordinates::{Comparison, Verdicts};
@@ -14,6 +15,16 @@ use crate::combine::time::Clock;
 use crate::combine::values::Reader;
 use crate::combine::{CombineError, CombineOptions};
 use crate::dataset::VirtualArray;
+
+/// Attributes that decide on values and do not say which are missing.
+const NOT_FILLS: &[&str] = &[
+    "scale_factor",
+    "add_offset",
+    "units",
+    "_Unsigned",
+    "dtype",
+    "_Encoding",
+];
 
 /// One attempt at joining the files of one part.
 #[derive(Debug)]
@@ -81,9 +92,19 @@ impl Run<'_> {
     ) -> Result<BTreeMap<String, VirtualArray>, CombineError> {
         let mut arrays = BTreeMap::new();
         for (path, _) in plans.iter().filter(|(_, plan)| **plan == Plan::Inline) {
-            if let Some(array) =
+            if let Some(mut array) =
                 concat::inlined_array(&self.series, path, &self.members(path), reader)?
             {
+                // No step of a concat coordinate is missing, and what stands for that in one file may be a time in another.
+                let differs = |pair: Pair<'_>| !pair.packing(NOT_FILLS).is_empty();
+                if self.is_clock(path)
+                    && self
+                        .series
+                        .first(path)
+                        .is_some_and(|(_, first)| pairs(&self.series, path, first).any(differs))
+                {
+                    forget_fill(&mut array);
+                }
                 arrays.insert(path.clone(), array);
             }
         }
@@ -127,9 +148,7 @@ impl Run<'_> {
             }
             let mut like = first.clone();
             // Every value was read as a time, so none stands for a missing one.
-            like.fill_value = None;
-            like.attributes.remove("missing_value");
-            like.attributes.remove("_FillValue");
+            forget_fill(&mut like);
             let mut array =
                 concat::inline(&like, shape, column.data_type.clone(), column.bytes.clone());
             if array.attributes.contains_key("units") {
@@ -167,4 +186,10 @@ impl Run<'_> {
             }
         }
     }
+}
+
+fn forget_fill(array: &mut VirtualArray) {
+    array.fill_value = None;
+    array.attributes.remove("missing_value");
+    array.attributes.remove("_FillValue");
 }

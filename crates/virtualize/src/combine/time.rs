@@ -7,8 +7,8 @@ use crate::cf::{self, Axis, Calendar, CfError, Instant, TimeUnits, TimeValues, a
 use crate::combine::CombineError;
 use crate::combine::input::{Input, split, text};
 use crate::combine::refusal::{Disagreement, MERGE};
-use crate::combine::values::{Reader, as_usize, numbers};
-use crate::dataset::VirtualArray;
+use crate::combine::values::{Reader, as_usize, first_masked, numbers};
+use crate::dataset::{VirtualArray, VirtualDataset};
 use crate::manifest::ChunkEntry;
 use crate::zarr::{ByteOrder, DataType, float, signed, unsigned};
 
@@ -83,7 +83,7 @@ pub(super) fn read(
     faults: &mut Vec<Disagreement>,
 ) -> Result<Option<Vec<Clock>>, CombineError> {
     let mut clocks = Vec::new();
-    for path in clock_paths(inputs, dim) {
+    for path in clock_paths(inputs.iter().map(|input| &input.dataset), dim) {
         let mut positions = Vec::new();
         for input in inputs {
             positions.push(read_one(input, &path, reader, faults)?);
@@ -106,6 +106,13 @@ fn read_one(
     let Some(bytes) = reader.values(input, path, array)? else {
         return Ok(Positions::Unknown);
     };
+    if let Some(index) = first_masked(array, &bytes) {
+        let problem =
+            format!("has a missing value at index {index}, which has no place in a series");
+        let fault = Disagreement::new("time_units_invalid", &input.name, path, &problem);
+        faults.push(fault.with_cure("cut the steps without a time out of the file"));
+        return Ok(Positions::Unknown);
+    }
     if !is_time(array) {
         return Ok(numbers(&bytes, &array.data_type).map_or(Positions::Unknown, Positions::Numbers));
     }
@@ -130,11 +137,14 @@ pub(super) fn unreadable(input: &Input, path: &str, error: &CfError) -> Disagree
     )
 }
 
-/// Variables named like the dimension; where a group has none, a time along it.
-fn clock_paths(inputs: &[Input], dim: &str) -> Vec<String> {
+/// Variables named like the dimension; where no group has one, a time along it in each that has.
+pub(crate) fn clock_paths<'a>(
+    datasets: impl Iterator<Item = &'a VirtualDataset>,
+    dim: &str,
+) -> Vec<String> {
     let mut named = BTreeSet::new();
     let mut timed = BTreeSet::new();
-    for (path, array) in inputs.iter().flat_map(|input| input.dataset.root.walk()) {
+    for (path, array) in datasets.flat_map(|dataset| dataset.root.walk()) {
         if array.dimension_names != [dim] {
             continue;
         }
@@ -150,7 +160,9 @@ fn clock_paths(inputs: &[Input], dim: &str) -> Vec<String> {
         }
     }
     if named.is_empty() {
-        named.extend(timed.into_iter().next());
+        let mut folders = BTreeSet::new();
+        let is_first = |(_, path): &(usize, String)| folders.insert(split(path).0.to_owned());
+        named.extend(timed.into_iter().filter(is_first));
     }
     named.into_iter().map(|(_, path)| path).collect()
 }

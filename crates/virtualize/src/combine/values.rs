@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use serde_json::Value;
 
 use crate::combine::CombineError;
 use crate::combine::coordinates::Verdicts;
@@ -253,6 +254,45 @@ pub(super) fn numbers(bytes: &[u8], data_type: &DataType) -> Option<Vec<f64>> {
         ),
         _ => None,
     }
+}
+
+/// Index of the first value that stands for a missing one, after the array's fill value or `missing_value`.
+/// `bytes` are little-endian.
+pub(super) fn first_masked(array: &VirtualArray, bytes: &[u8]) -> Option<usize> {
+    let fill = array
+        .fill_value
+        .clone()
+        .map(|fill| to_little_endian(fill, &array.data_type));
+    let fill = fill.and_then(|fill| numbers(&fill, &array.data_type)?.first().copied());
+    let missing = array.attributes.get("missing_value");
+    let listed = missing.and_then(Value::as_array).into_iter().flatten();
+    let missing = missing.into_iter().chain(listed).filter_map(Value::as_f64);
+    let marks: Vec<f64> = fill.into_iter().chain(missing).collect();
+    let stored = numbers(bytes, &array.data_type).filter(|_| !marks.is_empty())?;
+    stored.iter().position(|value| marks.contains(value))
+}
+
+/// The strings of a vlen-utf8 chunk, each behind its length; what stands behind a damaged one is left out.
+pub(super) fn strings(chunk: &[u8]) -> Vec<&[u8]> {
+    let mut rest = chunk.get(4..).unwrap_or_default();
+    let mut out = Vec::new();
+    while let Some((head, _)) = rest.split_first_chunk::<4>() {
+        let len = as_usize(u64::from(u32::from_le_bytes(*head))).saturating_add(4);
+        let Some((string, behind)) = rest.split_at_checked(len) else {
+            break;
+        };
+        out.push(string);
+        rest = behind;
+    }
+    out
+}
+
+/// A vlen-utf8 chunk of strings that stand behind their lengths each.
+pub(super) fn string_chunk(strings: &[&[u8]]) -> Vec<u8> {
+    let count = u32::try_from(strings.len()).unwrap_or(u32::MAX);
+    let mut out = count.to_le_bytes().to_vec();
+    strings.iter().for_each(|one| out.extend_from_slice(one));
+    out
 }
 
 /// A length in memory; what does not fit no slice can have.

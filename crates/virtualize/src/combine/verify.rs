@@ -22,6 +22,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::combine::input::{array_at, base_name, is_named};
+use crate::combine::time::clock_paths;
 use crate::combine::values::{Pages, as_u64, assemble, decoded, to_little_endian};
 use crate::dataset::{VirtualArray, VirtualDataset};
 use crate::decode::ByteRange;
@@ -115,6 +116,8 @@ pub struct Verifier<'a> {
     deferred: Vec<Deferred>,
     per_file: Vec<usize>,
     asked: u64,
+    /// Paths of the concat coordinates, the shallowest first.
+    clocks: Vec<String>,
     /// By the path of a concat coordinate: the first step of each file.
     starts: BTreeMap<String, Vec<Option<u64>>>,
     /// By the folder of a group: the length of each file there.
@@ -147,14 +150,15 @@ impl<'a> Verifier<'a> {
         let mut verifier = Self {
             combined,
             fresh,
-            options,
             samples: Vec::new(),
             deferred: Vec::new(),
             per_file: vec![0; fresh.len()],
             asked: 0,
+            clocks: clock_paths(std::iter::once(combined), &options.concat_dim),
             starts: BTreeMap::new(),
             lengths: BTreeMap::new(),
             mismatches: Vec::new(),
+            options,
             report,
         };
         verifier.compare_sources();
