@@ -61,7 +61,7 @@ corpus:
         --jobs 2 --cmd '{{ target }}/debug/landfall combine {inputs} -o {output} --concat-dim {dim} --json'
 
 # Looks for inputs that break what must hold: MINUTES for each target (or the one named), then damaged fixtures.
-fuzz MINUTES="1" TARGET="hdf5 classic kerchunk names envelopes":
+fuzz MINUTES="1" TARGET="hdf5 classic kerchunk parquet chunk times inspect names envelopes":
     #!/usr/bin/env bash
     set -euo pipefail
     tests/support/setup.sh fuzz-tools
@@ -69,7 +69,9 @@ fuzz MINUTES="1" TARGET="hdf5 classic kerchunk names envelopes":
     for target in {{ TARGET }}; do
       # What is found stays out of the repository; what is worth keeping is put into fuzz/corpus by hand.
       mkdir -p fuzz/target/found/"$target"
-      cargo +nightly fuzz run --sanitizer none "$target" fuzz/target/found/"$target" fuzz/corpus/"$target" -- \
+      corpus=(fuzz/corpus/"$target")
+      [ "$target" != inspect ] || corpus=(fuzz/corpus/hdf5 fuzz/corpus/classic)
+      cargo +nightly fuzz run --sanitizer none "$target" fuzz/target/found/"$target" "${corpus[@]}" -- \
           -max_total_time=$(( {{ MINUTES }} * 60 )) -rss_limit_mb=256 -malloc_limit_mb=64 -timeout=5 -max_len=20000
     done
     LANDFALL_DAMAGED=$(( {{ MINUTES }} * 20000 )) LANDFALL_SEED=$(date +%s) cargo test --test tests hostile::damaged

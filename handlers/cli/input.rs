@@ -95,6 +95,7 @@ fn code_of(error: &BlobError) -> &'static str {
         BlobError::Http(error) => match error.problem {
             HttpProblem::NoRanges(_) => "no_byte_ranges",
             HttpProblem::Denied(_) => "access_denied",
+            HttpProblem::Certificate(_) => "certificate_invalid",
             _ => "read_failed",
         },
         _ => "read_failed",

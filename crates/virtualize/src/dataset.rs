@@ -92,7 +92,7 @@ pub enum Layout {
     Contiguous,
     /// Chunks of equal shape.
     Chunked,
-    /// Interleaved with others, record by record (classic format).
+    /// Interleaved with others, record by record (classic format); records of one variable alone are one run of bytes.
     Record,
 }
 

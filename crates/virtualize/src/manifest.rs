@@ -45,7 +45,15 @@ pub struct ChunkManifest {
     lengths: Lengths,
     /// From which row on which source holds; ascending by row.
     sources: Vec<(usize, SourceId)>,
-    inline: BTreeMap<u64, Bytes>,
+    inline: Inlined,
+}
+
+/// Chunks whose bytes stand in the manifest. Most arrays have one or none, for which a map would be a large thing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Inlined {
+    None,
+    One(u64, Bytes),
+    Many(BTreeMap<u64, Bytes>),
 }
 
 impl Default for ChunkManifest {
@@ -62,7 +70,7 @@ impl ChunkManifest {
             offsets: Vec::new(),
             lengths: Lengths::Narrow(Vec::new()),
             sources: Vec::new(),
-            inline: BTreeMap::new(),
+            inline: Inlined::None,
         }
     }
 
@@ -91,13 +99,15 @@ impl ChunkManifest {
         (Self::from_ascending(source, rows.into_iter()), duplicates)
     }
 
-    fn from_ascending(
+    /// A manifest from rows that ascend by number, without room for more: files of many thousand variables are met.
+    pub(crate) fn from_ascending(
         source: SourceId,
         rows: impl Iterator<Item = (u64, ByteRange)> + Clone,
     ) -> Self {
         let mut manifest = Self::new();
         let count = rows.clone().count();
         manifest.offsets.reserve_exact(count);
+        manifest.sources.reserve_exact(count.min(1));
         manifest.lengths = Lengths::Narrow(Vec::with_capacity(count));
         for (number, range) in rows {
             manifest.push(number, source, range);
@@ -137,7 +147,7 @@ impl ChunkManifest {
 
     /// Where chunk `number` is.
     pub fn get(&self, number: u64) -> ChunkEntry {
-        if let Some(bytes) = self.inline.get(&number) {
+        if let Some(bytes) = self.inline.get(number) {
             return ChunkEntry::Inline(bytes.clone());
         }
         self.row_of(number)
@@ -151,12 +161,12 @@ impl ChunkManifest {
         let mut rows = self.rows().peekable();
         std::iter::from_fn(move || {
             let row = rows.peek().map(|(number, _)| *number);
-            let inlined = inline.next_if(|(number, _)| row.is_none_or(|row| **number <= row));
+            let inlined = inline.next_if(|(number, _)| row.is_none_or(|row| *number <= row));
             let Some((number, bytes)) = inlined else {
                 return rows.next();
             };
-            rows.next_if(|(row, _)| row == number);
-            Some((*number, ChunkEntry::Inline(bytes.clone())))
+            rows.next_if(|(row, _)| *row == number);
+            Some((number, ChunkEntry::Inline(bytes.clone())))
         })
     }
 
@@ -180,8 +190,8 @@ impl ChunkManifest {
     pub fn len(&self) -> usize {
         let both = self
             .inline
-            .keys()
-            .filter(|number| self.row_of(**number).is_some())
+            .iter()
+            .filter(|(number, _)| self.row_of(*number).is_some())
             .count();
         self.offsets.len() + self.inline.len() - both
     }
@@ -230,6 +240,48 @@ impl ChunkManifest {
             source: *source,
             range,
         })
+    }
+}
+
+impl Inlined {
+    fn insert(&mut self, number: u64, bytes: Bytes) {
+        match self {
+            Self::None => *self = Self::One(number, bytes),
+            Self::One(known, old) if *known == number => *old = bytes,
+            Self::One(known, old) => {
+                let old = (*known, std::mem::take(old));
+                *self = Self::Many(BTreeMap::from([old, (number, bytes)]));
+            }
+            Self::Many(many) => drop(many.insert(number, bytes)),
+        }
+    }
+
+    fn get(&self, number: u64) -> Option<&Bytes> {
+        match self {
+            Self::One(known, bytes) if *known == number => Some(bytes),
+            Self::Many(many) => many.get(&number),
+            Self::None | Self::One(..) => None,
+        }
+    }
+
+    /// All of them, ascending by number.
+    fn iter(&self) -> impl Iterator<Item = (u64, &Bytes)> + '_ {
+        let (one, many) = match self {
+            Self::None => (None, None),
+            Self::One(number, bytes) => (Some((*number, bytes)), None),
+            Self::Many(many) => (None, Some(many)),
+        };
+        let many = many.into_iter().flatten();
+        one.into_iter()
+            .chain(many.map(|(number, bytes)| (*number, bytes)))
+    }
+
+    fn len(&self) -> usize {
+        self.iter().count()
+    }
+
+    const fn is_empty(&self) -> bool {
+        matches!(self, Self::None)
     }
 }
 

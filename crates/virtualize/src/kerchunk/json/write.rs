@@ -49,7 +49,7 @@ pub fn write(dataset: &VirtualDataset, out: impl io::Write) -> io::Result<u64> {
 }
 
 /// The metadata documents, the root's `.zgroup` first: GDAL looks for it near the start.
-fn documents(dataset: &VirtualDataset) -> Vec<(String, serde_json::Value)> {
+fn documents(dataset: &VirtualDataset) -> Vec<(String, zarr::Document<'_>)> {
     let mut documents = zarr::metadata_documents(&dataset.root);
     documents.sort_by_key(|(key, _)| key != ".zgroup");
     documents
