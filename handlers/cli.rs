@@ -10,6 +10,7 @@ mod migrate;
 mod output;
 mod parquet;
 mod serve;
+mod stores;
 mod validate;
 mod verify;
 mod virtualize;

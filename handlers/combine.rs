@@ -209,7 +209,8 @@ async fn load_member(
     blobs: &Arc<dyn Blobs>,
     member: &SourceFile,
 ) -> Result<VirtualDataset, JoinError> {
-    let dataset = reference::load(blobs, &reference::reference_path(&member.path)).await?;
+    let at = blobs.silver(&reference::reference_name(&member.path));
+    let dataset = reference::load(blobs, &at).await?;
     let described = dataset
         .sources
         .first()

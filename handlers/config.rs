@@ -1,6 +1,12 @@
 //! Configuration: one struct per concern, read from the environment once, at start-up, and only here.
 
+mod azure;
 mod database;
+
+pub use azure::{
+    AzureAccess, AzureBlobsConfig, AzureQueueConfig, ContainerConfig, CredentialKind,
+    IdentityConfig, NamingConfig,
+};
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -25,13 +31,36 @@ pub struct Config {
 /// Where blobs and the queues are. The embedded default: folders and one SQLite file.
 #[derive(Debug, Clone)]
 pub struct StorageConfig {
-    /// Folder that is the container `bronze`, from `LANDFALL_BRONZE_DIR`. Only ever read.
-    pub bronze_dir: PathBuf,
-    /// Folder that is the container `silver`, from `LANDFALL_SILVER_DIR`.
-    pub silver_dir: PathBuf,
-    /// SQLite file with the queues, and the ledger unless a [`DatabaseConfig`] says where that is, from
+    /// Where blobs are.
+    pub blobs: BlobsConfig,
+    /// Where messages are.
+    pub queues: QueuesConfig,
+    /// SQLite file with the embedded queues, and the ledger unless a [`DatabaseConfig`] says where that is, from
     /// `LANDFALL_DATABASE`.
     pub database: PathBuf,
+}
+
+/// Where blobs are: in Azure where `LANDFALL_BRONZE_ACCOUNT` is set.
+#[derive(Debug, Clone)]
+pub enum BlobsConfig {
+    /// Folders of this machine.
+    Folders {
+        /// Folder that is the container `bronze`, from `LANDFALL_BRONZE_DIR`. Only ever read.
+        bronze: PathBuf,
+        /// Folder that is the container `silver`, from `LANDFALL_SILVER_DIR`.
+        silver: PathBuf,
+    },
+    /// Containers of storage accounts.
+    Azure(AzureBlobsConfig),
+}
+
+/// Where messages are: with the blobs.
+#[derive(Debug, Clone)]
+pub enum QueuesConfig {
+    /// A table beside the ledger.
+    Embedded,
+    /// Queues of a storage account.
+    Azure(AzureQueueConfig),
 }
 
 /// When and how series are combined.
@@ -92,12 +121,44 @@ impl Config {
     }
 }
 
+impl QueuesConfig {
+    /// Reads the environment.
+    ///
+    /// # Errors
+    ///
+    /// Names the variable that is missing or cannot be read.
+    pub fn from_env() -> Result<Self> {
+        match AzureBlobsConfig::from_env()? {
+            Some(_) => AzureQueueConfig::from_env().map(Self::Azure),
+            None => Ok(Self::Embedded),
+        }
+    }
+}
+
 impl StorageConfig {
     fn from_env() -> Result<Self> {
+        let blobs = match AzureBlobsConfig::from_env()? {
+            Some(azure) => BlobsConfig::Azure(azure),
+            None => BlobsConfig::folders()?,
+        };
         Ok(Self {
-            bronze_dir: required("LANDFALL_BRONZE_DIR")?.into(),
-            silver_dir: required("LANDFALL_SILVER_DIR")?.into(),
+            blobs,
+            queues: QueuesConfig::from_env()?,
             database: required("LANDFALL_DATABASE")?.into(),
+        })
+    }
+}
+
+impl BlobsConfig {
+    fn folders() -> Result<Self> {
+        let folder = |name| {
+            required(name)
+                .context("LANDFALL_BRONZE_ACCOUNT is not set either")
+                .map(PathBuf::from)
+        };
+        Ok(Self::Folders {
+            bronze: folder("LANDFALL_BRONZE_DIR")?,
+            silver: folder("LANDFALL_SILVER_DIR")?,
         })
     }
 }

@@ -33,8 +33,6 @@ use crate::stores::ledger::Ledger;
 pub struct App {
     /// The settings.
     pub config: Config,
-    /// Account of the container `silver`; `local` in the embedded default.
-    pub silver_account: String,
     /// Sources and references.
     pub blobs: Arc<dyn Blobs>,
     /// What has landed and what was published.
@@ -45,17 +43,15 @@ pub struct App {
 }
 
 impl App {
-    /// The app over its stores, in the one account of the embedded default.
+    /// The app over its stores.
     pub fn new(
         config: Config,
         blobs: Arc<dyn Blobs>,
         ledger: Arc<dyn Ledger>,
         pipeline: Arc<Pipeline>,
     ) -> Self {
-        let silver_account = String::from("local");
         Self {
             config,
-            silver_account,
             blobs,
             ledger,
             pipeline,

@@ -92,6 +92,11 @@ impl Pipeline {
         }
     }
 
+    /// The account that is meant where an address names none.
+    pub fn account(&self) -> &str {
+        self.blobs.account()
+    }
+
     /// Settles every group that holds a file, and sends what is due.
     async fn settle_groups_of(&self, file: FileId) -> Result<Vec<Settled>, PipelineError> {
         let mut settled = Vec::new();

@@ -101,7 +101,12 @@ impl Default for ReadPolicy {
 impl ReadPolicy {
     /// What suits a source.
     pub fn of(source: &dyn RangeSource) -> Self {
-        match source.is_local() {
+        Self::for_reads(source.is_local())
+    }
+
+    /// What suits reads that cost next to nothing, or others.
+    pub fn for_reads(are_local: bool) -> Self {
+        match are_local {
             true => Self::local(),
             false => Self::default(),
         }
@@ -143,6 +148,12 @@ pub async fn read_metadata(
     let (mut count, mut wanted) = (IoCount::default(), Vec::new());
     let is_small = described.length <= policy.whole;
     let opened = source.opened();
+    // Not every source can be asked for its end before its length is known.
+    let is_tail_read = opened.parts.is_empty()
+        || opened
+            .parts
+            .iter()
+            .any(|(range, _)| range.end() == described.length);
     match opened.parts.is_empty() {
         true => wanted = first_ranges(described.length, policy),
         false => count.add(take(&mut decoder, opened)),
@@ -156,7 +167,8 @@ pub async fn read_metadata(
                 return Ok((dataset, count));
             }
             Decoded::NeedsData(_) if is_small && count.rounds == 1 => {
-                vec![between(described.length, policy)]
+                let tail = if is_tail_read { policy.tail } else { 0 };
+                vec![between(described.length, policy.head, tail)]
             }
             Decoded::NeedsData(ranges) => ahead(&ranges, policy, described.length),
         };
@@ -190,9 +202,9 @@ fn first_ranges(length: u64, policy: ReadPolicy) -> Vec<ByteRange> {
 }
 
 /// What the first round has left out.
-fn between(length: u64, policy: ReadPolicy) -> ByteRange {
-    let end = length.saturating_sub(policy.tail);
-    ByteRange::new(policy.head, end.saturating_sub(policy.head))
+fn between(length: u64, head: u64, tail: u64) -> ByteRange {
+    let end = length.saturating_sub(tail);
+    ByteRange::new(head, end.saturating_sub(head))
 }
 
 /// What is wanted, and what stands behind it.

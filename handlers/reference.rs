@@ -42,16 +42,6 @@ pub fn reference_name(path: &BlobPath) -> String {
     format!("refs/files/{}/{}/{stem}.json", path.account, path.container)
 }
 
-/// Where a file's reference is.
-pub fn reference_path(path: &BlobPath) -> BlobPath {
-    silver(&reference_name(path))
-}
-
-/// A blob of the container that we write.
-pub fn silver(name: &str) -> BlobPath {
-    BlobPath::new("local", "silver", name)
-}
-
 /// The kerchunk document of a dataset.
 ///
 /// # Errors
@@ -279,14 +269,14 @@ mod tests {
             let is_entitled = || async {
                 Ok::<_, ReferenceError>(self.asked.fetch_add(1, Ordering::Relaxed) < entitled)
             };
-            let at = silver("refs/v.json");
+            let at = self.blobs.silver("refs/v.json");
             publish(&self.blobs, &at, &dataset, &document, is_entitled)
                 .await
                 .unwrap()
         }
 
         async fn names(&self) -> Vec<String> {
-            let found = self.blobs.list(&silver("refs/")).await.unwrap();
+            let found = self.blobs.list(&self.blobs.silver("refs/")).await.unwrap();
             found.into_iter().map(|info| info.path.blob).collect()
         }
     }

@@ -17,6 +17,7 @@ use virtualize::cmip6::{Cmip6Name, slug};
 use virtualize::combine::Combined;
 use virtualize::{Source, VirtualGroup};
 
+use crate::stores::blobs::BlobPath;
 use crate::stores::ledger::{Declaration, Release};
 
 use instant::Times;
@@ -51,8 +52,8 @@ pub struct ItemInput<'a> {
     pub revision: i64,
     /// Address under which users reach the app, without a trailing slash.
     pub public_url: &'a str,
-    /// Path of the combined reference inside silver.
-    pub blob_path: &'a str,
+    /// Where the combined reference is, in silver.
+    pub reference: &'a BlobPath,
     /// Its size in bytes.
     pub ref_size_bytes: u64,
     /// SHA-256 of it.
@@ -227,7 +228,7 @@ pub fn result_object(input: &ItemInput<'_>) -> Value {
     let day = |text: &str| text.split_once('T').map_or(text, |(day, _)| day).to_owned();
     json!({
         "dataset_id": format!("{}_{}", release.dataset_id, release.resource_id),
-        "combined_ref_url": format!("abfs://silver/{}", input.blob_path),
+        "combined_ref_url": input.reference.short(),
         "source_files": input.sources().len(),
         "dimensions": cube::lengths(input.root()),
         "variables": variables,

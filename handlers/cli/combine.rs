@@ -24,7 +24,7 @@ use crate::stores::ledger::ProcessingOptions;
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// NetCDF files, http(s) addresses of them, folders of them, or their references.
+    /// NetCDF files, http(s) and az:// addresses of them, folders of them, or their references.
     #[arg(required = true)]
     inputs: Vec<PathBuf>,
     #[command(flatten)]
@@ -57,7 +57,7 @@ pub(super) struct Arguments {
 /// Joins the inputs, proves the join, and writes it.
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     crate::telemetry::init_terminal();
-    let (files, sources) = (input::expand(&arguments.inputs)?, NamedSources::default());
+    let (files, sources) = input::expand(&arguments.inputs).await?;
     let decode = arguments.read.decode_options();
     let reads = files
         .iter()

@@ -25,7 +25,6 @@ use super::ledger;
 use crate::config::DatabaseConfig;
 use crate::stores::blobs::{BlobPath, LocalBlobs};
 use crate::stores::ledger::{FileState, Ledger, SourceFile};
-use crate::stores::queue::EmbeddedQueue;
 
 use queue::HostQueue;
 use terminal::Terminal;
@@ -80,7 +79,9 @@ async fn dev(arguments: Arguments) -> anyhow::Result<()> {
         .await
         .context("the catalogue cannot be used: has `landfall migrate` been run?")?;
     let config = HostConfig::load(&layout.app, settings).context("reading the function app")?;
-    let queue = EmbeddedQueue::open(&layout.database).context("opening the queues")?;
+    let queue = super::stores::host_queue(&layout.database)
+        .await
+        .context("opening the queues")?;
     let watch = FolderWatchOptions {
         known: known(ledger.as_ref())
             .await

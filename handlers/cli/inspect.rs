@@ -20,7 +20,7 @@ use survey::Survey;
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// NetCDF or HDF5 files, http(s) addresses of them, or folders of them.
+    /// NetCDF or HDF5 files, http(s) and az:// addresses of them, or folders of them.
     #[arg(required = true)]
     inputs: Vec<PathBuf>,
     /// Show long attributes and the list of metadata ranges whole.
@@ -38,8 +38,9 @@ pub(super) struct Arguments {
 
 /// Shows the files. Every input is looked at; the last failure decides the exit code.
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let (sources, mut worst) = (NamedSources::default(), None);
-    for file in input::expand(&arguments.inputs)? {
+    let (files, sources) = input::expand(&arguments.inputs).await?;
+    let mut worst = None;
+    for file in files {
         if let Err(mut failure) = one(&file, &sources, &arguments).await {
             if !failure.reported {
                 failure.report(arguments.json);

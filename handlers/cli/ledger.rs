@@ -4,8 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use async_trait::async_trait;
 
-use crate::config::DatabaseConfig;
+use crate::config::{AzureAccess, DatabaseConfig};
+use crate::stores::azure::AzureConnection;
+use crate::stores::identity::{Identity, POSTGRES_SCOPE};
 use crate::stores::ledger::{Ledger, PostgresLedger, SqliteLedger, TokenSource};
 
 /// The ledger in the PostgreSQL that is configured, else in the SQLite file at `path`.
@@ -26,7 +29,24 @@ pub(super) fn postgres(config: &DatabaseConfig) -> anyhow::Result<Option<Postgre
     Ok(Some(ledger.context("ledger")?))
 }
 
-/// What issues the tokens with which connections log in.
+/// What issues the tokens with which connections log in: the app's identity, asked from now on.
 fn identity() -> anyhow::Result<Arc<dyn TokenSource>> {
-    anyhow::bail!("LANDFALL_DATABASE_AUTH is `identity`, which this build does not support")
+    let access = AzureAccess::from_env().context("identity")?;
+    let connection = AzureConnection::try_new(&access).context("identity")?;
+    let Some(identity) = connection.identity() else {
+        anyhow::bail!("LANDFALL_DATABASE_AUTH is `identity`, LANDFALL_CREDENTIAL is `anonymous`");
+    };
+    identity.keep_fresh(&[POSTGRES_SCOPE]);
+    Ok(Arc::new(DatabaseLogin(Arc::clone(identity))))
+}
+
+/// Tokens of an identity for databases.
+#[derive(Debug)]
+struct DatabaseLogin(Arc<Identity>);
+
+#[async_trait]
+impl TokenSource for DatabaseLogin {
+    async fn token(&self) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(self.0.token(POSTGRES_SCOPE).await?)
+    }
 }

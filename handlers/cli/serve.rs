@@ -6,12 +6,10 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use super::failure::Failure;
-use super::ledger;
+use super::{ledger, stores};
 use crate::config::Config;
 use crate::http::{self, App};
 use crate::pipeline::Pipeline;
-use crate::stores::blobs::{Blobs, LocalBlobs};
-use crate::stores::queue::{EmbeddedQueue, Queue};
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
@@ -51,9 +49,8 @@ async fn serve() -> anyhow::Result<()> {
 
 fn app(config: Config) -> anyhow::Result<App> {
     let storage = &config.storage;
-    let blobs: Arc<dyn Blobs> = Arc::new(LocalBlobs::new(&storage.bronze_dir, &storage.silver_dir));
+    let (blobs, queue) = stores::open(storage)?;
     let ledger = ledger::open(&config.database, &storage.database)?;
-    let queue: Arc<dyn Queue> = Arc::new(EmbeddedQueue::open(&storage.database).context("queue")?);
     let pipeline = Pipeline::new(
         config.clone(),
         Arc::clone(&blobs),

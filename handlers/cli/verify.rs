@@ -17,6 +17,7 @@ use virtualize::{DecodeOptions, Source, VirtualDataset};
 
 use super::failure::Failure;
 use crate::combine::{JoinError, Proof, SourceState, read_clocks, states};
+use crate::config::NamingConfig;
 use crate::read::IoCount;
 use crate::stores::blobs::{AsTheyAre, NamedSources};
 
@@ -82,8 +83,10 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
             `cargo build --release --features libhdf5` (it takes cmake and some minutes)";
         return Err(Failure::rejected("not_built_in", message.to_owned()));
     }
-    let sources = NamedSources::default();
-    let mut combined = document::read(&arguments.reference, &sources).await?;
+    let config = NamingConfig::from_env()
+        .map_err(|error| Failure::failed("configuration", error.as_ref()))?;
+    let sources = NamedSources::new(config.clone());
+    let mut combined = document::read(&arguments.reference, &config, &sources).await?;
     let outcome = verify(&mut combined, &arguments, &sources).await?;
     match report::tell(&outcome, arguments.json) {
         0 => Ok(()),

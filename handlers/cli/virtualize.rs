@@ -19,7 +19,7 @@ use crate::stores::blobs::{Named, NamedSources};
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// NetCDF or HDF5 files, http(s) addresses of them, or folders of them.
+    /// NetCDF or HDF5 files, http(s) and az:// addresses of them, or folders of them.
     #[arg(required = true)]
     inputs: Vec<PathBuf>,
     #[command(flatten)]
@@ -31,14 +31,14 @@ pub(super) struct Arguments {
     pub(super) json: bool,
 }
 
-/// Files on web servers that are read at the same time.
+/// Files elsewhere that are read at the same time.
 const FILES_AT_ONCE: usize = 8;
 
 /// Writes the references. Every input is tried; the last failure decides the exit code.
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let (files, sources) = (input::expand(&arguments.inputs)?, NamedSources::default());
-    let into_folder = files.len() > 1 || arguments.inputs.iter().any(|input| input.is_dir());
-    let is_remote = files.iter().any(|file| matches!(file, Named::Url(_)));
+    let (files, sources) = input::expand(&arguments.inputs).await?;
+    let into_folder = files.len() > 1 || arguments.inputs.iter().any(|input| is_folder(input));
+    let is_remote = files.iter().any(Named::is_remote);
     let works: Vec<_> = files
         .iter()
         .map(|file| {
@@ -64,6 +64,11 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         }
     }
     worst.map_or(Ok(()), Err)
+}
+
+/// A folder of this machine, or of a container.
+fn is_folder(input: &Path) -> bool {
+    input.is_dir() || input.to_string_lossy().ends_with('/')
 }
 
 /// As in silver: `a.nc` becomes `a.json`, any other name gets `.json` appended.

@@ -9,7 +9,7 @@ use warp::{Filter, Rejection, Reply};
 
 use super::App;
 use super::error::{Answer, json_answer};
-use crate::stores::blobs::{BlobError, BlobPath};
+use crate::stores::blobs::BlobError;
 use crate::stores::ledger::LedgerError;
 
 /// A classic file with the dimension `x = 2` and the variable `int v(x) = 7, 11`, by the format's grammar.
@@ -55,8 +55,7 @@ async fn check(app: &App) -> [Component; 3] {
         tracing::warn!(error = %crate::pipeline::chain(&error), "STARTUP_FAILED: ledger: {message}");
         reason
     });
-    let silver = BlobPath::new(app.silver_account.clone(), "silver", "landfall");
-    let storage = match app.blobs.head(&silver).await {
+    let storage = match app.blobs.head(&app.blobs.silver("landfall")).await {
         Ok(_) | Err(BlobError::NotFound(_)) => None,
         Err(error) => {
             tracing::warn!(error = %crate::pipeline::chain(&error), "STARTUP_FAILED: storage");

@@ -225,7 +225,7 @@ impl Story<'_> {
             "stac_item_id": release.stac_item_id,
             "stac_collection_id": release.stac_collection_id,
             "blob_path": blob_path,
-            "container": "silver",
+            "container": self.app.blobs.silver("").container,
             "zarr_url": zarr,
             "reference_url": format!("{zarr}/combined.json"),
             "result": release.result,

@@ -12,9 +12,6 @@ use crate::stores::ledger::{
     Declaration, Declared, Origin, ProcessingOptions, ProcessingStatus, ids,
 };
 
-/// The container that sources may lie in.
-const SOURCE_CONTAINER: &str = "bronze";
-
 /// Declares the series of a request body, or says what it would declare.
 ///
 /// # Errors
@@ -39,7 +36,7 @@ fn declaration(app: &App, body: &[u8]) -> Result<Declaration, ApiError> {
     }
     let submission: Submission = serde_json::from_value(document)
         .map_err(|error| ApiError::validation(error.to_string()))?;
-    let home = BlobPath::new(app.silver_account.clone(), "", "");
+    let home = BlobPath::new(app.blobs.account(), "", "");
     Ok(submission.into_declaration(Origin::Submit, &home, Timestamp::now())?)
 }
 
@@ -70,10 +67,15 @@ fn option_fields() -> Vec<String> {
         .unwrap_or_default()
 }
 
-/// Sources come from the one account and container that are ours to read.
+/// Sources come from the accounts and containers that are ours to read.
 async fn check_source(app: &App, prefix: &BlobPath) -> Result<(), ApiError> {
-    if prefix.account != app.silver_account {
-        let message = format!("source_url: account `{}` is not allowed", prefix.account);
+    let BlobPath {
+        account, container, ..
+    } = prefix;
+    let is_ours = app.blobs.is_source(prefix);
+    // Of other people's containers nothing is told, not even whether they are there.
+    if !is_ours && account != app.blobs.account() {
+        let message = format!("source_url: account `{account}` is not allowed");
         return Err(ApiError::validation(message));
     }
     if let Err(error @ (BlobError::NoContainer(_) | BlobError::Unavailable { .. })) =
@@ -81,11 +83,8 @@ async fn check_source(app: &App, prefix: &BlobPath) -> Result<(), ApiError> {
     {
         return Err(error.into());
     }
-    if prefix.container != SOURCE_CONTAINER {
-        let message = format!(
-            "source_url: container `{}` is not allowed",
-            prefix.container
-        );
+    if !is_ours {
+        let message = format!("source_url: container `{container}` is not allowed");
         return Err(ApiError::validation(message));
     }
     Ok(())

@@ -153,7 +153,7 @@ async fn blob_event(pipeline: Arc<Pipeline>, body: Bytes) -> Result<(), TriggerE
 async fn message(pipeline: Arc<Pipeline>, body: Bytes) -> Result<(), TriggerError> {
     match event::message(&body)? {
         Message::ReferenceDue { blob_url } => Ok(pipeline
-            .on_reference_due(&BlobPath::parse(&blob_url, "local")?)
+            .on_reference_due(&BlobPath::parse(&blob_url, pipeline.account())?)
             .boxed()
             .await?),
         Message::CombineDue {
@@ -170,7 +170,7 @@ async fn message(pipeline: Arc<Pipeline>, body: Bytes) -> Result<(), TriggerErro
 async fn poison(pipeline: Arc<Pipeline>, body: Bytes) -> Result<(), TriggerError> {
     match event::message(&body)? {
         Message::ReferenceDue { blob_url } => Ok(pipeline
-            .on_reference_poison(&BlobPath::parse(&blob_url, "local")?)
+            .on_reference_poison(&BlobPath::parse(&blob_url, pipeline.account())?)
             .await?),
         Message::CombineDue {
             group_id,

@@ -92,11 +92,7 @@ async fn authorize(app: &App, address: &Address) -> Result<BlobPath, ApiError> {
             return Err(ApiError::unauthorized("this Release is not public"));
         }
     }
-    Ok(BlobPath::new(
-        app.silver_account.clone(),
-        "silver",
-        revision.blob_path,
-    ))
+    Ok(app.blobs.silver(&revision.blob_path))
 }
 
 /// The bytes of an entry.

@@ -1,8 +1,10 @@
 //! One file: from the event to its reference.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 use tracing::{info, warn};
 use virtualize::rules::Finding;
 use virtualize::{DecodeError, DecodeOptions, VirtualDataset};
@@ -17,6 +19,7 @@ use crate::stores::ledger::{
     Fault, FileOutcome, FileState, Landing, ProcessingOptions, Recorded, SourceFile,
 };
 use crate::stores::queue::Message;
+use crate::stores::retry;
 use crate::validate;
 
 /// Event Grid waits 30 s for an answer; past this an event is handed over to the queue.
@@ -30,9 +33,14 @@ impl Pipeline {
     ///
     /// [`PipelineError`] only while nothing is recorded, so that Event Grid delivers again.
     pub async fn on_event(&self, event: &BlobEvent) -> Result<(), PipelineError> {
+        let until = Instant::now() + EVENT_LIMIT;
+        retry::within(EVENT_LIMIT, self.settle_event(event, until)).await
+    }
+
+    async fn settle_event(&self, event: &BlobEvent, until: Instant) -> Result<(), PipelineError> {
         match &event.kind {
             BlobEventKind::Created if event.is_placeholder => Ok(()),
-            BlobEventKind::Created => self.on_created(event, &event.path).await,
+            BlobEventKind::Created => self.on_created(event, &event.path, until).await,
             BlobEventKind::Deleted => self.on_gone(event).await,
             BlobEventKind::Renamed { destination } => {
                 self.on_gone(event).await?;
@@ -41,7 +49,7 @@ impl Pipeline {
                     sequencer: None,
                     ..event.clone()
                 };
-                self.on_created(&moved, destination).await
+                self.on_created(&moved, destination, until).await
             }
             BlobEventKind::Other(kind) => {
                 warn!(event.id = %event.event_id, "Ignored an event of type {kind}");
@@ -50,13 +58,21 @@ impl Pipeline {
         }
     }
 
-    async fn on_created(&self, event: &BlobEvent, path: &BlobPath) -> Result<(), PipelineError> {
+    async fn on_created(
+        &self,
+        event: &BlobEvent,
+        path: &BlobPath,
+        until: Instant,
+    ) -> Result<(), PipelineError> {
         if !self.is_source(path) {
             warn!(blob.url = %path, event.id = %event.event_id, "Ignored an event for a blob that is no source");
             return Ok(());
         }
-        let Some(landing) = self.landing(event, path).await? else {
-            return Ok(());
+        let landing = match tokio::time::timeout_at(until, self.landing(event, path)).await {
+            Ok(Ok(Some(landing))) => landing,
+            Ok(Ok(None)) => return Ok(()),
+            // The message is worth the event: whoever receives it looks for itself.
+            Ok(Err(_)) | Err(_) => return self.hand_over(path, Duration::ZERO).await,
         };
         let Some(file) = self.record(&landing).await? else {
             return Ok(());
@@ -64,7 +80,7 @@ impl Pipeline {
         let Ok(_permit) = self.reading.try_acquire() else {
             return self.hand_over(path, Duration::ZERO).await;
         };
-        match tokio::time::timeout(EVENT_LIMIT, self.process(&file)).await {
+        match tokio::time::timeout_at(until, self.process(&file)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => {
                 warn!(blob.url = %path, error = %chain(&error), "Handed a file over to the queue");
@@ -222,21 +238,22 @@ impl Pipeline {
         }
         let started = std::time::Instant::now();
         self.ledger.record_reading(file.id, &file.etag).await?;
-        let info = BlobInfo {
-            path: file.path.clone(),
-            etag: file.etag.clone(),
-            length: file.size,
-            last_modified: self.last_modified(file).await?,
-        };
-        let last_modified = info.last_modified;
         let options = self.options_for(&file.path).await?;
-        let source = PinnedBlob::new(std::sync::Arc::clone(&self.blobs), info);
-        let read = read::read_metadata(
-            &source,
-            DecodeOptions::along(&options.concat_dim, options.inline_max_bytes),
-            ReadPolicy::of(&source),
-        )
-        .await;
+        let policy = ReadPolicy::for_reads(self.blobs.is_local());
+        let known = Some((file.etag.as_str(), file.size));
+        let blobs = Arc::clone(&self.blobs);
+        let opened = PinnedBlob::open(blobs, &file.path, known, policy.head, policy.tail).await;
+        let last_modified = match &opened {
+            Ok(source) => source.info().last_modified,
+            Err(_) => file.landed_at,
+        };
+        let read = match opened {
+            Ok(source) => {
+                let decode = DecodeOptions::along(&options.concat_dim, options.inline_max_bytes);
+                read::read_metadata(&source, decode, policy).await
+            }
+            Err(error) => Err(ReadError::Fetch(error)),
+        };
         let (dataset, io) = match read {
             Ok(read) => read,
             Err(ReadError::Fetch(
@@ -256,14 +273,6 @@ impl Pipeline {
                     .await
             }
         }
-    }
-
-    async fn last_modified(&self, file: &SourceFile) -> Result<Timestamp, PipelineError> {
-        let info = self
-            .head(&file.path)
-            .await?
-            .filter(|info| info.etag == file.etag);
-        Ok(info.map_or(file.landed_at, |info| info.last_modified))
     }
 
     /// The options of the declared group that takes the file, or the defaults.
@@ -345,7 +354,7 @@ impl Pipeline {
             )
         };
         let document = reference::render(dataset)?;
-        let at = reference::silver(&name);
+        let at = self.blobs.silver(&name);
         if !reference::publish(&self.blobs, &at, dataset, &document, is_current).await? {
             return Ok(());
         }

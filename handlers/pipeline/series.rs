@@ -13,7 +13,7 @@ use super::{Pipeline, PipelineError};
 use crate::catalog::item::{self, ItemInput};
 use crate::combine::{self, JoinError, Joined, Verify};
 use crate::reference::{self, Form, ReferenceError};
-use crate::stores::blobs::BlobSources;
+use crate::stores::blobs::{BlobPath, BlobSources};
 use crate::stores::ledger::{Claim, Claimed, CombineEnd, Fault, GroupId, Lease, PublishedCombine};
 use crate::stores::queue::Message;
 
@@ -181,7 +181,7 @@ impl Pipeline {
         let is_ours = || async {
             Ok::<_, PipelineError>(self.ledger.renew(claim, self.lease().until).await?)
         };
-        let at = reference::silver(&name);
+        let at = self.blobs.silver(&name);
         if !reference::publish_draft(&self.blobs, &at, &joined.draft, is_ours).await? {
             return Ok(());
         }
@@ -189,7 +189,7 @@ impl Pipeline {
             combine::store_verdict(&self.blobs, &at, verdict).await?;
         }
         self.step("mid-combine").await;
-        let result = self.catalogue(claim, &joined, &name)?;
+        let result = self.catalogue(claim, &joined, &at)?;
         if self.ledger.publish(claim, &result).await? {
             self.report(claim, &joined, started);
         }
@@ -211,7 +211,7 @@ impl Pipeline {
         let Some(name) = before else {
             return Ok(Verify::Afresh);
         };
-        let verdict = combine::load_verdict(&self.blobs, &reference::silver(name)).await;
+        let verdict = combine::load_verdict(&self.blobs, &self.blobs.silver(name)).await;
         Ok(verdict.map_or(Verify::Afresh, Verify::Since))
     }
 
@@ -230,7 +230,7 @@ impl Pipeline {
         &self,
         claim: &Claim,
         joined: &Joined,
-        name: &str,
+        reference: &BlobPath,
     ) -> Result<PublishedCombine, PipelineError> {
         let at = Timestamp::now();
         let input = ItemInput {
@@ -239,7 +239,7 @@ impl Pipeline {
             release: &claim.release,
             revision: claim.revision,
             public_url: &self.config.http.public_url,
-            blob_path: name,
+            reference,
             ref_size_bytes: joined.draft.size(),
             ref_sha256: &joined.draft.sha256().map_err(ReferenceError::Write)?,
             created: at,
@@ -253,7 +253,7 @@ impl Pipeline {
                 .to_owned()
         };
         Ok(PublishedCombine {
-            blob_path: name.to_owned(),
+            blob_path: reference.blob.clone(),
             stac_item_id: text("id"),
             stac_collection_id: text("collection"),
             result: item::result_object(&input),

@@ -1,14 +1,18 @@
 //! Blob storage as the stages need it, and the address of a blob.
 
+mod azure;
+#[cfg(test)]
+mod contract;
 mod http;
 mod local;
 mod named;
 mod path;
 mod pinned;
 
+pub use azure::{AzureBlobs, Containers};
 pub use http::{HttpClient, HttpError, HttpFile, HttpProblem, HttpUrl, ParseHttpUrlError};
 pub use local::LocalBlobs;
-pub use named::{AsTheyAre, Named, NamedSources};
+pub use named::{AsTheyAre, Named, NamedSources, ParseNamedError};
 pub use path::{BlobPath, ParseBlobPathError};
 pub use pinned::{BlobSources, Opened, PinnedBlob, RangeSource, Sources};
 
@@ -16,6 +20,8 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::TryStreamExt as _;
+use futures_util::stream::BoxStream;
 use virtualize::ByteRange;
 
 /// Why a blob operation failed.
@@ -137,6 +143,23 @@ pub trait Blobs: Send + Sync + std::fmt::Debug {
         ranges: &[ByteRange],
     ) -> Result<Vec<Bytes>, BlobError>;
 
+    /// The first `len` bytes of a blob, or all of a shorter one, with what is known of it; [`BlobError::Changed`] if
+    /// it is another version than the one asked for. One round trip where the store allows it.
+    async fn get_first(
+        &self,
+        path: &BlobPath,
+        etag: Option<&str>,
+        len: u64,
+    ) -> Result<(BlobInfo, Bytes), BlobError> {
+        let info = self.head(path).await?;
+        if etag.is_some_and(|etag| etag != info.etag) {
+            return Err(BlobError::Changed(path.clone()));
+        }
+        let first = ByteRange::new(0, len.min(info.length));
+        let parts = self.get_ranges(path, &info.etag, &[first]).await?;
+        Ok((info, parts.into_iter().next().unwrap_or_default()))
+    }
+
     /// A whole blob with its version.
     async fn get(&self, path: &BlobPath) -> Result<(Bytes, BlobInfo), BlobError>;
 
@@ -178,8 +201,24 @@ pub trait Blobs: Send + Sync + std::fmt::Debug {
     /// The blob that such an address names; `None` if it is none of this store.
     fn path_of(&self, url: &str) -> Option<BlobPath>;
 
+    /// The account that is meant where an address names none.
+    fn account(&self) -> &str;
+
+    /// The blob of a name in the container that is ours to write.
+    fn silver(&self, name: &str) -> BlobPath;
+
+    /// Blobs whose name starts with the path's, as they come: some at a time, in the order of the store.
+    fn list_pages<'a>(
+        &'a self,
+        prefix: &'a BlobPath,
+    ) -> BoxStream<'a, Result<Vec<BlobInfo>, BlobError>>;
+
     /// Blobs whose name starts with the path's, sorted by name.
-    async fn list(&self, prefix: &BlobPath) -> Result<Vec<BlobInfo>, BlobError>;
+    async fn list(&self, prefix: &BlobPath) -> Result<Vec<BlobInfo>, BlobError> {
+        let mut found: Vec<BlobInfo> = self.list_pages(prefix).try_concat().await?;
+        found.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(found)
+    }
 
     /// Deletes a blob; deleting what is not there is fine. Sources are never deleted: implementations refuse
     /// outside the containers that are ours.

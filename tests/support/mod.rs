@@ -1,7 +1,10 @@
 //! `landfall dev` in a temporary folder, and what tests ask of it.
 
+pub(crate) mod azurite;
 pub(crate) mod postgres;
 pub(crate) mod web;
+
+pub(crate) use azurite::node_folder;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -51,18 +54,6 @@ pub(crate) fn python() -> PathBuf {
         python.display()
     );
     python
-}
-
-/// Where the readers for Node are.
-pub(crate) fn node_folder() -> PathBuf {
-    let folder = std::env::var_os("LANDFALL_TEST_NODE_FOLDER").map(PathBuf::from);
-    let folder = folder.unwrap_or_else(|| repository().join(".venv/node"));
-    assert!(
-        folder.join("node_modules").exists(),
-        "no readers for Node in {}: run `./just setup`",
-        folder.display()
-    );
-    folder
 }
 
 /// Compares with real readers (`tests/support/read_with_xarray.py`) and fails with what differs.
@@ -386,7 +377,8 @@ pub(crate) fn name_of(path: &Path) -> String {
     path.file_name().unwrap().to_string_lossy().into_owned()
 }
 
-fn free_port() -> u16 {
+/// A port that nobody listens on.
+pub(crate) fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()

@@ -5,7 +5,7 @@
 #   setup.sh cargo-tools    .venv/cargo   the programs of cargo-tools.txt, compiled unoptimised: a minute and a half
 #   setup.sh fuzz-tools     .venv/cargo   the programs of fuzz-tools.txt, which only `just fuzz` needs
 #   setup.sh readers        .venv/py      the Python readers of requirements.txt
-#                           .venv/node    the JavaScript readers of node/package.json
+#                           .venv/node    the packages of node/package.json: JavaScript readers, Azurite
 #   setup.sh databases                    PostgreSQL with PostGIS, from Debian's packages
 #   setup.sh peers          .venv/bench   those and the peers of benches/requirements.txt
 #   setup.sh all

@@ -29,6 +29,7 @@ pub(super) fn links(input: &ItemInput<'_>) -> Value {
 
 pub(super) fn assets(input: &ItemInput<'_>) -> Value {
     let account = input.declaration.prefix.account.as_str();
+    let silver = input.reference.account.as_str();
     json!({
         "zarr-store": {
             "href": input.zarr_url(),
@@ -41,18 +42,18 @@ pub(super) fn assets(input: &ItemInput<'_>) -> Value {
             "xarray:open_kwargs": {"engine": "zarr", "consolidated": true, "chunks": {}},
         },
         "reference": {
-            "href": format!("abfs://silver/{}", input.blob_path),
+            "href": input.reference.short(),
             "type": KERCHUNK,
             "title": "Kerchunk references",
             "roles": ["data", "virtual"],
             "zarr:zarr_format": 2,
             "zarr:node_type": "group",
             "zarr:consolidated": false,
-            "storage:refs": [account],
+            "storage:refs": [silver],
             "file:size": input.ref_size_bytes,
             "file:checksum": multihash(input.ref_sha256),
             "xarray:open_kwargs": {"engine": "kerchunk", "chunks": {}},
-            "xarray:storage_options": storage_options(account),
+            "xarray:storage_options": storage_options(account, silver),
         },
         "netcdf_source": {
             "href": input.source_url(),
@@ -64,23 +65,27 @@ pub(super) fn assets(input: &ItemInput<'_>) -> Value {
     })
 }
 
-/// What fsspec needs to reach the references and the files that they name.
-fn storage_options(account: &str) -> Value {
+/// What fsspec needs to reach the references in silver and the files that they name.
+fn storage_options(account: &str, silver: &str) -> Value {
     if account == "local" {
         return json!({"remote_protocol": "file"});
     }
-    let options = json!({"account_name": account});
-    json!({"remote_protocol": "az", "remote_options": options, "target_protocol": "abfs", "target_options": options})
+    let options = |account| json!({"account_name": account});
+    json!({
+        "remote_protocol": "az", "remote_options": options(account),
+        "target_protocol": "abfs", "target_options": options(silver),
+    })
 }
 
-/// The storage account by its name; bronze and silver are containers of the same one.
+/// The storage accounts of bronze and silver, by their names.
 pub(super) fn schemes(input: &ItemInput<'_>) -> Value {
-    let account = input.declaration.prefix.account.clone();
-    let scheme = match account.as_str() {
+    let accounts = [&input.declaration.prefix.account, &input.reference.account];
+    let scheme = |account: &String| match account.as_str() {
         "local" => json!({"type": "local", "platform": "file:///"}),
         name => {
             json!({"type": "ms-azure", "platform": "https://{account}.blob.core.windows.net", "account": name})
         }
     };
-    Value::Object(Map::from_iter([(account, scheme)]))
+    let schemes = accounts.map(|account| (account.clone(), scheme(account)));
+    Value::Object(Map::from_iter(schemes))
 }

@@ -163,7 +163,11 @@ fn with_input<T>(combined: &Combined, check: impl FnOnce(&ItemInput<'_>) -> T) -
         release: &release,
         revision: 2,
         public_url: "http://127.0.0.1:7071",
-        blob_path: "refs/combined/CMIP6_ta/day/ord3/r2/combined.json",
+        reference: &BlobPath::new(
+            "local",
+            "silver",
+            "refs/combined/CMIP6_ta/day/ord3/r2/combined.json",
+        ),
         ref_size_bytes: 77,
         ref_sha256: &[0xab; 32],
         created: Timestamp::UNIX_EPOCH,

@@ -1,21 +1,34 @@
-//! The embedded queue as the local host takes messages from it.
+//! The queues as the local host takes messages from them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use local_host::{QueueError, QueueMessage, QueueSource};
 
-use crate::stores::queue::{EmbeddedQueue, QueuedMessage};
+use crate::stores::queue::{QueuedMessage, Receive};
 
-/// The embedded queue.
+/// The queues that the handler sends to.
 #[derive(Debug)]
-pub(super) struct HostQueue(EmbeddedQueue);
+pub(super) struct HostQueue(Arc<dyn Receive>);
 
 impl HostQueue {
-    /// The queue over its database.
-    pub(super) const fn new(queue: EmbeddedQueue) -> Self {
+    /// The queues of a store.
+    pub(super) const fn new(queue: Arc<dyn Receive>) -> Self {
         Self(queue)
+    }
+}
+
+fn from_host(queue: &str, message: &QueueMessage) -> QueuedMessage {
+    QueuedMessage {
+        id: message.id.clone(),
+        queue: queue.to_owned(),
+        text: message.text.clone(),
+        dequeue_count: message.dequeue_count,
+        pop_receipt: message.pop_receipt.clone(),
+        inserted_at: message.inserted,
+        visible_at: message.next_visible,
     }
 }
 
@@ -45,43 +58,33 @@ impl QueueSource for HostQueue {
 
     async fn extend(
         &self,
-        _: &str,
+        queue: &str,
         message: &QueueMessage,
         visibility: Duration,
     ) -> Result<String, QueueError> {
         Ok(self
             .0
-            .extend(&message.id, &message.pop_receipt, visibility)
+            .extend(&from_host(queue, message), visibility)
             .await?)
     }
 
-    async fn delete(&self, _: &str, message: &QueueMessage) -> Result<(), QueueError> {
-        Ok(self
-            .0
-            .delete(&message.id, &message.pop_receipt)
-            .await
-            .map(drop)?)
+    async fn delete(&self, queue: &str, message: &QueueMessage) -> Result<(), QueueError> {
+        Ok(self.0.delete(&from_host(queue, message)).await.map(drop)?)
     }
 
     async fn release(
         &self,
-        _: &str,
+        queue: &str,
         message: &QueueMessage,
         delay: Duration,
     ) -> Result<(), QueueError> {
-        Ok(self
-            .0
-            .release(&message.id, &message.pop_receipt, delay)
-            .await
-            .map(drop)?)
+        let released = self.0.release(&from_host(queue, message), delay).await;
+        Ok(released.map(drop)?)
     }
 
     async fn poison(&self, queue: &str, message: &QueueMessage) -> Result<(), QueueError> {
         let target = format!("{queue}-poison");
-        Ok(self
-            .0
-            .move_to(&message.id, &message.pop_receipt, &target)
-            .await
-            .map(drop)?)
+        let moved = self.0.move_to(&from_host(queue, message), &target).await;
+        Ok(moved.map(drop)?)
     }
 }

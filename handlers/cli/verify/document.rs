@@ -1,4 +1,4 @@
-//! Reads the reference that is to be verified, from here or from a web server.
+//! Reads the reference that is to be verified, from here, from a web server or from a storage account.
 
 use std::io;
 use std::path::Path;
@@ -11,7 +11,10 @@ use virtualize::{ByteRange, VirtualDataset};
 
 use crate::cli::failure::Failure;
 use crate::cli::{input, parquet as folder};
-use crate::stores::blobs::{BlobError, HttpUrl, Named, NamedSources, RangeSource};
+use crate::config::NamingConfig;
+use crate::stores::blobs::{
+    BlobError, HttpUrl, Named, NamedSources, ParseHttpUrlError, RangeSource,
+};
 
 /// Bytes of a document that are fetched by one request.
 const AHEAD: u64 = 8 << 20;
@@ -19,9 +22,10 @@ const AHEAD: u64 = 8 << 20;
 /// The dataset that a reference describes.
 pub(super) async fn read(
     reference: &Path,
+    config: &NamingConfig,
     sources: &NamedSources,
 ) -> Result<VirtualDataset, Failure> {
-    let named = Named::parse(reference);
+    let named = Named::parse(reference, config);
     let named = named.map_err(|error| Failure::rejected("address_invalid", error.to_string()))?;
     let invalid = |error: KerchunkError| {
         let message = format!("{named}: {}", crate::pipeline::chain(&error));
@@ -42,28 +46,26 @@ pub(super) async fn read(
             })?;
             json::read(&bytes).map_err(invalid)
         }
-        Named::Url(url) if is_folder(url) => tables(url, sources).map_err(invalid),
-        Named::Url(_) => {
-            let bytes = whole(&named, sources).await;
-            let bytes = bytes.map_err(|error| input::failure(&named, &error.into()))?;
+        remote if is_folder(remote) => tables(remote, sources).map_err(invalid),
+        remote => {
+            let bytes = whole(remote, sources).await;
+            let bytes = bytes.map_err(|error| input::failure(remote, &error.into()))?;
             json::read(&bytes).map_err(invalid)
         }
     }
 }
 
 /// Whether an address is meant as that of a folder of tables.
-fn is_folder(url: &HttpUrl) -> bool {
-    let address = url.to_string();
+fn is_folder(remote: &Named) -> bool {
+    let address = remote.to_string();
     let name = address.trim_end_matches('/');
     name.ends_with(".parq") || name.ends_with(".parquet")
 }
 
 /// The tables are asked for one by one, as the reader meets them.
-fn tables(url: &HttpUrl, sources: &NamedSources) -> Result<VirtualDataset, KerchunkError> {
-    let base = url.to_string();
-    let base = base.trim_end_matches('/');
+fn tables(folder: &Named, sources: &NamedSources) -> Result<VirtualDataset, KerchunkError> {
     parquet::read(|name| {
-        let file = Named::parse(Path::new(&format!("{base}/{name}"))).map_err(io::Error::other)?;
+        let file = inside(folder, name).map_err(io::Error::other)?;
         let read = || Handle::current().block_on(whole(&file, sources));
         match tokio::task::block_in_place(read) {
             Ok(bytes) => Ok(Some(bytes)),
@@ -73,7 +75,25 @@ fn tables(url: &HttpUrl, sources: &NamedSources) -> Result<VirtualDataset, Kerch
     })
 }
 
-/// All bytes of a file on a web server.
+/// A file in a folder.
+fn inside(folder: &Named, name: &str) -> Result<Named, ParseHttpUrlError> {
+    Ok(match folder {
+        Named::File(folder) => Named::File(folder.join(name)),
+        Named::Blob(folder) => {
+            let blob = format!("{}/{name}", folder.blob.trim_end_matches('/'));
+            Named::Blob(folder.sibling(blob))
+        }
+        Named::Url(folder) => {
+            let folder = folder.to_string();
+            Named::Url(HttpUrl::parse(&format!(
+                "{}/{name}",
+                folder.trim_end_matches('/')
+            ))?)
+        }
+    })
+}
+
+/// All bytes of a file that is elsewhere.
 async fn whole(file: &Named, sources: &NamedSources) -> Result<Bytes, BlobError> {
     let source: Arc<dyn RangeSource> = sources.open_now(file, AHEAD, 1).await?;
     let length = source.describe().length;

@@ -14,7 +14,9 @@ use virtualize::{
 };
 use warp::http::Response;
 
-use crate::config::{Config, DatabaseConfig, HttpConfig, PipelineConfig, StorageConfig};
+use crate::config::{
+    BlobsConfig, Config, DatabaseConfig, HttpConfig, PipelineConfig, QueuesConfig, StorageConfig,
+};
 use crate::http::{App, routes};
 use crate::pipeline::Pipeline;
 use crate::stores::blobs::{BlobPath, Blobs, LocalBlobs, PutCondition};
@@ -124,8 +126,11 @@ impl Stage {
 fn config(folder: &tempfile::TempDir, open_access: bool) -> Config {
     Config {
         storage: StorageConfig {
-            bronze_dir: folder.path().join("bronze"),
-            silver_dir: folder.path().join("silver"),
+            blobs: BlobsConfig::Folders {
+                bronze: folder.path().join("bronze"),
+                silver: folder.path().join("silver"),
+            },
+            queues: QueuesConfig::Embedded,
             database: folder.path().join("landfall.db"),
         },
         database: DatabaseConfig {
@@ -156,7 +161,10 @@ fn config(folder: &tempfile::TempDir, open_access: bool) -> Config {
 
 fn app(config: Config) -> App {
     let storage = &config.storage;
-    let blobs: Arc<dyn Blobs> = Arc::new(LocalBlobs::new(&storage.bronze_dir, &storage.silver_dir));
+    let BlobsConfig::Folders { bronze, silver } = &storage.blobs else {
+        panic!("the stage is of folders")
+    };
+    let blobs: Arc<dyn Blobs> = Arc::new(LocalBlobs::new(bronze, silver));
     let ledger: Arc<dyn Ledger> = Arc::new(SqliteLedger::open(&storage.database).unwrap());
     let queue = Arc::new(EmbeddedQueue::open(&storage.database).unwrap());
     let pipeline = Arc::new(Pipeline::new(

@@ -9,6 +9,7 @@ mod request;
 
 pub use address::{HttpUrl, ParseHttpUrlError};
 pub use error::{HttpError, HttpProblem};
+pub(super) use request::ContentRange;
 
 use std::sync::Arc;
 use std::time::Duration;

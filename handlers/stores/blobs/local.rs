@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
 use virtualize::ByteRange;
 
 use super::{BlobError, BlobInfo, BlobPath, Blobs, PutCondition};
@@ -29,6 +31,15 @@ struct Container {
     writable: bool,
 }
 
+/// The account of the embedded default.
+const ACCOUNT: &str = "local";
+
+/// Its container of sources.
+const BRONZE: &str = "bronze";
+
+/// Its container that is written.
+const SILVER: &str = "silver";
+
 static TEMPORARY: AtomicU64 = AtomicU64::new(0);
 
 impl LocalBlobs {
@@ -36,8 +47,8 @@ impl LocalBlobs {
     pub fn new(bronze: impl Into<PathBuf>, silver: impl Into<PathBuf>) -> Self {
         let container = |folder, writable| Container { folder, writable };
         let containers = BTreeMap::from([
-            (String::from("bronze"), container(bronze.into(), false)),
-            (String::from("silver"), container(silver.into(), true)),
+            (String::from(BRONZE), container(bronze.into(), false)),
+            (String::from(SILVER), container(silver.into(), true)),
         ]);
         Self {
             containers,
@@ -65,7 +76,7 @@ impl LocalBlobs {
         let known = self
             .containers
             .get(&path.container)
-            .filter(|_| path.account == "local");
+            .filter(|_| path.account == ACCOUNT);
         known.ok_or_else(|| BlobError::NoContainer(path.container.clone()))
     }
 
@@ -290,7 +301,6 @@ fn list(prefix: &BlobPath, root: &Path) -> Result<Vec<BlobInfo>, BlobError> {
     found.retain(|info| {
         info.path.blob.starts_with(&prefix.blob) && !info.path.blob.ends_with(".tmp")
     });
-    found.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(found)
 }
 
@@ -380,14 +390,28 @@ impl Blobs for LocalBlobs {
         self.containers.iter().find_map(|(name, container)| {
             let folder = std::path::absolute(&container.folder).ok()?;
             let blob = file.strip_prefix(folder).ok()?.to_str()?;
-            Some(BlobPath::new("local", name.clone(), blob))
+            Some(BlobPath::new(ACCOUNT, name.clone(), blob))
         })
     }
 
-    async fn list(&self, prefix: &BlobPath) -> Result<Vec<BlobInfo>, BlobError> {
-        let root = self.container(prefix)?.folder.clone();
-        let prefix = prefix.clone();
-        blocking(&prefix.clone(), move || list(&prefix, &root)).await
+    fn account(&self) -> &str {
+        ACCOUNT
+    }
+
+    fn silver(&self, name: &str) -> BlobPath {
+        BlobPath::new(ACCOUNT, SILVER, name)
+    }
+
+    fn list_pages<'a>(
+        &'a self,
+        prefix: &'a BlobPath,
+    ) -> BoxStream<'a, Result<Vec<BlobInfo>, BlobError>> {
+        let listed = async move {
+            let root = self.container(prefix)?.folder.clone();
+            let prefix = prefix.clone();
+            blocking(&prefix.clone(), move || list(&prefix, &root)).await
+        };
+        futures_util::stream::once(listed).boxed()
     }
 
     async fn delete(&self, path: &BlobPath) -> Result<(), BlobError> {
@@ -402,7 +426,10 @@ impl Blobs for LocalBlobs {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
+    use crate::stores::blobs::contract;
 
     fn store() -> (tempfile::TempDir, LocalBlobs) {
         let folder = tempfile::tempdir().unwrap();
@@ -412,80 +439,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_changed_file_is_not_read() {
+    async fn the_contract_holds() {
         let (folder, blobs) = store();
-        let path = BlobPath::new("local", "bronze", "a.nc");
-        std::fs::write(folder.path().join("bronze/a.nc"), b"0123456789").unwrap();
-        let etag = blobs.head(&path).await.unwrap().etag;
-        let range = [ByteRange::new(2, 3)];
-        assert_eq!(
-            blobs.get_ranges(&path, &etag, &range).await.unwrap(),
-            [Bytes::from_static(b"234")]
-        );
-        std::fs::write(folder.path().join("bronze/a.nc"), b"0123456789a").unwrap();
-        let again = blobs.get_ranges(&path, &etag, &range).await;
-        assert!(matches!(again, Err(BlobError::Changed(_))));
-    }
-
-    #[tokio::test]
-    async fn writes_keep_their_condition() {
-        let (folder, blobs) = store();
-        let path = BlobPath::new("local", "silver", "refs/a.json");
-        let first = blobs
-            .put(&path, Bytes::from_static(b"1"), PutCondition::IfAbsent)
-            .await
-            .unwrap();
-        let second = blobs
-            .put(&path, Bytes::from_static(b"2"), PutCondition::IfAbsent)
-            .await;
-        assert!(matches!(second, Err(BlobError::Exists(_))));
-        let third = blobs
-            .put(
-                &path,
-                Bytes::from_static(b"33"),
-                PutCondition::IfMatch(first.clone()),
-            )
-            .await;
-        assert!(third.is_ok());
-        let fourth = blobs
-            .put(
-                &path,
-                Bytes::from_static(b"4"),
-                PutCondition::IfMatch(first),
-            )
-            .await;
-        assert!(matches!(fourth, Err(BlobError::Changed(_))));
-        assert_eq!(blobs.get(&path).await.unwrap().0, Bytes::from_static(b"33"));
-        let file = folder.path().join("draft");
-        std::fs::write(&file, b"444").unwrap();
-        let fifth = blobs.put_file(&path, &file, PutCondition::IfAbsent).await;
-        assert!(matches!(fifth, Err(BlobError::Exists(_))));
-        blobs
-            .put_file(&path, &file, PutCondition::Always)
-            .await
-            .unwrap();
-        assert_eq!(
-            blobs.get(&path).await.unwrap().0,
-            Bytes::from_static(b"444")
-        );
-    }
-
-    #[tokio::test]
-    async fn a_source_is_never_written_or_deleted() {
-        let (folder, blobs) = store();
-        std::fs::write(folder.path().join("bronze/a.nc"), b"data").unwrap();
-        let path = BlobPath::new("local", "bronze", "a.nc");
-        assert!(
-            blobs
-                .put(&path, Bytes::new(), PutCondition::Always)
-                .await
-                .is_err()
-        );
-        assert!(blobs.delete(&path).await.is_err());
-        assert_eq!(
-            std::fs::read(folder.path().join("bronze/a.nc")).unwrap(),
-            b"data"
-        );
+        let bronze = folder.path().join("bronze");
+        let land = |name: String, bytes: Vec<u8>| {
+            let file = bronze.join(name);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, bytes).unwrap();
+            std::future::ready(()).boxed()
+        };
+        let subject = contract::Subject {
+            blobs: &blobs,
+            source: BlobPath::new(ACCOUNT, BRONZE, ""),
+            land: &land,
+        };
+        contract::holds(subject).await;
     }
 
     #[tokio::test]

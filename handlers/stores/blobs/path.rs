@@ -70,7 +70,10 @@ impl BlobPath {
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         let parsed = match scheme {
             "abfs" | "abfss" | "az" => match authority.split_once('@') {
-                Some((container, host)) => Self::new(account_of(host), container, path),
+                Some((container, host)) => {
+                    let account = account_of(host).ok_or_else(|| fail(NO_ACCOUNT))?;
+                    Self::new(account, container, path)
+                }
                 None => Self::new(default_account, authority, path),
             },
             "https" => {
@@ -78,13 +81,8 @@ impl BlobPath {
                 let decoded = percent_decode_str(blob)
                     .decode_utf8()
                     .map_err(|_| fail("its name is not UTF-8"))?;
-                let account = authority.strip_suffix(".blob.core.windows.net");
-                let account = account.or_else(|| authority.strip_suffix(".dfs.core.windows.net"));
-                Self::new(
-                    account.ok_or_else(|| fail("the host is no storage account"))?,
-                    container,
-                    decoded,
-                )
+                let account = account_of(authority).filter(|account| *account != authority);
+                Self::new(account.ok_or_else(|| fail(NO_ACCOUNT))?, container, decoded)
             }
             _ => return Err(fail("the scheme is not abfs, abfss, az or https")),
         };
@@ -103,8 +101,12 @@ impl BlobPath {
         if self.account.contains(['/', '\\', '\0', '@', '.']) {
             return Err("its account is not a name");
         }
-        if self.blob.contains('\0') || self.blob.contains('\\') || self.blob.split('/').any(bad) {
-            return Err("its name has a segment `.` or `..`, a backslash or a zero byte");
+        if self.blob.contains('\\') || self.blob.split('/').any(bad) {
+            return Err("its name has a segment `.` or `..`, or a backslash");
+        }
+        // Addresses on the web drop some of them, and would name another blob.
+        if self.blob.contains(char::is_control) {
+            return Err("its name has a control character");
         }
         Ok(())
     }
@@ -132,8 +134,24 @@ impl BlobPath {
     }
 }
 
-fn account_of(host: &str) -> &str {
-    host.split_once('.').map_or(host, |(account, _)| account)
+/// What a host is that is none of Azure's.
+const NO_ACCOUNT: &str = "the host is no storage account";
+
+/// Azure's clouds.
+const CLOUDS: [&str; 3] = [
+    ".core.windows.net",
+    ".core.usgovcloudapi.net",
+    ".core.chinacloudapi.cn",
+];
+
+/// The account of a host such as `account.dfs.core.windows.net`, or of the name of an account alone.
+fn account_of(host: &str) -> Option<&str> {
+    if !host.contains('.') {
+        return Some(host);
+    }
+    let service = CLOUDS.iter().find_map(|cloud| host.strip_suffix(cloud))?;
+    let account = service.strip_suffix(".blob");
+    account.or_else(|| service.strip_suffix(".dfs"))
 }
 
 impl fmt::Display for BlobPath {
@@ -167,6 +185,18 @@ mod tests {
         "acct",
         "bronze",
         "a b.nc"
+    )]
+    #[case(
+        "https://acct.dfs.core.windows.net/bronze/b.nc",
+        "acct",
+        "bronze",
+        "b.nc"
+    )]
+    #[case(
+        "https://acct.blob.core.usgovcloudapi.net/bronze/b.nc",
+        "acct",
+        "bronze",
+        "b.nc"
     )]
     #[case("abfs://bronze@local/b.nc", "local", "bronze", "b.nc")]
     #[case("abfs://bronze", "home", "bronze", "")]
@@ -202,6 +232,9 @@ mod tests {
     // Fuzzing: they were printed as addresses of other blobs.
     #[case("https://acct.blob.core.windows.net/b@c/a.nc")]
     #[case("https://a.b.blob.core.windows.net/bronze/a.nc")]
+    #[case("https://acct/bronze/a.nc")]
+    #[case("abfs://bronze@acct.dfs.example.org/a.nc")]
+    #[case("https://acct.blob.core.windows.net/bronze/a%0A.nc")]
     fn what_is_no_address_is_refused(#[case] text: &str) {
         assert!(BlobPath::parse(text, "home").is_err());
     }

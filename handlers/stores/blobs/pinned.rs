@@ -51,12 +51,69 @@ pub struct Opened {
 pub struct PinnedBlob {
     blobs: Arc<dyn Blobs>,
     info: BlobInfo,
+    opened: Opened,
 }
 
 impl PinnedBlob {
     /// The blob as `info` has it.
     pub fn new(blobs: Arc<dyn Blobs>, info: BlobInfo) -> Self {
-        Self { blobs, info }
+        Self {
+            blobs,
+            info,
+            opened: Opened::default(),
+        }
+    }
+
+    /// The blob at the version and length that are known, or else as it is now. Where a round trip costs something
+    /// it also brings up to `head` bytes of its start, and `tail` of its end where that is known.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError::Changed`] if it is another version by now; others.
+    pub async fn open(
+        blobs: Arc<dyn Blobs>,
+        path: &BlobPath,
+        known: Option<(&str, u64)>,
+        head: u64,
+        tail: u64,
+    ) -> Result<Self, BlobError> {
+        let etag = known.map(|(etag, _)| etag);
+        if blobs.is_local() {
+            let info = blobs.head(path).await?;
+            return Self::new(blobs, info).at_version(etag);
+        }
+        let start = match known {
+            Some((_, length)) if length <= head.saturating_add(tail) => head.saturating_add(tail),
+            _ => head,
+        };
+        let end = known.filter(|(_, length)| *length > start && tail > 0);
+        let end =
+            end.map(|(etag, length)| (etag, ByteRange::new(length.saturating_sub(tail), tail)));
+        let last = async {
+            match end {
+                Some((etag, range)) => blobs.get_ranges(path, etag, &[range]).await,
+                None => Ok(Vec::new()),
+            }
+        };
+        let (first, last) = tokio::try_join!(blobs.get_first(path, etag, start), last)?;
+        let (info, bytes) = first;
+        let first = ByteRange::new(0, u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        let ends = end.map(|(_, range)| range).into_iter().zip(last);
+        let opened = Opened {
+            requests: 1 + u64::from(end.is_some()),
+            parts: std::iter::once((first, bytes)).chain(ends).collect(),
+            rounds: 1,
+        };
+        Ok(Self {
+            blobs,
+            info,
+            opened,
+        })
+    }
+
+    /// What is known of it.
+    pub const fn info(&self) -> &BlobInfo {
+        &self.info
     }
 
     /// A local file anywhere, as it is now, for the command line: its folder stands for the container.
@@ -108,6 +165,10 @@ impl RangeSource for PinnedBlob {
 
     fn is_local(&self) -> bool {
         self.blobs.is_local()
+    }
+
+    fn opened(&self) -> Opened {
+        self.opened.clone()
     }
 }
 

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Row, Transaction};
 
-use super::{Message, Queue, QueueError};
+use super::{Message, Queue, QueueError, QueuedMessage, Receive, ReceivedAgain};
 use crate::stores::ledger::LedgerError;
 use crate::stores::ledger::sqlite::{Database, time, time_text};
 
@@ -21,25 +21,6 @@ const SAME_TIME: SignedDuration = SignedDuration::from_secs(1);
 #[derive(Debug, Clone)]
 pub struct EmbeddedQueue {
     database: Database,
-}
-
-/// A message as received.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct QueuedMessage {
-    /// Its id.
-    pub id: String,
-    /// The queue that it is on.
-    pub queue: String,
-    /// Its text: JSON of a [`Message`].
-    pub text: String,
-    /// How often it was received, this time included.
-    pub dequeue_count: u32,
-    /// What proves that this receipt is the latest.
-    pub pop_receipt: String,
-    /// When it was sent.
-    pub inserted_at: Timestamp,
-    /// When it is visible again, unless deleted.
-    pub visible_at: Timestamp,
 }
 
 impl EmbeddedQueue {
@@ -54,12 +35,42 @@ impl EmbeddedQueue {
         })
     }
 
-    /// Receives up to `max` visible messages, oldest first, and hides them for `visibility`.
+    /// Number of messages on a queue, hidden ones included.
     ///
     /// # Errors
     ///
     /// [`QueueError`] if the file is not available.
-    pub async fn receive(
+    pub async fn len(&self, queue: &str) -> Result<u64, QueueError> {
+        let name = queue.to_owned();
+        let sql = "SELECT count(*) FROM landfall_queue_message WHERE queue = ?1";
+        let count = self
+            .database
+            .read(move |tx| Ok(tx.query_row(sql, [name], |row| row.get::<_, i64>(0))?))
+            .await;
+        count
+            .map(i64::unsigned_abs)
+            .map_err(|error| failed(queue, error))
+    }
+
+    /// Changes a message if the receipt is its latest.
+    async fn change<F>(&self, message: &QueuedMessage, change: F) -> Result<bool, QueueError>
+    where
+        F: FnOnce(&Transaction<'_>, i64, &str) -> rusqlite::Result<usize> + Send + 'static,
+    {
+        let id = &message.id;
+        let number: i64 = id.parse().map_err(|error| failed_message(id, error))?;
+        let receipt = message.pop_receipt.clone();
+        let changed = self
+            .database
+            .write(move |tx| Ok(change(tx, number, &receipt)? == 1))
+            .await;
+        changed.map_err(|error| failed_message(id, error))
+    }
+}
+
+#[async_trait]
+impl Receive for EmbeddedQueue {
+    async fn receive(
         &self,
         queue: &str,
         max: usize,
@@ -83,121 +94,52 @@ impl EmbeddedQueue {
         received.map_err(|error| failed(queue, error))
     }
 
-    /// Deletes a message that was dealt with; `false` if it has been received again since.
-    ///
-    /// # Errors
-    ///
-    /// [`QueueError`] if the file is not available.
-    pub async fn delete(&self, id: &str, pop_receipt: &str) -> Result<bool, QueueError> {
+    async fn delete(&self, message: &QueuedMessage) -> Result<bool, QueueError> {
         let sql = "DELETE FROM landfall_queue_message WHERE id = ?1 AND pop_receipt = ?2";
-        self.change(id, pop_receipt, move |tx, id, receipt| {
+        self.change(message, move |tx, id, receipt| {
             tx.execute(sql, (id, receipt))
         })
         .await
     }
 
-    /// Gives a message back, visible after `delay`; `false` if it has been received again since.
-    ///
-    /// # Errors
-    ///
-    /// [`QueueError`] if the file is not available.
-    pub async fn release(
-        &self,
-        id: &str,
-        pop_receipt: &str,
-        delay: Duration,
-    ) -> Result<bool, QueueError> {
+    async fn release(&self, message: &QueuedMessage, delay: Duration) -> Result<bool, QueueError> {
         let visible = time_text(later(Timestamp::now(), delay));
         let sql = "UPDATE landfall_queue_message SET visible_at = ?3, pop_receipt = NULL
                    WHERE id = ?1 AND pop_receipt = ?2";
-        self.change(id, pop_receipt, move |tx, id, receipt| {
+        self.change(message, move |tx, id, receipt| {
             tx.execute(sql, (id, receipt, &visible))
         })
         .await
     }
 
-    /// Keeps a message hidden for `visibility` from now and returns its receipt.
-    ///
-    /// # Errors
-    ///
-    /// [`QueueError`] if it has been received again since, or the file is not available.
-    pub async fn extend(
+    async fn extend(
         &self,
-        id: &str,
-        pop_receipt: &str,
+        message: &QueuedMessage,
         visibility: Duration,
     ) -> Result<String, QueueError> {
         let visible = time_text(later(Timestamp::now(), visibility));
         let sql =
             "UPDATE landfall_queue_message SET visible_at = ?3 WHERE id = ?1 AND pop_receipt = ?2";
-        let held = self.change(id, pop_receipt, move |tx, id, receipt| {
+        let held = self.change(message, move |tx, id, receipt| {
             tx.execute(sql, (id, receipt, &visible))
         });
-        if held.await? {
-            Ok(pop_receipt.to_owned())
-        } else {
-            Err(failed_message(id, ReceivedAgain))
+        match held.await? {
+            true => Ok(message.pop_receipt.clone()),
+            false => Err(failed_message(&message.id, ReceivedAgain)),
         }
     }
 
-    /// Moves a message to another queue (its poison queue) as if it had just been sent there; `false` if it has
-    /// been received again since.
-    ///
-    /// # Errors
-    ///
-    /// [`QueueError`] if the file is not available.
-    pub async fn move_to(
-        &self,
-        id: &str,
-        pop_receipt: &str,
-        queue: &str,
-    ) -> Result<bool, QueueError> {
+    async fn move_to(&self, message: &QueuedMessage, queue: &str) -> Result<bool, QueueError> {
         let (queue, now) = (queue.to_owned(), time_text(Timestamp::now()));
         let sql = "UPDATE landfall_queue_message
                    SET queue = ?3, inserted_at = ?4, visible_at = ?4, dequeue_count = 0, pop_receipt = NULL
                    WHERE id = ?1 AND pop_receipt = ?2";
-        self.change(id, pop_receipt, move |tx, id, receipt| {
+        self.change(message, move |tx, id, receipt| {
             tx.execute(sql, (id, receipt, &queue, &now))
         })
         .await
     }
-
-    /// Number of messages on a queue, hidden ones included.
-    ///
-    /// # Errors
-    ///
-    /// [`QueueError`] if the file is not available.
-    pub async fn len(&self, queue: &str) -> Result<u64, QueueError> {
-        let name = queue.to_owned();
-        let sql = "SELECT count(*) FROM landfall_queue_message WHERE queue = ?1";
-        let count = self
-            .database
-            .read(move |tx| Ok(tx.query_row(sql, [name], |row| row.get::<_, i64>(0))?))
-            .await;
-        count
-            .map(i64::unsigned_abs)
-            .map_err(|error| failed(queue, error))
-    }
-
-    /// Changes a message if the receipt is its latest.
-    async fn change<F>(&self, id: &str, pop_receipt: &str, change: F) -> Result<bool, QueueError>
-    where
-        F: FnOnce(&Transaction<'_>, i64, &str) -> rusqlite::Result<usize> + Send + 'static,
-    {
-        let number: i64 = id.parse().map_err(|error| failed_message(id, error))?;
-        let receipt = pop_receipt.to_owned();
-        let changed = self
-            .database
-            .write(move |tx| Ok(change(tx, number, &receipt)? == 1))
-            .await;
-        changed.map_err(|error| failed_message(id, error))
-    }
 }
-
-/// Somebody else received the message after its time was up.
-#[derive(Debug, thiserror::Error)]
-#[error("the message has been received again since")]
-struct ReceivedAgain;
 
 #[async_trait]
 impl Queue for EmbeddedQueue {
@@ -305,6 +247,7 @@ fn from_row(row: &Row<'_>) -> Result<QueuedMessage, LedgerError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stores::queue::contract;
 
     const NOW: Duration = Duration::ZERO;
     const MINUTE: Duration = Duration::from_secs(60);
@@ -325,157 +268,10 @@ mod tests {
         }
     }
 
-    async fn one(queue: &EmbeddedQueue, visibility: Duration) -> QueuedMessage {
-        let mut received = queue.receive(QUEUE, 1, visibility).await.unwrap();
-        received.pop().unwrap()
-    }
-
     #[tokio::test]
-    async fn a_message_comes_once_while_it_is_hidden_and_as_it_was_sent() {
+    async fn the_contract_holds() {
         let (queue, _folder) = queue();
-        queue.send(&message(3), NOW).await.unwrap();
-        let received = one(&queue, MINUTE).await;
-        assert_eq!(
-            serde_json::from_str::<Message>(&received.text).unwrap(),
-            message(3)
-        );
-        assert_eq!(received.dequeue_count, 1);
-        assert!(queue.receive(QUEUE, 32, MINUTE).await.unwrap().is_empty());
-        assert_eq!(queue.len(QUEUE).await.unwrap(), 1);
-        assert!(
-            queue
-                .delete(&received.id, &received.pop_receipt)
-                .await
-                .unwrap()
-        );
-        assert_eq!(queue.len(QUEUE).await.unwrap(), 0);
-    }
-
-    #[tokio::test]
-    async fn messages_come_oldest_first_and_no_more_than_asked_for() {
-        let (queue, _folder) = queue();
-        for generation in 1..=3 {
-            queue.send(&message(generation), NOW).await.unwrap();
-        }
-        let received = queue.receive(QUEUE, 2, MINUTE).await.unwrap();
-        let texts: Vec<_> = received
-            .iter()
-            .map(|message| serde_json::from_str::<Message>(&message.text).unwrap())
-            .collect();
-        assert_eq!(texts, [message(1), message(2)]);
-        assert_eq!(queue.receive(QUEUE, 2, MINUTE).await.unwrap().len(), 1);
-    }
-
-    #[tokio::test]
-    async fn a_message_whose_receiver_died_comes_again_and_only_the_latest_receipt_counts() {
-        let (queue, _folder) = queue();
-        queue.send(&message(1), NOW).await.unwrap();
-        let first = one(&queue, NOW).await;
-        let second = one(&queue, MINUTE).await;
-        assert_eq!((&first.id, second.dequeue_count), (&second.id, 2));
-        assert!(!queue.delete(&first.id, &first.pop_receipt).await.unwrap());
-        assert!(
-            !queue
-                .release(&first.id, &first.pop_receipt, NOW)
-                .await
-                .unwrap()
-        );
-        assert!(
-            queue
-                .extend(&first.id, &first.pop_receipt, NOW)
-                .await
-                .is_err()
-        );
-        assert!(
-            !queue
-                .move_to(&first.id, &first.pop_receipt, "combine-due-poison")
-                .await
-                .unwrap()
-        );
-        assert!(queue.delete(&second.id, &second.pop_receipt).await.unwrap());
-    }
-
-    #[tokio::test]
-    async fn a_released_message_comes_after_its_delay_and_counts_on() {
-        let (queue, _folder) = queue();
-        queue.send(&message(1), NOW).await.unwrap();
-        let first = one(&queue, MINUTE).await;
-        assert!(
-            queue
-                .release(&first.id, &first.pop_receipt, MINUTE)
-                .await
-                .unwrap()
-        );
-        assert!(queue.receive(QUEUE, 1, MINUTE).await.unwrap().is_empty());
-        assert!(!queue.delete(&first.id, &first.pop_receipt).await.unwrap());
-        queue.send(&message(2), NOW).await.unwrap();
-        let second = one(&queue, MINUTE).await;
-        assert!(
-            queue
-                .release(&second.id, &second.pop_receipt, NOW)
-                .await
-                .unwrap()
-        );
-        assert_eq!(one(&queue, MINUTE).await.dequeue_count, 2);
-    }
-
-    #[tokio::test]
-    async fn an_extended_message_stays_hidden() {
-        let (queue, _folder) = queue();
-        queue.send(&message(1), NOW).await.unwrap();
-        let received = one(&queue, NOW).await;
-        assert_eq!(
-            queue
-                .extend(&received.id, &received.pop_receipt, MINUTE)
-                .await
-                .unwrap(),
-            received.pop_receipt
-        );
-        assert!(queue.receive(QUEUE, 1, MINUTE).await.unwrap().is_empty());
-        assert!(
-            queue
-                .delete(&received.id, &received.pop_receipt)
-                .await
-                .unwrap()
-        );
-    }
-
-    #[tokio::test]
-    async fn a_poisoned_message_is_on_its_new_queue_alone() {
-        let (queue, _folder) = queue();
-        queue.send(&message(1), NOW).await.unwrap();
-        let received = one(&queue, MINUTE).await;
-        assert!(
-            queue
-                .move_to(&received.id, &received.pop_receipt, "combine-due-poison")
-                .await
-                .unwrap()
-        );
-        assert_eq!(queue.len(QUEUE).await.unwrap(), 0);
-        let poisoned = queue
-            .receive("combine-due-poison", 1, MINUTE)
-            .await
-            .unwrap();
-        assert_eq!(
-            (poisoned[0].text.as_str(), poisoned[0].dequeue_count),
-            (received.text.as_str(), 1)
-        );
-    }
-
-    #[tokio::test]
-    async fn a_delayed_message_waits() {
-        let (queue, _folder) = queue();
-        queue.send(&message(1), MINUTE).await.unwrap();
-        assert!(queue.receive(QUEUE, 1, MINUTE).await.unwrap().is_empty());
-        queue
-            .send(&message(2), Duration::from_millis(30))
-            .await
-            .unwrap();
-        tokio::time::sleep(Duration::from_millis(40)).await;
-        assert_eq!(
-            one(&queue, MINUTE).await.text,
-            serde_json::to_string(&message(2)).unwrap()
-        );
+        contract::holds(&queue).await;
     }
 
     #[tokio::test]
@@ -502,12 +298,7 @@ mod tests {
             4,
             "the first one is being dealt with"
         );
-        assert!(
-            queue
-                .delete(&received[0].id, &received[0].pop_receipt)
-                .await
-                .unwrap()
-        );
+        assert!(queue.delete(&received[0]).await.unwrap());
         assert_eq!(queue.len(QUEUE).await.unwrap(), 3);
     }
 

@@ -1,4 +1,4 @@
-//! One ranged GET: its condition, its retries, and the proof that the answer is the bytes that were asked for.
+//! One ranged GET: its condition, what its failure means, and the proof that the answer is the bytes that were asked for.
 
 use std::time::Duration;
 
@@ -9,15 +9,7 @@ use reqwest::{RequestBuilder, Response, StatusCode};
 use virtualize::ByteRange;
 
 use super::error::HttpProblem;
-
-/// Tries of one request. With the waits between them a server has about ten seconds to recover.
-const TRIES: u32 = 6;
-
-/// The first wait is about this long, each further one about twice the one before.
-const FIRST_WAIT: Duration = Duration::from_millis(200);
-
-/// The longest wait, whatever `Retry-After` says.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+use crate::stores::retry::{self, Again, RetryPolicy};
 
 /// What a server says about the version of a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -77,14 +69,18 @@ fn text(headers: &HeaderMap, name: HeaderName) -> Option<String> {
 
 /// `Content-Range: bytes 0-99/1234`: what an answer holds, and the length of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct ContentRange {
-    pub(super) range: ByteRange,
-    pub(super) length: Option<u64>,
+pub(in crate::stores) struct ContentRange {
+    pub(in crate::stores) range: ByteRange,
+    pub(in crate::stores) length: Option<u64>,
 }
 
 impl ContentRange {
-    pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
-        let value = text(headers, header::CONTENT_RANGE)?;
+    fn of(headers: &HeaderMap) -> Option<Self> {
+        Self::parse(&text(headers, header::CONTENT_RANGE)?)
+    }
+
+    /// Reads the value of the header.
+    pub(in crate::stores) fn parse(value: &str) -> Option<Self> {
         let (range, length) = value.strip_prefix("bytes")?.trim().split_once('/')?;
         let (first, last) = range.split_once('-')?;
         let (first, last): (u64, u64) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
@@ -112,35 +108,13 @@ pub(super) async fn with_retries<T, F>(attempt: impl Fn(u32) -> F) -> Result<T, 
 where
     F: Future<Output = Result<T, Failed>>,
 {
-    let mut tries = 0;
-    loop {
-        let failed = match attempt(tries).await {
-            Ok(value) => return Ok(value),
-            Err(failed) => failed,
-        };
-        tries += 1;
-        if tries >= TRIES || !(failed.problem.is_transient() || failed.again) {
-            return Err(failed.problem);
-        }
-        let wait = failed.wait.unwrap_or_else(|| jitter(tries));
-        tracing::debug!(
-            tries,
-            wait_ms = wait.as_millis(),
-            "Retrying: {}",
-            failed.problem
-        );
-        tokio::time::sleep(wait.min(LONGEST_WAIT)).await;
-    }
-}
-
-/// Half to all of a time that doubles with every try, so that many readers do not come back together.
-fn jitter(tries: u32) -> Duration {
-    let longest = FIRST_WAIT * 2u32.saturating_pow(tries.saturating_sub(1).min(6));
-    longest.mul_f64(0.5 + fastrand::f64() / 2.0)
+    let run = RetryPolicy::default().run(attempt).await;
+    run.map_err(|failed| failed.problem)
 }
 
 /// One try that failed.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{problem}")]
 pub(super) struct Failed {
     pub(super) problem: HttpProblem,
     /// How long the server asks to wait.
@@ -155,6 +129,16 @@ impl From<HttpProblem> for Failed {
             problem,
             wait: None,
             again: false,
+        }
+    }
+}
+
+impl retry::Failed for Failed {
+    fn again(&self) -> Again {
+        match (self.problem.is_transient() || self.again, self.wait) {
+            (false, _) => Again::Never,
+            (true, None) => Again::Soon,
+            (true, Some(wait)) => Again::After(wait),
         }
     }
 }

@@ -1,0 +1,54 @@
+//! The stores that the configuration describes.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use crate::config::{AzureAccess, BlobsConfig, QueuesConfig, StorageConfig};
+use crate::stores::azure::AzureConnection;
+use crate::stores::blobs::{AzureBlobs, Blobs, LocalBlobs};
+use crate::stores::queue::{AzureQueue, EmbeddedQueue, Message, Queue, Receive};
+
+/// Sources and references, and where messages are sent.
+pub(super) fn open(config: &StorageConfig) -> anyhow::Result<(Arc<dyn Blobs>, Arc<dyn Queue>)> {
+    let (blobs, connection): (Arc<dyn Blobs>, _) = match &config.blobs {
+        BlobsConfig::Folders { bronze, silver } => {
+            (Arc::new(LocalBlobs::new(bronze, silver)), None)
+        }
+        BlobsConfig::Azure(azure) => {
+            let connection = connect(&azure.access).context("blobs")?;
+            let blobs = AzureBlobs::new(connection.clone(), azure);
+            (Arc::new(blobs), Some(connection))
+        }
+    };
+    let queue: Arc<dyn Queue> = match &config.queues {
+        QueuesConfig::Embedded => Arc::new(EmbeddedQueue::open(&config.database).context("queue")?),
+        QueuesConfig::Azure(azure) => {
+            let connection = connection.map_or_else(|| connect(&azure.access), Ok);
+            let queue = AzureQueue::try_new(connection.context("queue")?, &azure.account);
+            Arc::new(queue.context("queue")?)
+        }
+    };
+    Ok((blobs, queue))
+}
+
+/// The way to Azure. Tokens are fetched from now on, so that the first event does not wait for one.
+fn connect(access: &AzureAccess) -> anyhow::Result<AzureConnection> {
+    let connection = AzureConnection::try_new(access)?;
+    connection.keep_fresh(&[]);
+    Ok(connection)
+}
+
+/// Where who stands in for the Functions host receives them. Queues of Azure are made where they are missing, since
+/// nothing was deployed.
+pub(super) async fn host_queue(database: &Path) -> anyhow::Result<Arc<dyn Receive>> {
+    let azure = match QueuesConfig::from_env()? {
+        QueuesConfig::Embedded => return Ok(Arc::new(EmbeddedQueue::open(database)?)),
+        QueuesConfig::Azure(azure) => AzureQueue::try_new(connect(&azure.access)?, azure.account)?,
+    };
+    for queue in Message::QUEUES {
+        azure.create(queue).await?;
+    }
+    Ok(Arc::new(azure))
+}
