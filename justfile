@@ -24,9 +24,9 @@ demo FOLDER="":
     cargo build --release --bin landfall
     @{{ python }} tests/support/demo.py {{ target }}/release/landfall {{ if FOLDER == "" { "" } else { quote(FOLDER) } }}
 
-# Everything: checks, the corpus, the readers, all tests.
+# Everything: checks, the corpus, the readers, all tests; the HDF5 C library is compiled once for it.
 test: setup check readers corpus
-    cargo test --workspace
+    cargo test --workspace --features landfall/libhdf5
 
 # Format, lints, documentation, dependencies, spelling.
 check:
@@ -61,7 +61,7 @@ corpus:
         --jobs 2 --cmd '{{ target }}/debug/landfall combine {inputs} -o {output} --concat-dim {dim} --json'
 
 # Looks for inputs that break what must hold: MINUTES for each target (or the one named), then damaged fixtures.
-fuzz MINUTES="1" TARGET="hdf5 classic kerchunk names envelopes":
+fuzz MINUTES="1" TARGET="hdf5 classic kerchunk parquet chunk times inspect names envelopes":
     #!/usr/bin/env bash
     set -euo pipefail
     tests/support/setup.sh fuzz-tools
@@ -69,7 +69,9 @@ fuzz MINUTES="1" TARGET="hdf5 classic kerchunk names envelopes":
     for target in {{ TARGET }}; do
       # What is found stays out of the repository; what is worth keeping is put into fuzz/corpus by hand.
       mkdir -p fuzz/target/found/"$target"
-      cargo +nightly fuzz run --sanitizer none "$target" fuzz/target/found/"$target" fuzz/corpus/"$target" -- \
+      corpus=(fuzz/corpus/"$target")
+      [ "$target" != inspect ] || corpus=(fuzz/corpus/hdf5 fuzz/corpus/classic)
+      cargo +nightly fuzz run --sanitizer none "$target" fuzz/target/found/"$target" "${corpus[@]}" -- \
           -max_total_time=$(( {{ MINUTES }} * 60 )) -rss_limit_mb=256 -malloc_limit_mb=64 -timeout=5 -max_len=20000
     done
     LANDFALL_DAMAGED=$(( {{ MINUTES }} * 20000 )) LANDFALL_SEED=$(date +%s) cargo test --test tests hostile::damaged
@@ -91,10 +93,10 @@ series COUNT="1000" SEED="1" KEEP="":
     cargo build --quiet --bin landfall
     {{ python }} tests/support/check_series.py "{{ target }}/debug/landfall" --count {{ COUNT }} --seed {{ SEED }} {{ if KEEP == "" { "" } else { "--keep " + quote(KEEP) } }}
 
-# Our decoder against the HDF5 C library, which is compiled for it: two minutes and more.
+# Our decoder, and `verify --against libhdf5`, against the HDF5 C library; it is compiled once, in two minutes and more.
 libhdf5:
     @tests/support/setup.sh python-tools
-    cargo test -p libhdf5-oracle --features static
+    cargo test --package landfall --package libhdf5-oracle --features landfall/libhdf5 --test tests --test fixtures -- libhdf5 the_library
 
 # The function app as the Functions host wants it: host.json, the function folders and the binary side by side.
 stage:
@@ -116,10 +118,11 @@ bench:
     cargo bench --quiet --bench decode -- {{ target }}/bench/*/*.nc tests/fixtures/cmip6/*.nc
 
 # Landfall beside kerchunk and VirtualiZarr, in one run: processor seconds and memory of whole processes, as a Markdown table.
-bench-peers FILES="200":
+# FILES of the long series; MORE is passed on: `just bench-peers 1000 --long 2740 --alone long`.
+bench-peers FILES="200" *MORE="":
     @tests/support/setup.sh peers
     cargo build --release --bin landfall
-    .venv/bench/bin/python benches/peers.py {{ target }}/release/landfall --files {{ FILES }}
+    .venv/bench/bin/python benches/peers.py {{ target }}/release/landfall --files {{ FILES }} {{ MORE }}
 
 # The same over HTTP: rounds, requests, bytes and seconds of a cold read. Makes about 0.7 GB of files and removes them.
 bench-remote LATENCY_MS="20":

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Landfall beside kerchunk and VirtualiZarr: whole processes, processor seconds and peak memory, one run, as a Markdown table.
 
-    peers.py LANDFALL [--files 200] [--rounds 5] [--only TEXT]
+    peers.py LANDFALL [--files 200] [--long 0] [--rounds 5] [--only TEXT] [--alone TEXT]
 
 Its files are those of make_inputs.py, in a temporary folder. Each program starts anew for each case, as it does on a command line or
 in a function; the least processor time of the rounds counts (fewer rounds where one takes long) and the most memory. Wall time is
-left out: it says more about the machine's neighbours.
+left out: it says more about the machine's neighbours. With `--files 1000` the peers take a minute a case. `--long 2740` adds a
+series of a million chunks, where they take many minutes and gigabytes: `--alone long` leaves them out there.
 """
 
 import argparse
@@ -48,17 +49,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("landfall")
     parser.add_argument("--files", type=int, default=200, help="files of the long series")
+    parser.add_argument("--long", type=int, default=0, help="files of 365 chunks of the longest series")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--alone", default="-", help="the cases whose title has this text are run without the peers")
     parser.add_argument("--only", default="", help="only the cases whose title has this text")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make = Path(__file__).with_name("make_inputs.py")
-        subprocess.run([sys.executable, make, folder, "--months", str(args.files)], check=True)
+        sizes = ["--months", str(args.files), "--long", str(args.long)]
+        subprocess.run([sys.executable, make, folder, *sizes], check=True)
         print("| case | Landfall | kerchunk | VirtualiZarr | faster peer |\n| --- | --- | --- | --- | --- |")
         for title, command, files in cases(folder):
             if args.only in title:
-                report(title, programs(args.landfall, command, files, folder), folder, args.rounds)
+                commands = list(programs(args.landfall, command, files, folder))
+                report(title, commands[:1] if args.alone in title else commands, folder, args.rounds)
     return 0
 
 
@@ -73,6 +78,11 @@ def cases(folder: Path):
         yield title, ["combine", "--no-verify"], files
         yield f"{title}, verified", ["combine"], files
     yield f"{len(months)} references to one", ["combine", "--no-verify"], months
+    if (folder / "long").is_dir():
+        files = sorted(map(str, (folder / "long").iterdir()))
+        title = f"long series, {len(files)} files, {365 * len(files)} chunks to one"
+        yield title, ["combine", "--no-verify"], files
+        yield f"{title}, verified", ["combine"], files
 
 
 def programs(landfall: str, command: list[str], files: list[str], folder: Path):
@@ -103,6 +113,7 @@ def report(title: str, commands, folder: Path, rounds: int) -> None:
         assert json.loads((folder / "out.json").read_bytes())["refs"]
         cells.append(f"{cpu:.3f} s, {memory:.0f} MB")
         seconds.append(cpu)
+    cells += ["–"] * (len(PEERS) + 1 - len(cells))
     ratio = f"{min(seconds[1:]) / seconds[0]:.0f} ×" if seconds[1:] else "–"
     print(f"| {title} | {' | '.join(cells)} | {ratio} |", flush=True)
 

@@ -6,6 +6,8 @@ mod failure;
 mod input;
 mod inspect;
 mod inventory;
+mod ledger;
+mod migrate;
 mod output;
 mod parquet;
 mod replay;
@@ -13,6 +15,7 @@ mod serve;
 mod server;
 mod stores;
 mod validate;
+mod verify;
 mod virtualize;
 
 use std::process::ExitCode;
@@ -43,10 +46,14 @@ enum Command {
     Inventory(inventory::Arguments),
     /// Have a running app take events once more: dead letters, kept ones, or those of a container.
     Replay(replay::Arguments),
+    /// Compare a reference, of one file or a whole series, with its sources.
+    Verify(verify::Arguments),
     /// Watch a folder: references, combined datasets and served Zarr as files land.
     Dev(dev::Arguments),
     /// Answer the Functions host (its custom handler).
     Serve(serve::Arguments),
+    /// Bring the schemas of a PostgreSQL database up to date.
+    Migrate(migrate::Arguments),
 }
 
 /// Runs the command that the arguments name.
@@ -64,10 +71,12 @@ impl Command {
         match self {
             Self::Virtualize(arguments) => arguments.json,
             Self::Combine(arguments) => arguments.json,
+            Self::Verify(arguments) => arguments.json,
             Self::Inspect(arguments) => arguments.json,
             Self::Validate(arguments) => arguments.json,
             Self::Inventory(arguments) => arguments.json,
             Self::Replay(arguments) => arguments.json,
+            Self::Migrate(arguments) => arguments.json,
             Self::Dev(_) | Self::Serve(_) => false,
         }
     }
@@ -80,8 +89,10 @@ impl Command {
             Self::Combine(arguments) => block_on_threads(combine::run(arguments)),
             Self::Inventory(arguments) => block_on_threads(inventory::run(arguments)),
             Self::Replay(arguments) => block_on_one_thread(replay::run(arguments)),
+            Self::Verify(arguments) => block_on_threads(verify::run(arguments)),
             Self::Dev(arguments) => block_on_threads(dev::run(arguments)),
             Self::Serve(arguments) => block_on_threads(serve::run(arguments)),
+            Self::Migrate(arguments) => block_on_one_thread(migrate::run(arguments)),
         }
     }
 }

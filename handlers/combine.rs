@@ -1,16 +1,26 @@
-//! Stage 5, second half: joins the references of a series, proves the join, and writes the document. SPEC §7.
+//! Stage 5, second half: joins the references of a series, writes the document, and proves it. SPEC §7.
+
+mod intake;
+mod prove;
+mod sources;
+mod verdict;
+
+pub use intake::Intake;
+pub use prove::{Proof, read_clocks};
+pub use sources::{SourceState, ensure_unchanged, states};
+pub use verdict::{load_verdict, parse_verdict, render_verdict, store_verdict, verdict_name};
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
-use virtualize::combine::verify::{Mismatch, Verifier, VerifyOptions, VerifyReport};
+use virtualize::combine::verify::{Mismatch, Verdict, VerifyOptions, VerifyReport};
 use virtualize::combine::{CombineError, CombineOptions, Combined, Combiner, Missing, Step};
-use virtualize::kerchunk::{self, KerchunkError};
-use virtualize::{ByteRange, DecodeOptions, Source, SourceId, VirtualDataset};
+use virtualize::kerchunk::KerchunkError;
+use virtualize::{ByteRange, DecodeOptions, Source, SourceId, VirtualDataset, VirtualGroup};
 
 use crate::read::{self, IoCount, ReadError, ReadPolicy};
-use crate::reference::{self, ReferenceError};
+use crate::reference::{self, Draft, Form, ReferenceError};
 use crate::stores::blobs::{BlobError, Blobs, RangeSource, Sources};
 use crate::stores::ledger::{Fault, ProcessingOptions, SourceFile};
 
@@ -50,6 +60,29 @@ pub enum JoinError {
         /// Why not.
         #[source]
         source: ReadError,
+    },
+    /// Files are not what was recorded of them.
+    #[error("the sources have changed: {}", files.join("; "))]
+    SourceChanged {
+        /// Each file with what has changed.
+        files: Vec<String>,
+    },
+    /// A concat coordinate that lies in the files cannot be decoded.
+    #[error("{variable} cannot be decoded")]
+    Clock {
+        /// Its path.
+        variable: String,
+        /// Why not.
+        #[source]
+        source: virtualize::zarr::CodecError,
+    },
+    /// The join would take more memory than it may.
+    #[error("MemoryBudgetExceeded: the join needs {needed} MB, LANDFALL_MEMORY_MB is {budget}")]
+    MemoryBudgetExceeded {
+        /// Megabytes that it needs.
+        needed: u64,
+        /// Megabytes that it may take.
+        budget: u64,
     },
     /// The document does not say what the sources say.
     #[error("the joined reference is wrong: {}", first_of(.0))]
@@ -96,7 +129,7 @@ impl JoinError {
     pub fn is_superseded(&self) -> bool {
         let changed = |error: &BlobError| error.is_changed() || error.is_missing();
         match self {
-            Self::Superseded { .. } => true,
+            Self::Superseded { .. } | Self::SourceChanged { .. } => true,
             Self::Source { source, .. } => changed(source),
             Self::Decode {
                 source: ReadError::Fetch(error),
@@ -107,17 +140,30 @@ impl JoinError {
     }
 }
 
-/// A joined series with its document.
+/// A joined series with its draft.
 #[derive(Debug)]
 pub struct Joined {
-    /// The join.
+    /// The join; its dataset is what the draft says, if that was read back.
     pub combined: Combined,
-    /// The kerchunk document, as it is stored.
-    pub document: Bytes,
+    /// What was written.
+    pub draft: Draft,
     /// What the verification covered; `None` if it was left out.
     pub report: Option<VerifyReport>,
+    /// What the next verification may go on from.
+    pub verdict: Option<Verdict>,
     /// What reading cost.
     pub io: IoCount,
+}
+
+/// How a join is verified.
+#[derive(Debug)]
+pub enum Verify {
+    /// Not at all.
+    No,
+    /// Every file.
+    Afresh,
+    /// What has changed since an earlier verdict.
+    Since(Verdict),
 }
 
 /// How the pure combiner is told what a person has asked for.
@@ -140,19 +186,23 @@ pub fn combine_options(options: &ProcessingOptions) -> CombineOptions {
 ///
 /// # Errors
 ///
-/// [`JoinError::Superseded`] when a reference describes another version, else [`JoinError::Reference`].
+/// [`JoinError::Superseded`] when a reference describes another version, [`JoinError::MemoryBudgetExceeded`] when the
+/// join would take more than the budget (in bytes), else [`JoinError::Reference`].
 pub async fn load_members(
     blobs: &Arc<dyn Blobs>,
     members: &[SourceFile],
+    budget: Option<u64>,
 ) -> Result<Vec<VirtualDataset>, JoinError> {
     let mut loads = Vec::with_capacity(members.len());
     for member in members {
         loads.push(load_member(blobs, member).boxed());
     }
-    stream::iter(loads)
-        .buffered(FILES_AT_ONCE * 4)
-        .try_collect()
-        .await
+    let mut loads = stream::iter(loads).buffered(FILES_AT_ONCE * 4);
+    let mut intake = Intake::new(members.len(), budget);
+    while let Some(dataset) = loads.try_next().await? {
+        intake.take(dataset)?;
+    }
+    Ok(intake.finish())
 }
 
 async fn load_member(
@@ -173,7 +223,9 @@ async fn load_member(
     Ok(dataset)
 }
 
-/// Joins datasets, renders the document, and proves what the document says against its sources.
+/// Joins datasets, writes the reference, and proves what it says against its sources.
+///
+/// The joined dataset is gone when the reference is read back: there is never more than one of it.
 ///
 /// # Errors
 ///
@@ -182,7 +234,8 @@ pub async fn join(
     inputs: Vec<VirtualDataset>,
     sources: &dyn Sources,
     options: CombineOptions,
-    verify: bool,
+    form: Form,
+    verify: Verify,
 ) -> Result<Joined, JoinError> {
     let mut io = IoCount::default();
     let decode = DecodeOptions::along(&options.concat_dim, options.inline_max_bytes);
@@ -191,16 +244,29 @@ pub async fn join(
         drop_variables: options.drop_variables.clone(),
         ..VerifyOptions::default()
     };
-    let combined = run(inputs, sources, options, &mut io).await?;
-    let document = reference::render(&combined.dataset)?;
-    let report = match verify {
-        true => Some(prove(&document, sources, decode, verified, &mut io).await?),
-        false => None,
+    let mut combined = run(inputs, sources, options, &mut io).await?;
+    let draft = Draft::write(form, &combined.dataset).map_err(ReferenceError::Write)?;
+    let proof = Proof {
+        sources,
+        decode,
+        verify: verified,
+        goes_on: false,
+        progress: &|_| {},
     };
+    let proven = match verify {
+        Verify::No => None,
+        verify => {
+            combined.dataset.root = VirtualGroup::default();
+            combined.dataset = draft.read()?;
+            proof.after_join(&combined.dataset, verify, &mut io).await?
+        }
+    };
+    let (report, verdict) = proven.unzip();
     Ok(Joined {
         combined,
-        document,
+        draft,
         report,
+        verdict: verdict.flatten(),
         io,
     })
 }
@@ -289,44 +355,6 @@ fn add_beside(io: &mut IoCount, counts: impl Iterator<Item = IoCount>) {
 
 fn file_name(url: &str) -> &str {
     url.rsplit_once('/').map_or(url, |(_, name)| name)
-}
-
-/// Proves a stored document: every file is decoded afresh, and a sample that covers every file and both sides of
-/// every file boundary is compared down to the values.
-///
-/// # Errors
-///
-/// [`JoinError::Unproven`] with every difference; others when a source cannot be read.
-pub async fn prove(
-    document: &[u8],
-    sources: &dyn Sources,
-    options: DecodeOptions,
-    verify: VerifyOptions,
-    io: &mut IoCount,
-) -> Result<VerifyReport, JoinError> {
-    let combined = kerchunk::json::read(document)?;
-    let fresh = decode_all(&combined.sources, sources, options, io).await?;
-    let verifier = Verifier::new(&combined, &fresh, verify).map_err(JoinError::Unproven)?;
-    let parts = fetch(&combined.sources, sources, &verifier.needed(), io).await?;
-    verifier.check(&parts).map_err(JoinError::Unproven)
-}
-
-async fn decode_all(
-    all: &[Source],
-    sources: &dyn Sources,
-    options: DecodeOptions,
-    io: &mut IoCount,
-) -> Result<Vec<VirtualDataset>, JoinError> {
-    let mut decodes = Vec::with_capacity(all.len());
-    for source in all {
-        decodes.push(decode_again(source, sources, options.clone()).boxed());
-    }
-    let decoded: Vec<(VirtualDataset, IoCount)> = stream::iter(decodes)
-        .buffered(FILES_AT_ONCE)
-        .try_collect()
-        .await?;
-    add_beside(io, decoded.iter().map(|(_, count)| *count));
-    Ok(decoded.into_iter().map(|(dataset, _)| dataset).collect())
 }
 
 async fn decode_again(

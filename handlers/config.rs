@@ -1,6 +1,7 @@
 //! Configuration: one struct per concern, read from the environment once, at start-up, and only here.
 
 mod azure;
+mod database;
 
 pub use azure::{
     AzureAccess, AzureBlobsConfig, AzureQueueConfig, ContainerConfig, CredentialKind,
@@ -12,18 +13,22 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
+pub use database::DatabaseConfig;
+
 /// Everything that can be set.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where blobs are.
     pub storage: StorageConfig,
+    /// Which database holds the ledger.
+    pub database: DatabaseConfig,
     /// When and how series are combined.
     pub pipeline: PipelineConfig,
     /// Who is answered, and under which address.
     pub http: HttpConfig,
 }
 
-/// Where blobs, the ledger and the queues are. The embedded default: folders and one SQLite file.
+/// Where blobs and the queues are. The embedded default: folders and one SQLite file.
 #[derive(Debug, Clone)]
 pub struct StorageConfig {
     /// Where blobs are.
@@ -32,7 +37,8 @@ pub struct StorageConfig {
     pub queues: QueuesConfig,
     /// Where Event Grid leaves the events that it gave up.
     pub dead_letters: Option<DeadLettersConfig>,
-    /// SQLite file with the ledger and the embedded queues, from `LANDFALL_DATABASE`.
+    /// SQLite file with the embedded queues, and the ledger unless a [`DatabaseConfig`] says where that is, from
+    /// `LANDFALL_DATABASE`.
     pub database: PathBuf,
 }
 
@@ -89,6 +95,9 @@ pub struct PipelineConfig {
     pub reconcile_every: Duration,
     /// Files read at the same time by one instance, from `LANDFALL_FILES_IN_FLIGHT` (default 8).
     pub files_in_flight: usize,
+    /// Bytes that a combine may take, from `LANDFALL_MEMORY_MB` (default three quarters of the container's limit, and
+    /// none where there is no limit).
+    pub memory: Option<u64>,
     /// Name of a step at which the handler waits to be killed, from `LANDFALL_PAUSE_AT`; for crash tests.
     pub pause_at: Option<String>,
     /// File that the handler makes when it waits there, from `LANDFALL_PAUSE_FILE`.
@@ -141,6 +150,7 @@ impl Config {
         let http = HttpConfig::from_env()?;
         Ok(Self {
             storage: StorageConfig::from_env()?,
+            database: DatabaseConfig::from_env()?,
             pipeline: PipelineConfig::from_env()?,
             http,
         })
@@ -167,8 +177,9 @@ impl StorageConfig {
             Some(azure) => BlobsConfig::Azure(azure),
             None => BlobsConfig::folders()?,
         };
-        let dead_letters =
-            optional("LANDFALL_DEAD_LETTERS").map(|text| DeadLettersConfig::parse(&text, &blobs));
+        let dead_letters = optional("LANDFALL_DEAD_LETTERS")
+            .map(|text| DeadLettersConfig::parse(&text, &blobs))
+            .transpose()?;
         Ok(Self {
             blobs,
             queues: QueuesConfig::from_env()?,
@@ -179,15 +190,30 @@ impl StorageConfig {
 }
 
 impl DeadLettersConfig {
-    fn parse(text: &str, blobs: &BlobsConfig) -> Self {
-        let BlobsConfig::Azure(azure) = blobs else {
-            return Self::Folder(text.into());
+    fn parse(text: &str, blobs: &BlobsConfig) -> Result<Self> {
+        let azure = match blobs {
+            BlobsConfig::Azure(azure) => azure,
+            BlobsConfig::Folders { bronze, silver } => {
+                let folder = PathBuf::from(text);
+                if [bronze, silver].contains(&&folder) {
+                    bail!("LANDFALL_DEAD_LETTERS is the folder of bronze or silver");
+                }
+                return Ok(Self::Folder(folder));
+            }
         };
         let (account, container) = text.split_once('/').unwrap_or((&azure.account, text));
-        Self::Container(ContainerConfig {
+        let container = ContainerConfig {
             account: account.to_owned(),
             container: container.to_owned(),
-        })
+        };
+        if account.is_empty() || container.container.contains('/') {
+            bail!("LANDFALL_DEAD_LETTERS is `{text}`, not `account/container`");
+        }
+        // All that is there is moved aside once it was read.
+        if azure.sources.contains(&container) || azure.silver == container {
+            bail!("LANDFALL_DEAD_LETTERS is a container of sources or that of silver");
+        }
+        Ok(Self::Container(container))
     }
 }
 
@@ -236,6 +262,7 @@ impl PipelineConfig {
             stuck_after: duration("LANDFALL_STUCK_AFTER", "PT5M")?,
             reconcile_every: duration("LANDFALL_RECONCILE_EVERY", "PT1H")?,
             files_in_flight,
+            memory: memory_budget()?.or_else(|| Some(container_limit()? / 4 * 3)),
             pause_at: optional("LANDFALL_PAUSE_AT"),
             pause_file: optional("LANDFALL_PAUSE_FILE").map(PathBuf::from),
         })
@@ -260,6 +287,28 @@ impl HttpConfig {
             cors_origin: optional("LANDFALL_CORS_ORIGIN"),
         })
     }
+}
+
+/// Bytes that a combine may take, from `LANDFALL_MEMORY_MB`; none if it is not set.
+///
+/// # Errors
+///
+/// Says that it is no number.
+pub fn memory_budget() -> Result<Option<u64>> {
+    let Some(text) = optional("LANDFALL_MEMORY_MB") else {
+        return Ok(None);
+    };
+    let megabytes: Option<u64> = text.parse().ok().filter(|n| *n > 0);
+    let bytes = megabytes.and_then(|n| n.checked_mul(1 << 20));
+    let bytes = bytes
+        .with_context(|| format!("LANDFALL_MEMORY_MB is `{text}`, not a number of megabytes"))?;
+    Ok(Some(bytes))
+}
+
+/// The memory limit of the container that this process runs in.
+fn container_limit() -> Option<u64> {
+    let limit = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok()?;
+    limit.trim().parse().ok()
 }
 
 fn optional(name: &str) -> Option<String> {

@@ -71,6 +71,9 @@ pub struct ReadPolicy {
     pub spare: u64,
     /// Least length of what is fetched: what a structure leads to stands behind it more often than not.
     pub page: u64,
+    /// Bytes that a round of few requests reads behind what is wanted, shared among them: what the next rounds want
+    /// stands there, as where attributes were written last.
+    pub ahead: u64,
     /// Largest request.
     pub request: u64,
 }
@@ -89,6 +92,7 @@ impl Default for ReadPolicy {
             spare: 1 << 20,
             // HDF5 lays small structures in blocks of this size between the data.
             page: 2 << 10,
+            ahead: 64 << 10,
             request: 8 << 20,
         }
     }
@@ -117,10 +121,14 @@ impl ReadPolicy {
             gap: 4 << 10,
             spare: 1 << 20,
             page: 0,
+            ahead: 0,
             request: 8 << 20,
         }
     }
 }
+
+/// Requests of a round that read ahead.
+const FEW: u64 = 8;
 
 /// Most dependent reads before a file is given up; real ones need fewer than ten.
 const MAX_ROUNDS: u32 = 256;
@@ -162,10 +170,7 @@ pub async fn read_metadata(
                 let tail = if is_tail_read { policy.tail } else { 0 };
                 vec![between(described.length, policy.head, tail)]
             }
-            Decoded::NeedsData(ranges) => {
-                let page = |range| at_least(range, policy.page, described.length);
-                ranges.into_iter().map(page).collect()
-            }
+            Decoded::NeedsData(ranges) => ahead(&ranges, policy, described.length),
         };
         if count.rounds >= MAX_ROUNDS {
             return Err(ReadError::TooDeep(MAX_ROUNDS));
@@ -200,6 +205,22 @@ fn first_ranges(length: u64, policy: ReadPolicy) -> Vec<ByteRange> {
 fn between(length: u64, head: u64, tail: u64) -> ByteRange {
     let end = length.saturating_sub(tail);
     ByteRange::new(head, end.saturating_sub(head))
+}
+
+/// What is wanted, and what stands behind it.
+fn ahead(ranges: &[ByteRange], policy: ReadPolicy, file_len: u64) -> Vec<ByteRange> {
+    let page = |range: &ByteRange| at_least(*range, policy.page, file_len);
+    let pages: Vec<ByteRange> = ranges.iter().map(page).collect();
+    match u64::try_from(merge(&pages, policy).len()) {
+        Ok(count @ 1..=FEW) => {
+            let more = policy.ahead / count;
+            let longer =
+                |range: ByteRange| at_least(range, range.len.saturating_add(more), file_len);
+            pages.into_iter().map(longer).collect()
+        }
+        // Shared among more requests it would reach nothing.
+        _ => pages,
+    }
 }
 
 /// The range, or more behind it.
@@ -305,6 +326,7 @@ mod tests {
         gap: 10,
         spare: 12,
         page: 0,
+        ahead: 0,
         request: 100,
     };
 
@@ -352,6 +374,25 @@ mod tests {
     fn a_page_is_read_at_least(#[case] start: u64, #[case] len: u64, #[case] read: u64) {
         let range = at_least(ByteRange::new(start, len), 8, 100);
         assert_eq!(range, ByteRange::new(start, read));
+    }
+
+    #[rstest]
+    #[case::one_request_takes_it_all(&[(0, 10), (15, 5)], &[(0, 60)])]
+    #[case::several_share_it(&[(0, 10), (300, 10)], &[(0, 30), (300, 30)])]
+    #[case::up_to_the_end_of_the_file(&[(980, 10)], &[(980, 20)])]
+    fn a_round_reads_ahead(#[case] wanted: &[(u64, u64)], #[case] requests: &[(u64, u64)]) {
+        let ranges = |pairs: &[(u64, u64)]| -> Vec<ByteRange> {
+            let pairs = pairs.iter();
+            pairs
+                .map(|(start, len)| ByteRange::new(*start, *len))
+                .collect()
+        };
+        let policy = ReadPolicy {
+            ahead: 40,
+            ..POLICY
+        };
+        let read = merge(&ahead(&ranges(wanted), policy, 1000), policy);
+        assert_eq!(read, ranges(requests));
     }
 
     /// A source in memory that counts.

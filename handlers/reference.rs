@@ -1,7 +1,9 @@
 //! Stage 4: publishes the reference of one file. SPEC §5.
 
+mod draft;
 mod tables;
 
+pub use draft::{Draft, Form, read_tables};
 pub use tables::wants_tables;
 
 use std::collections::BTreeSet;
@@ -92,6 +94,53 @@ where
         .put(at, document.clone(), condition)
         .await
         .map_err(ReferenceError::from)?;
+    Ok(true)
+}
+
+/// Publishes a draft on the terms of [`publish`]: file by file, none of which is held in memory.
+///
+/// # Errors
+///
+/// As [`publish`].
+pub async fn publish_draft<E: From<ReferenceError>, F>(
+    blobs: &Arc<dyn Blobs>,
+    at: &BlobPath,
+    draft: &Draft,
+    is_entitled: impl Fn() -> F + Send + Sync,
+) -> Result<bool, E>
+where
+    F: Future<Output = Result<bool, E>> + Send,
+{
+    let store = |error: BlobError| E::from(ReferenceError::from(error));
+    let lost = || ReferenceError::Write(std::io::ErrorKind::NotFound.into());
+    let document = draft.document().ok_or_else(lost)?;
+    let (condition, replaces) = match blobs.head(at).await {
+        Ok(info)
+            if tables::is_same(blobs, &info, document)
+                .await
+                .map_err(store)? =>
+        {
+            return is_entitled().await;
+        }
+        Ok(info) => (PutCondition::IfMatch(info.etag), true),
+        Err(BlobError::NotFound(_)) => (PutCondition::IfAbsent, false),
+        Err(error) => return Err(store(error)),
+    };
+    if !is_entitled().await? {
+        return Ok(false);
+    }
+    let folder = tables::folder(at);
+    if let Some(files) = draft.tables() {
+        let done = tables::put_files(blobs, &folder, files, &is_entitled).await?;
+        if !done || !is_entitled().await? {
+            return Ok(false);
+        }
+    } else if replaces {
+        let removed = tables::remove_but(blobs, &folder, &BTreeSet::new()).await;
+        removed.map_err(store)?;
+    }
+    let written = blobs.put_file(at, document, condition).await;
+    written.map_err(store)?;
     Ok(true)
 }
 
@@ -186,7 +235,7 @@ mod tests {
             fill_value: None,
             codecs: Vec::new(),
             dimension_names: vec![String::from("x")],
-            attributes: serde_json::Map::new(),
+            attributes: virtualize::dataset::Attributes::new(),
             chunks: ChunkManifest::from_rows(SourceId(0), rows).0,
             layout: Layout::Chunked,
         };

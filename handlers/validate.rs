@@ -14,7 +14,7 @@ pub fn validate(
     dataset: &VirtualDataset,
     options: &ProcessingOptions,
 ) -> (Vec<Finding>, Option<Fault>) {
-    let findings = rules::judge(dataset).findings;
+    let findings = rules::findings(dataset);
     let fault = lost_variable(dataset, options).or_else(|| critical(&findings, options));
     (findings, fault)
 }

@@ -30,12 +30,15 @@ const BATCH: usize = 100;
 type Target = fn(&[u8]);
 
 /// The corpora of the fuzz targets, and the functions that they are run through.
-const TARGETS: [(&str, Target); 5] = [
+const TARGETS: [(&str, Target); 8] = [
+    ("chunk", fuzz::chunk::run),
     ("classic", fuzz::classic::run),
     ("envelopes", fuzz::envelopes::run),
     ("hdf5", fuzz::hdf5::run),
     ("kerchunk", fuzz::kerchunk::run),
     ("names", fuzz::names::run),
+    ("parquet", fuzz::parquet::run),
+    ("times", fuzz::times::run),
 ];
 
 /// What a run of the program cost, and what it said.
@@ -121,6 +124,34 @@ fn small_files_do_not_become_large_costs() {
     assert!(problems.is_empty(), "{problems:#?}");
 }
 
+/// Each of these was refused as a whole: what many objects share was counted for each of them.
+#[test]
+fn honest_files_with_much_metadata_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = Command::new(python())
+        .arg(repository().join("tests/support/make_heavy_files.py"))
+        .arg(folder.path())
+        .output()
+        .unwrap();
+    let expected: Value = serde_json::from_slice(&made.stdout).unwrap();
+    for (name, variables) in expected.as_object().unwrap() {
+        let run = run(
+            &[folder.path().join(format!("{name}.nc"))],
+            1,
+            folder.path(),
+        );
+        let line = &run[0].lines[0];
+        assert_eq!(run[0].exit, 0, "{name}: {line}");
+        let found = line["variables"].as_array().unwrap().len() as u64;
+        assert_eq!(
+            Some(found),
+            variables.as_u64(),
+            "{name}: {}",
+            line["skipped"]
+        );
+    }
+}
+
 #[test]
 fn damaged_files_are_answered_in_a_line_each() {
     let originals = originals();
@@ -194,6 +225,29 @@ fn the_fuzz_corpora_hold_nothing_that_breaks_what_must_hold() {
             inputs += 1;
         }
         assert!(inputs > 20, "{target}: {inputs}");
+    }
+    for target in ["classic", "hdf5"] {
+        let corpus = repository().join("fuzz/corpus").join(target);
+        for entry in fs::read_dir(corpus).unwrap() {
+            fuzz::inspect::run(&fs::read(entry.unwrap().path()).unwrap());
+        }
+    }
+}
+
+/// The fuzzer finds more; this takes a second, and no other compiler.
+#[test]
+fn damaged_inputs_of_the_fuzz_corpora_break_nothing() {
+    let mut random = Random(seed());
+    for (target, run) in TARGETS {
+        let corpus = fs::read_dir(repository().join("fuzz/corpus").join(target)).unwrap();
+        let mut paths: Vec<PathBuf> = corpus.map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        for number in 0..count() / 10 {
+            let bytes = fs::read(&paths[number % paths.len()]).unwrap();
+            if bytes.iter().any(|byte| *byte != 0) {
+                run(&Original::new(target.to_owned(), bytes).damaged(&mut random, false));
+            }
+        }
     }
 }
 

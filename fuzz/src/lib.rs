@@ -4,9 +4,13 @@
 //! from `targets/`; `tests/hostile.rs` runs the same functions over the committed corpora and over damaged fixtures
 //! with a stable compiler.
 
+pub mod chunk;
 pub mod classic;
 pub mod decoder;
 pub mod envelopes;
 pub mod hdf5;
+pub mod inspect;
 pub mod kerchunk;
 pub mod names;
+pub mod parquet;
+pub mod times;

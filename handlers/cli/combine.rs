@@ -6,11 +6,19 @@ use std::path::{Path, PathBuf};
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
 use virtualize::combine::CombineError;
+use virtualize::combine::verify::Verdict;
+use virtualize::{Source, VirtualDataset};
 
 use super::failure::Failure;
 use super::output::{OutputArguments, Written};
 use super::{input, virtualize as files};
-use crate::combine::{JoinError, Joined, combine_options};
+use crate::combine::{
+    Intake, JoinError, Joined, Verify, combine_options, ensure_unchanged, parse_verdict,
+    render_verdict, verdict_name,
+};
+use crate::read::IoCount;
+use crate::reference::ReferenceError;
+use crate::stores::blobs::{Named, NamedSources};
 use crate::stores::ledger::ProcessingOptions;
 
 /// Arguments of the command.
@@ -38,6 +46,9 @@ pub(super) struct Arguments {
     /// Do not prove the result against the sources.
     #[arg(long)]
     no_verify: bool,
+    /// Keep the verdict beside the output (OUTPUT.verified.json), and verify only what has changed since the last one.
+    #[arg(long, conflicts_with = "no_verify")]
+    incremental: bool,
     /// One JSON line on stdout.
     #[arg(long)]
     pub(super) json: bool,
@@ -51,11 +62,14 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let reads = files
         .iter()
         .map(|file| input::read_file_or_reference(file, &sources, decode.clone()).boxed());
-    let inputs: Vec<_> = stream::iter(reads)
-        .buffered(8)
-        .map_ok(|(dataset, _)| dataset)
-        .try_collect()
-        .await?;
+    let mut reads = stream::iter(reads).buffered(8);
+    let output = &arguments.output;
+    let mut intake = Intake::new(files.len(), memory_budget()?);
+    while let Some((dataset, _)) = reads.try_next().await? {
+        let taken = intake.take(dataset);
+        taken.map_err(|error| failure(&error, &output.output))?;
+    }
+    let inputs = intake.finish();
     let options = combine_options(&ProcessingOptions {
         concat_dim: arguments.read.concat_dim.clone(),
         coord_tolerance: arguments.coord_tolerance,
@@ -65,10 +79,21 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         inline_max_bytes: arguments.read.inline_max_bytes,
         ..ProcessingOptions::default()
     });
-    let joined = crate::combine::join(inputs, &sources, options, !arguments.no_verify).await;
-    let joined = joined.map_err(|error| failure(&error))?;
-    let output = &arguments.output;
-    let written = output.write(&output.output, &joined.combined.dataset)?;
+    check_references(&files, &inputs, &sources, &output.output).await?;
+    let verdict = PathBuf::from(verdict_name(&output.output.to_string_lossy()));
+    let verify = match (arguments.no_verify, arguments.incremental) {
+        (true, _) => Verify::No,
+        (false, true) => earlier(&verdict).map_or(Verify::Afresh, Verify::Since),
+        (false, false) => Verify::Afresh,
+    };
+    let form = output.form(&output.output)?;
+    let joined = crate::combine::join(inputs, &sources, options, form, verify).await;
+    let joined = joined.map_err(|error| failure(&error, &output.output))?;
+    let written = output.keep(&output.output, &joined.draft)?;
+    if let Some(found) = joined.verdict.as_ref().filter(|_| arguments.incremental) {
+        let kept = std::fs::write(&verdict, render_verdict(found));
+        kept.map_err(|error| Failure::failed("write_failed", &error))?;
+    }
     match arguments.json {
         true => println!("{}", summary(&joined, &output.output, &written)),
         false => print(&joined, &output.output, &written),
@@ -76,7 +101,37 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-fn failure(error: &JoinError) -> Failure {
+/// References must describe their files as these are now; a file that is read itself is what it is.
+async fn check_references(
+    files: &[Named],
+    inputs: &[VirtualDataset],
+    sources: &NamedSources,
+    output: &Path,
+) -> Result<(), Failure> {
+    let references = files
+        .iter()
+        .zip(inputs)
+        .filter(|(file, _)| input::is_reference(file));
+    let recorded: Vec<&Source> = references
+        .flat_map(|(_, dataset)| &dataset.sources)
+        .collect();
+    let mut io = IoCount::default();
+    let checked = ensure_unchanged(sources, &recorded, &mut io).await;
+    checked.map_err(|error| failure(&error, output))
+}
+
+/// The verdict on what was written there before.
+fn earlier(verdict: &Path) -> Option<Verdict> {
+    parse_verdict(&std::fs::read(verdict).ok()?)
+}
+
+/// In a terminal there is no budget unless one is set.
+fn memory_budget() -> Result<Option<u64>, Failure> {
+    let budget = crate::config::memory_budget();
+    budget.map_err(|error| Failure::failed("configuration", error.as_ref()))
+}
+
+fn failure(error: &JoinError, output: &Path) -> Failure {
     let message = crate::pipeline::chain(error);
     match error {
         JoinError::Combine(CombineError::Refused(disagreements)) => {
@@ -93,6 +148,13 @@ fn failure(error: &JoinError) -> Failure {
             Failure::rejected("variable_missing", message)
         }
         JoinError::Combine(_) => Failure::rejected("malformed", message),
+        JoinError::SourceChanged { .. } => Failure::rejected("source_changed", message),
+        JoinError::Reference(ReferenceError::Write(error)) => super::output::failure(output, error),
+        JoinError::MemoryBudgetExceeded { needed, budget } => {
+            let mut failure = Failure::failed("MemoryBudgetExceeded", error);
+            failure.details = Some(json!({"needed_mb": needed, "budget_mb": budget}));
+            failure
+        }
         JoinError::Unproven(_) => Failure::failed("unproven", error),
         _ => Failure::failed("combine_failed", error),
     }

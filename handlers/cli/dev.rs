@@ -3,6 +3,7 @@
 //! Not a shortcut: the local host reads `host.json` and the function folders, starts `landfall serve` as its child
 //! as the Functions host does, and posts events, messages and ticks to it. What runs in Azure runs here.
 
+mod faults;
 mod queue;
 mod staging;
 mod terminal;
@@ -21,8 +22,10 @@ use local_host::{
 use tokio::sync::mpsc;
 
 use super::failure::Failure;
+use super::ledger;
+use crate::config::DatabaseConfig;
 use crate::stores::blobs::{BlobPath, LocalBlobs};
-use crate::stores::ledger::{FileLedger as _, FileState, SourceFile, SqliteLedger};
+use crate::stores::ledger::{FileState, Ledger, SourceFile};
 
 use queue::HostQueue;
 use terminal::Terminal;
@@ -45,6 +48,12 @@ pub(super) struct Arguments {
     /// How long nothing must land before an undeclared series counts as complete (ISO 8601).
     #[arg(long, default_value = "PT5S")]
     quiet_period: String,
+    /// PostgreSQL database for the catalogue in place of the embedded one, up to date by `landfall migrate`;
+    /// `LANDFALL_DATABASE_URL` by default.
+    #[arg(long, value_name = "URL")]
+    database_url: Option<String>,
+    #[command(flatten)]
+    faults: faults::Arguments,
     /// Print the handler's JSON log lines instead of a story for people.
     #[arg(long)]
     json: bool,
@@ -62,12 +71,22 @@ async fn dev(arguments: Arguments) -> anyhow::Result<()> {
     let layout = Layout::make(&arguments)?;
     let (events, received) = mpsc::unbounded_channel();
     let settings = layout.settings(&arguments);
+    let config = DatabaseConfig::read(|name| settings.get(name).cloned())?;
+    let catalogue = match config.url {
+        Some(_) => String::from("in PostgreSQL"),
+        None => layout.database.display().to_string(),
+    };
+    let ledger = ledger::open(&config, &layout.database).context("opening the catalogue")?;
+    ledger
+        .check_schema()
+        .await
+        .context("the catalogue cannot be used: has `landfall migrate` been run?")?;
     let config = HostConfig::load(&layout.app, settings).context("reading the function app")?;
     let queue = super::stores::host_queue(&layout.database)
         .await
         .context("opening the queues")?;
     let watch = FolderWatchOptions {
-        known: known(&layout.database)
+        known: known(ledger.as_ref())
             .await
             .context("reading the catalogue")?,
         ..FolderWatchOptions::new(&layout.bronze, LocalBlobs::etag).with_suffixes(SUFFIXES)
@@ -75,7 +94,7 @@ async fn dev(arguments: Arguments) -> anyhow::Result<()> {
     let options = HostOptions {
         handler: Handler::Spawn(SpawnOptions {
             executable: Some(std::env::current_exe()?),
-            crash_limit: true,
+            crash_limit: !arguments.faults.no_crash_limit,
         }),
         http: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, arguments.port))),
         queues: Some(Arc::new(HostQueue::new(queue))),
@@ -84,6 +103,7 @@ async fn dev(arguments: Arguments) -> anyhow::Result<()> {
         event_grid: EventGridOptions {
             time_scale: 0.1,
             dead_letters: DeadLetters::Folder(layout.dead_letters.clone()),
+            chaos: arguments.faults.chaos(),
             ..EventGridOptions::default()
         },
         event_sources: vec![Box::new(FolderWatch::start(watch)?)],
@@ -95,7 +115,7 @@ async fn dev(arguments: Arguments) -> anyhow::Result<()> {
         .context("starting the host")?;
     let port = host.port().unwrap_or(arguments.port);
     let terminal = Terminal::new(arguments.json);
-    terminal.greet(&layout.bronze, &layout.silver, &layout.database, port);
+    terminal.greet(&layout.bronze, &layout.silver, &catalogue, port);
     let gave_up = tell(terminal, received, told_to_stop()).await;
     host.stop().await;
     gave_up.map_or(Ok(()), |reason| {
@@ -107,9 +127,9 @@ async fn dev(arguments: Arguments) -> anyhow::Result<()> {
 
 /// The files of earlier runs with the version that came to an end, so that a start announces only what changed
 /// since, and what went. One that was left halfway has a version that no file has: it is announced again.
-async fn known(database: &Path) -> anyhow::Result<BTreeMap<String, String>> {
+async fn known(ledger: &dyn Ledger) -> anyhow::Result<BTreeMap<String, String>> {
     let bronze = BlobPath::new("local", "bronze", "");
-    let files = SqliteLedger::open(database)?.files_below(&bronze).await?;
+    let files = ledger.files_below(&bronze).await?;
     let version = |file: SourceFile| match file.state {
         FileState::Referenced | FileState::Rejected => (file.path.blob, file.etag),
         _ => (file.path.blob, String::new()),
@@ -193,7 +213,6 @@ impl Layout {
             ("LANDFALL_BRONZE_DIR", text(&self.bronze)),
             ("LANDFALL_SILVER_DIR", text(&self.silver)),
             ("LANDFALL_DATABASE", text(&self.database)),
-            ("LANDFALL_DEAD_LETTERS", text(&self.dead_letters)),
             (
                 "LANDFALL_PUBLIC_URL",
                 format!("http://127.0.0.1:{}", arguments.port),
@@ -212,6 +231,17 @@ impl Layout {
             .map(|(name, value)| (name.to_owned(), value))
             .collect();
         settings.extend(std::env::vars().filter(|(name, _)| name.starts_with("LANDFALL_")));
+        // Where blobs are in Azure, dead letters are in a container.
+        let account = settings.get("LANDFALL_BRONZE_ACCOUNT");
+        if account.is_none_or(String::is_empty) {
+            let dead_letters = || text(&self.dead_letters);
+            settings
+                .entry(String::from("LANDFALL_DEAD_LETTERS"))
+                .or_insert_with(dead_letters);
+        }
+        if let Some(url) = &arguments.database_url {
+            settings.insert(String::from("LANDFALL_DATABASE_URL"), url.clone());
+        }
         settings
     }
 }

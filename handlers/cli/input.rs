@@ -95,6 +95,7 @@ fn code_of(error: &BlobError) -> &'static str {
         BlobError::Http(error) => match error.problem {
             HttpProblem::NoRanges(_) => "no_byte_ranges",
             HttpProblem::Denied(_) => "access_denied",
+            HttpProblem::Certificate(_) => "certificate_invalid",
             _ => "read_failed",
         },
         _ => "read_failed",
@@ -121,18 +122,27 @@ pub(super) async fn read_file_or_reference(
         )
     };
     if parquet::is_set(file) {
-        let dataset = parquet::read(file).map_err(|error| fail(&error))?;
+        let dataset = crate::reference::read_tables(file).map_err(|error| fail(&error))?;
         return Ok((dataset, IoCount::default()));
     }
-    let is_reference = file
-        .extension()
-        .is_some_and(|extension| extension == "json");
-    if !is_reference {
+    if !is_reference(named) {
         return read_file(named, sources, options).await;
     }
     let bytes = tokio::fs::read(file).await.map_err(|error| fail(&error))?;
     let dataset = kerchunk::json::read(&bytes).map_err(|error| fail(&error))?;
     Ok((dataset, IoCount::default()))
+}
+
+/// Whether an input is a reference, by its name or as a Parquet set.
+pub(super) fn is_reference(named: &Named) -> bool {
+    match named {
+        Named::File(file) => {
+            let extension = file.extension();
+            extension.is_some_and(|extension| extension == "json") || parquet::is_set(file)
+        }
+        Named::Blob(path) => path.file_name().ends_with(".json"),
+        Named::Url(_) => false,
+    }
 }
 
 /// The dataset of a reference that is a blob.

@@ -1,16 +1,14 @@
 //! Where and in which form the command line writes references.
 
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use virtualize::VirtualDataset;
-use virtualize::kerchunk::json;
 use virtualize::kerchunk::parquet::{DEFAULT_RECORD_SIZE, MAX_RECORD_SIZE};
 
 use super::failure::Failure;
 use super::parquet;
-use crate::reference;
+use crate::reference::{Draft, Form};
 
 /// What is written, the same for every command that writes references.
 #[derive(Debug, Clone, clap::Args)]
@@ -59,19 +57,52 @@ impl OutputArguments {
         target: &Path,
         dataset: &VirtualDataset,
     ) -> Result<Written, Failure> {
-        if self.format_of(target) == Format::Parquet {
-            let size = parquet::write(target, dataset, self.record_size)?;
-            return Ok(Written { size, beside: None });
-        }
-        let beside = match self.format.is_none() && reference::wants_tables(dataset) {
-            true => Some(beside(target)),
-            false => None,
+        let draft = Draft::write(self.form(target)?, dataset);
+        let draft = draft.map_err(|error| failure(target, &error))?;
+        self.keep(target, &draft)
+    }
+
+    /// Under which names the reference is written before it gets its own.
+    pub(super) fn form(&self, target: &Path) -> Result<Form, Failure> {
+        let temporary =
+            |path: &Path| path.with_added_extension(format!("{}.tmp", std::process::id()));
+        let (document, tables) = match (self.format_of(target), self.format) {
+            (Format::Parquet, _) => (None, Some(target.to_owned())),
+            (Format::Json, None) => (Some(target), Some(beside(target))),
+            (Format::Json, Some(_)) => (Some(target), None),
         };
-        if let Some(beside) = &beside {
-            parquet::write(beside, dataset, self.record_size)?;
+        if let (None, Some(tables)) = (document, &tables) {
+            parquet::check_target(tables)?;
         }
-        let size = write_document(target, dataset)?;
-        Ok(Written { size, beside })
+        Ok(Form {
+            document: document.map(temporary),
+            tables: tables.as_deref().map(temporary),
+            record_size: self.record_size,
+        })
+    }
+
+    /// Puts what was written in its place: the document last, so that nobody finds it without its tables.
+    pub(super) fn keep(&self, target: &Path, draft: &Draft) -> Result<Written, Failure> {
+        let fail = |error| failure(target, &error);
+        let is_table = self.format_of(target) == Format::Parquet;
+        let mut written = Written {
+            size: draft.size(),
+            beside: None,
+        };
+        if let Some(tables) = draft.tables() {
+            let place = if is_table {
+                target.to_owned()
+            } else {
+                beside(target)
+            };
+            parquet::check_target(&place)?;
+            parquet::replace(tables, &place).map_err(fail)?;
+            written.beside = Some(place).filter(|_| !is_table);
+        }
+        if let Some(document) = draft.document() {
+            std::fs::rename(document, target).map_err(fail)?;
+        }
+        Ok(written)
     }
 
     fn format_of(&self, target: &Path) -> Format {
@@ -92,26 +123,7 @@ fn beside(document: &Path) -> PathBuf {
     }
 }
 
-/// Writes beside the target and renames, so that nobody reads a part of it.
-fn write_document(output: &Path, dataset: &VirtualDataset) -> Result<u64, Failure> {
-    let fail = |error: io::Error| {
-        let message = format!("could not write {}: {error}", output.display());
-        Failure::failed("write_failed", &io::Error::other(message))
-    };
-    if let Some(folder) = output
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-    {
-        std::fs::create_dir_all(folder).map_err(fail)?;
-    }
-    let temporary = output.with_added_extension("tmp");
-    let written = File::create(&temporary).and_then(|out| json::write(dataset, out));
-    let renamed = written.and_then(|size| {
-        std::fs::rename(&temporary, output)?;
-        Ok(size)
-    });
-    renamed.map_err(|error| {
-        std::fs::remove_file(&temporary).ok();
-        fail(error)
-    })
+pub(super) fn failure(target: &Path, error: &io::Error) -> Failure {
+    let message = format!("could not write {}: {error}", target.display());
+    Failure::failed("write_failed", &io::Error::other(message))
 }

@@ -6,11 +6,10 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use super::failure::Failure;
-use super::stores;
+use super::{ledger, stores};
 use crate::config::Config;
 use crate::http::{self, App};
 use crate::pipeline::Pipeline;
-use crate::stores::ledger::{Ledger, SqliteLedger};
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
@@ -52,8 +51,7 @@ fn app(config: Config) -> anyhow::Result<App> {
     let storage = &config.storage;
     let (blobs, queue) = stores::open(storage)?;
     let dead_letters = stores::dead_letters(storage)?;
-    let ledger: Arc<dyn Ledger> =
-        Arc::new(SqliteLedger::open(&storage.database).context("ledger")?);
+    let ledger = ledger::open(&config.database, &storage.database)?;
     let pipeline = Pipeline::new(
         config.clone(),
         Arc::clone(&blobs),

@@ -1,18 +1,20 @@
 //! `landfall virtualize INPUT… -o OUTPUT`: the kerchunk reference of each file.
 
+use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use futures_util::{FutureExt as _, StreamExt as _, stream};
+use serde::Serialize;
 use serde_json::{Value, json};
 use virtualize::VirtualDataset;
-use virtualize::rules::Grade;
+use virtualize::dataset::{Format, Skipped};
+use virtualize::rules::{self, Finding, Grade};
 
 use super::failure::Failure;
 use super::input;
 use super::output::{OutputArguments, Written};
 use crate::read::IoCount;
 use crate::stores::blobs::{Named, NamedSources};
-use crate::validate;
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
@@ -88,29 +90,52 @@ async fn one(
     let (dataset, io) = input::read_file(file, sources, options).await?;
     let written = arguments.output.write(&output, &dataset)?;
     match arguments.json {
-        true => println!("{}", summary(&dataset, &output, &written, io)),
+        true => Summary::of(&dataset, &output, &written, io).print()?,
         false => print(&dataset, &output, &written),
     }
     Ok(())
 }
 
-fn summary(dataset: &VirtualDataset, output: &Path, written: &Written, io: IoCount) -> Value {
-    let (findings, _) = validate::validate(
-        dataset,
-        &crate::stores::ledger::ProcessingOptions::default(),
-    );
-    json!({
-        "nc_url": dataset.sources.first().map(|source| source.url.as_str()),
-        "ref_url": format!("file://{}", absolute(output).display()),
-        "parquet_ref_url": url_of(written),
-        "format": dataset.format,
-        "dimensions": dimensions(dataset),
-        "variables": dataset.root.walk().into_iter().map(|(name, _)| name).collect::<Vec<_>>(),
-        "skipped": dataset.skipped,
-        "findings": findings,
-        "ref_size_bytes": written.size,
-        "io": io,
-    })
+/// The line of a file. It is written as it stands: as a value it would take a kilobyte for each of many variables.
+#[derive(Debug, Serialize)]
+struct Summary<'a> {
+    dimensions: Value,
+    findings: Vec<Finding>,
+    format: Format,
+    io: IoCount,
+    nc_url: Option<&'a str>,
+    parquet_ref_url: Option<String>,
+    ref_size_bytes: u64,
+    ref_url: String,
+    skipped: &'a [Skipped],
+    variables: Vec<String>,
+}
+
+impl<'a> Summary<'a> {
+    fn of(dataset: &'a VirtualDataset, output: &Path, written: &Written, io: IoCount) -> Self {
+        let arrays = dataset.root.walk().into_iter();
+        Self {
+            dimensions: dimensions(dataset),
+            findings: rules::findings(dataset),
+            format: dataset.format,
+            io,
+            nc_url: dataset.sources.first().map(|source| source.url.as_str()),
+            parquet_ref_url: url_of(written),
+            ref_size_bytes: written.size,
+            ref_url: format!("file://{}", absolute(output).display()),
+            skipped: &dataset.skipped,
+            variables: arrays.map(|(name, _)| name).collect(),
+        }
+    }
+
+    fn print(&self) -> Result<(), Failure> {
+        let mut out = BufWriter::new(io::stdout().lock());
+        let written = serde_json::to_writer(&mut out, self).map_err(io::Error::from);
+        let written = written
+            .and_then(|()| writeln!(out))
+            .and_then(|()| out.flush());
+        written.map_err(|error| Failure::failed("write_failed", &error))
+    }
 }
 
 /// Lengths of the dimensions of the root group.

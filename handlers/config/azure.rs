@@ -150,7 +150,12 @@ impl AzureQueueConfig {
 }
 
 impl AzureAccess {
-    fn from_env() -> Result<Self> {
+    /// Reads the environment.
+    ///
+    /// # Errors
+    ///
+    /// Names the variable that cannot be read.
+    pub fn from_env() -> Result<Self> {
         Ok(Self {
             blob_endpoint: endpoint("LANDFALL_BLOB_ENDPOINT", "blob")?,
             queue_endpoint: endpoint("LANDFALL_QUEUE_ENDPOINT", "queue")?,

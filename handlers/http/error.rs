@@ -146,6 +146,7 @@ impl From<LedgerError> for ApiError {
         match error {
             LedgerError::Conflict(conflict) => conflict.into(),
             LedgerError::Unavailable(_) => Self::unavailable(error),
+            LedgerError::Refused(_) => Self::validation(error.to_string()),
             _ => Self::internal(error),
         }
     }
@@ -242,6 +243,7 @@ mod tests {
     #[case(BlobError::Changed(path()).into(), 410, "Gone")]
     #[case(BlobError::Unavailable { path: path(), source: std::io::Error::other("boom") }.into(), 503, "Unavailable")]
     #[case(LedgerError::Unavailable("boom".into()).into(), 503, "Unavailable")]
+    #[case(LedgerError::Refused("boom".into()).into(), 400, "ValidationError")]
     #[case(LedgerError::SchemaTooOld { found: 1, needed: 2 }.into(), 500, "InternalError")]
     #[case(
         LedgerError::Conflict(Conflict::OwnedByOther { asset: String::from("a/b"), owner: String::from("file") }).into(),

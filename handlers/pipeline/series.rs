@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use jiff::Timestamp;
-use sha2::{Digest as _, Sha256};
 use tracing::{error, info, warn};
+use virtualize::kerchunk::parquet::DEFAULT_RECORD_SIZE;
 
 use super::file::{chain, millis};
 use super::{Pipeline, PipelineError};
 use crate::catalog::item::{self, ItemInput};
-use crate::combine::{self, JoinError, Joined};
-use crate::reference;
+use crate::combine::{self, JoinError, Joined, Verify};
+use crate::reference::{self, Form, ReferenceError};
 use crate::stores::blobs::{BlobPath, BlobSources};
 use crate::stores::ledger::{Claim, Claimed, CombineEnd, Fault, GroupId, Lease, PublishedCombine};
 use crate::stores::queue::Message;
@@ -162,20 +162,31 @@ impl Pipeline {
             files.count = claim.members.len(), "Combining {} files of {}", claim.members.len(), claim.release.dataset_id
         );
         let options = combine::combine_options(&claim.group.declaration.options);
-        let inputs = combine::load_members(&self.blobs, &claim.members)
-            .boxed()
-            .await?;
+        let inputs =
+            combine::load_members(&self.blobs, &claim.members, self.config.pipeline.memory)
+                .boxed()
+                .await?;
         let sources = BlobSources(Arc::clone(&self.blobs));
-        let joined = combine::join(inputs, &sources, options, true)
+        let verify = self.what_to_verify(claim).await?;
+        let folder = tempfile::tempdir().map_err(ReferenceError::Write)?;
+        let form = Form {
+            document: Some(folder.path().join("combined.json")),
+            tables: Some(folder.path().join("combined.parq")),
+            record_size: DEFAULT_RECORD_SIZE,
+        };
+        let joined = combine::join(inputs, &sources, options, form, verify)
             .boxed()
             .await?;
         let name = self.blob_path(claim);
         let is_ours = || async {
             Ok::<_, PipelineError>(self.ledger.renew(claim, self.lease().until).await?)
         };
-        let (at, dataset) = (self.blobs.silver(&name), &joined.combined.dataset);
-        if !reference::publish(&self.blobs, &at, dataset, &joined.document, is_ours).await? {
+        let at = self.blobs.silver(&name);
+        if !reference::publish_draft(&self.blobs, &at, &joined.draft, is_ours).await? {
             return Ok(());
+        }
+        if let Some(verdict) = &joined.verdict {
+            combine::store_verdict(&self.blobs, &at, verdict).await?;
         }
         self.step("mid-combine").await;
         let result = self.catalogue(claim, &joined, &at)?;
@@ -183,6 +194,25 @@ impl Pipeline {
             self.report(claim, &joined, started);
         }
         Ok(())
+    }
+
+    /// What the last published revision was verified with stands, or that of the Release before; all of it is compared
+    /// afresh where there is none.
+    async fn what_to_verify(&self, claim: &Claim) -> Result<Verify, PipelineError> {
+        let release = &claim.release;
+        let previous = match (&release.blob_path, &release.previous_release_id) {
+            (None, Some(id)) => self.ledger.release(id).await?,
+            _ => None,
+        };
+        let before = release.blob_path.as_ref();
+        let before = before.or(previous
+            .as_ref()
+            .and_then(|previous| previous.blob_path.as_ref()));
+        let Some(name) = before else {
+            return Ok(Verify::Afresh);
+        };
+        let verdict = combine::load_verdict(&self.blobs, &self.blobs.silver(name)).await;
+        Ok(verdict.map_or(Verify::Afresh, Verify::Since))
     }
 
     fn blob_path(&self, claim: &Claim) -> String {
@@ -210,8 +240,8 @@ impl Pipeline {
             revision: claim.revision,
             public_url: &self.config.http.public_url,
             reference,
-            ref_size_bytes: u64::try_from(joined.document.len()).unwrap_or(u64::MAX),
-            ref_sha256: &Sha256::digest(&joined.document),
+            ref_size_bytes: joined.draft.size(),
+            ref_sha256: &joined.draft.sha256().map_err(ReferenceError::Write)?,
             created: at,
         };
         let stac_item = item::build_item(&input)?;
@@ -242,8 +272,9 @@ impl Pipeline {
         info!(
             group.id = %claim.group.id, release.id = claim.release.release_id, revision = claim.revision,
             dataset.id = claim.release.dataset_id, step = "combined", files.count = claim.members.len(),
-            chunks.count = chunks, reference.bytes = joined.document.len(), bytes.read = joined.io.bytes,
-            requests.count = joined.io.requests, elapsed_ms = millis(started), zarr.url = url,
+            chunks.count = chunks, reference.bytes = joined.draft.size(), bytes.read = joined.io.bytes,
+            requests.count = joined.io.requests, files.standing = joined.report.as_ref().map_or(0, |report| report.files_standing),
+            elapsed_ms = millis(started), zarr.url = url,
             "Combined and verified {} files: {url}", claim.members.len()
         );
     }
@@ -286,17 +317,28 @@ impl Pipeline {
                 Ok(())
             }
             None => {
-                let code = if matches!(&error, PipelineError::Join(JoinError::Unproven(_))) {
-                    "unproven"
-                } else {
-                    "failed"
-                };
+                let code = code_of(&error);
                 self.ledger
                     .abandon(claim, &CombineEnd::Failed(fault_of(code, &message), now))
                     .await?;
-                Err(error)
+                // Another try of this instance would need as much.
+                match code {
+                    OVER_BUDGET => Ok(()),
+                    _ => Err(error),
+                }
             }
         }
+    }
+}
+
+/// Code of a combine that would take more memory than it may.
+const OVER_BUDGET: &str = "MemoryBudgetExceeded";
+
+fn code_of(error: &PipelineError) -> &'static str {
+    match error {
+        PipelineError::Join(JoinError::Unproven(_)) => "unproven",
+        PipelineError::Join(JoinError::MemoryBudgetExceeded { .. }) => OVER_BUDGET,
+        _ => "failed",
     }
 }
 

@@ -187,7 +187,10 @@ impl Pipeline {
             let mut missed = page;
             missed.retain(|info| {
                 let recorded = known.remove(&info.path.blob);
-                info.last_modified <= rested
+                // In folders, where names begin with a dot, somebody is at work: they are not announced either.
+                let is_hidden = info.path.blob.split('/').any(|part| part.starts_with('.'));
+                !(is_hidden && self.blobs.is_local())
+                    && info.last_modified <= rested
                     && self.is_source(&info.path)
                     && is_missed(info, recorded)
             });

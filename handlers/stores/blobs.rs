@@ -12,7 +12,7 @@ mod pinned;
 pub use azure::{AzureBlobs, Containers};
 pub use http::{HttpClient, HttpError, HttpFile, HttpProblem, HttpUrl, ParseHttpUrlError};
 pub use local::LocalBlobs;
-pub use named::{Named, NamedSources, ParseNamedError};
+pub use named::{AsTheyAre, Named, NamedSources, ParseNamedError};
 pub use path::{BlobPath, ParseBlobPathError};
 pub use pinned::{BlobSources, Opened, PinnedBlob, RangeSource, Sources};
 
@@ -34,6 +34,9 @@ pub enum BlobError {
     /// There is no such container.
     #[error("container {0} does not exist")]
     NoContainer(String),
+    /// The address is of a store that is not reached from here.
+    #[error("{0} is in a store that the command line does not reach")]
+    Elsewhere(String),
     /// The blob is not, or no longer, the version that was asked for.
     #[error("{0} has changed")]
     Changed(BlobPath),

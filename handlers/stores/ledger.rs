@@ -1,17 +1,22 @@
 //! The ledger: what has landed, which series it belongs to, what has been published.
 //!
 //! Every method is one transaction. The database decides who may do what (sequencers, `ETag`s, generations,
-//! leases); queues only carry. SQLite is the embedded default; the traits are what PostgreSQL passes as well.
+//! leases); queues only carry. SQLite is the embedded default, PostgreSQL what a deployment uses; both pass the tests in `contract`.
 
 #[cfg(test)]
 mod contract;
 pub mod ids;
 mod model;
 mod order;
+mod place;
+mod postgres;
 pub(crate) mod sqlite;
 mod takeover;
 
 pub use model::*;
+pub use postgres::{
+    ConnectError, Migration, MigrationError, MigrationOptions, PostgresLedger, TokenSource,
+};
 pub use sqlite::SqliteLedger;
 
 use async_trait::async_trait;
@@ -26,6 +31,9 @@ pub enum LedgerError {
     /// The database is unreachable, locked or failing; worth another try.
     #[error("the ledger is not available")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The database does not take a value, such as a name that is longer than a platform's column.
+    #[error("the ledger does not take a value")]
+    Refused(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// What is stored cannot be read back.
     #[error("{what} in the ledger cannot be read")]
     Corrupt {

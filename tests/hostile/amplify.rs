@@ -38,6 +38,15 @@ pub(super) fn cases() -> Vec<Case> {
         ("a classic header of 2^31 variables", classic_claims()),
         ("classic variables over the same bytes", classic_overlap()),
         ("classic records of one number", classic_records()),
+        ("classic records of one byte", classic_byte_records()),
+        ("classic records of two variables", classic_two_variables()),
+        ("as many classic scalars as there can be", classic_scalars()),
+        ("as many classic vectors as there can be", classic_vectors()),
+        (
+            "as many classic coordinates as there can be",
+            classic_coordinates(),
+        ),
+        ("many classic variables of many records", classic_grid()),
     ]
 }
 
@@ -447,38 +456,101 @@ fn classic_claims() -> Vec<u8> {
     bytes
 }
 
-/// A classic file with this many records and these variables: name, whether along records, where.
-fn classic(records: u32, variables: &[(String, bool, u32)], length: usize) -> Vec<u8> {
+/// The type of bytes, and that of doubles.
+const BYTE: u32 = 1;
+const DOUBLE: u32 = 6;
+
+/// A variable of a classic file: name, number of its one dimension, type, where.
+type Variable = (String, Option<u32>, u32, u32);
+
+/// A megabyte of a classic file with this many records, these dimensions and these variables.
+fn classic(records: u32, dimensions: &[(&str, u32)], variables: &[Variable]) -> Vec<u8> {
     let mut bytes = b"CDF\x01".to_vec();
-    bytes.extend(records.to_be_bytes());
-    bytes.extend(b"\0\0\0\x0a\0\0\0\x01\0\0\0\x01t\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
-    bytes.extend(b"\0\0\0\x0b");
-    bytes.extend((variables.len() as u32).to_be_bytes());
-    for (name, is_record, begin) in variables {
+    let number = |bytes: &mut Vec<u8>, number: usize| bytes.extend((number as u32).to_be_bytes());
+    let name = |bytes: &mut Vec<u8>, name: &str| {
         bytes.extend((name.len() as u32).to_be_bytes());
         bytes.extend(name.as_bytes());
         bytes.resize(bytes.len().next_multiple_of(4), 0);
-        bytes.extend(u32::from(*is_record).to_be_bytes());
-        if *is_record {
-            bytes.extend(0u32.to_be_bytes());
-        }
+    };
+    number(&mut bytes, records as usize);
+    bytes.extend(0x0a_u32.to_be_bytes());
+    number(&mut bytes, dimensions.len());
+    for (called, length) in dimensions {
+        name(&mut bytes, called);
+        bytes.extend(length.to_be_bytes());
+    }
+    bytes.extend([0; 8]);
+    bytes.extend(0x0b_u32.to_be_bytes());
+    number(&mut bytes, variables.len());
+    for (called, dimension, nc_type, begin) in variables {
+        name(&mut bytes, called);
+        bytes.extend(u32::from(dimension.is_some()).to_be_bytes());
+        bytes.extend(dimension.iter().flat_map(|id| id.to_be_bytes()));
         bytes.extend([0; 8]);
-        bytes.extend(6u32.to_be_bytes());
+        bytes.extend(nc_type.to_be_bytes());
         bytes.extend([0; 4]);
         bytes.extend(begin.to_be_bytes());
     }
-    bytes.resize(length, 1);
+    assert!(bytes.len() < 1 << 20, "{}", bytes.len());
+    bytes.resize(1 << 20, 1);
     bytes
 }
 
-fn classic_overlap() -> Vec<u8> {
-    let variables: Vec<(String, bool, u32)> = (0..12_000)
-        .map(|number| (format!("v{number}"), false, 900_000))
+/// A name of four letters, which need no padding.
+fn short_name(number: usize) -> String {
+    let letters = b"abcdefghijklmnopqrstuvwxyz";
+    let letter = |place: u32| char::from(letters[number / 26usize.pow(place) % 26]);
+    (0..4).map(letter).collect()
+}
+
+fn classic_byte_records() -> Vec<u8> {
+    let variable = ("v".to_owned(), Some(0), BYTE, 200);
+    classic((1 << 20) - 200, &[("t", 0)], &[variable])
+}
+
+fn classic_two_variables() -> Vec<u8> {
+    let variables = [200, 204].map(|begin| (format!("v{begin}"), Some(0), BYTE, begin));
+    classic(((1 << 20) - 208) / 8, &[("t", 0)], &variables)
+}
+
+fn many(count: usize, dimension: impl Fn(usize) -> Option<u32>) -> Vec<Variable> {
+    (0..count)
+        .map(|number| (short_name(number), dimension(number), BYTE, (1 << 20) - 8))
+        .collect()
+}
+
+fn classic_scalars() -> Vec<u8> {
+    classic(0, &[("t", 0)], &many(32_000, |_| None))
+}
+
+fn classic_vectors() -> Vec<u8> {
+    classic(0, &[("x", 4)], &many(28_900, |_| Some(0)))
+}
+
+fn classic_coordinates() -> Vec<u8> {
+    let names: Vec<String> = (0..20_000).map(short_name).collect();
+    let dimensions: Vec<(&str, u32)> = names.iter().map(|name| (name.as_str(), 4)).collect();
+    classic(0, &dimensions, &many(20_000, |number| Some(number as u32)))
+}
+
+/// Records of 16 000 variables that hold four bytes each, eight times.
+fn classic_grid() -> Vec<u8> {
+    let variables = many(16_000, |_| Some(0));
+    let variables: Vec<Variable> = variables
+        .into_iter()
+        .map(|(name, dimension, nc_type, _)| (name, dimension, nc_type, 580_000))
         .collect();
-    classic(0, &variables, 1 << 20)
+    classic(8, &[("t", 0)], &variables)
+}
+
+fn classic_overlap() -> Vec<u8> {
+    let variables: Vec<Variable> = (0..12_000)
+        .map(|number| (format!("v{number}"), None, DOUBLE, 900_000))
+        .collect();
+    classic(0, &[("t", 0)], &variables)
 }
 
 fn classic_records() -> Vec<u8> {
-    let variables = [("v".to_owned(), true, 200)];
-    classic(((1 << 20) - 200) / 8, &variables, 1 << 20)
+    let variable = ("v".to_owned(), Some(0), DOUBLE, 200);
+    classic(((1 << 20) - 200) / 8, &[("t", 0)], &[variable])
 }

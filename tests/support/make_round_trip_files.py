@@ -10,6 +10,9 @@ import h5py
 import netCDF4
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benches"))
+import remote_files  # noqa: E402
+
 NOISE = np.random.default_rng(0)
 
 
@@ -64,6 +67,12 @@ def time_steps(path):
             ds.sync()
 
 
+def day(path):
+    """A year of days as archives have it, made like the file that is measured with: the attributes of the file were
+    written when the data was there, so they stand far from the head and the tail."""
+    remote_files.day(path, None)
+
+
 def dense_attributes(path):
     with h5py.File(path, "w", libver="latest") as f:
         filler(f)
@@ -99,5 +108,5 @@ def groups(path):
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
-    for make in (classic, contiguous, btree_v1, time_steps, dense_attributes, many_objects, paged, groups):
+    for make in (classic, contiguous, btree_v1, time_steps, day, dense_attributes, many_objects, paged, groups):
         make(folder / f"{make.__name__}.nc")

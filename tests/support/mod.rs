@@ -1,6 +1,7 @@
 //! `landfall dev` in a temporary folder, and what tests ask of it.
 
 pub(crate) mod azurite;
+pub(crate) mod postgres;
 pub(crate) mod web;
 
 pub(crate) use azurite::node_folder;

@@ -6,6 +6,7 @@
 #   setup.sh fuzz-tools     .venv/cargo   the programs of fuzz-tools.txt, which only `just fuzz` needs
 #   setup.sh readers        .venv/py      the Python readers of requirements.txt
 #                           .venv/node    the packages of node/package.json: JavaScript readers, Azurite
+#   setup.sh databases                    PostgreSQL with PostGIS, from Debian's packages
 #   setup.sh peers          .venv/bench   those and the peers of benches/requirements.txt
 #   setup.sh all
 set -euo pipefail
@@ -90,6 +91,15 @@ cargo_tools() {
   done <"$1"
 }
 
+# The servers that tests start for themselves. Debian starts none of its own in a container; elsewhere it may.
+databases() {
+  local found=(/usr/lib/postgresql/*/bin/initdb) postgis=(/usr/share/postgresql/*/extension/postgis.control) missing=()
+  [ -x "${found[0]}" ] || missing+=(postgresql)
+  [ -e "${postgis[0]}" ] || missing+=(postgresql-postgis)
+  command -v openssl >/dev/null 2>&1 || missing+=(openssl)
+  [ ${#missing[@]} = 0 ] || apt_install "${missing[@]}"
+}
+
 need_compiler() { command -v cc >/dev/null 2>&1 || apt_install gcc libc6-dev; }
 
 case "${1:-all}" in
@@ -97,7 +107,8 @@ case "${1:-all}" in
   cargo-tools) need_compiler; cargo_tools "$support/cargo-tools.txt" ;;
   fuzz-tools) need_compiler; cargo_tools "$support/fuzz-tools.txt" ;;
   readers) environment .venv/py "$support/requirements.txt"; node_readers ;;
+  databases) databases ;;
   peers) environment .venv/bench benches/requirements.txt ;;
-  all) need_compiler; environment .venv/tools "$support/tools.txt"; environment .venv/py "$support/requirements.txt"; node_readers; cargo_tools "$support/cargo-tools.txt" ;;
+  all) need_compiler; environment .venv/tools "$support/tools.txt"; environment .venv/py "$support/requirements.txt"; node_readers; databases; cargo_tools "$support/cargo-tools.txt" ;;
   *) die "no part called $1" ;;
 esac

@@ -11,7 +11,8 @@
 use std::path::Path;
 
 use hdf5_metno::types::{FloatSize, IntSize, TypeDescriptor};
-use hdf5_metno::{Dataset, File, H5Type};
+use hdf5_metno::{Dataset, File, H5Type, Hyperslab, SliceOrIndex};
+use ndarray::ArrayD;
 
 /// Why the library gives no answer.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +35,12 @@ pub enum OracleError {
         /// Its type.
         found: String,
     },
+}
+
+/// What the library says of itself: its version.
+pub fn library_version() -> String {
+    let (major, minor, release) = hdf5_metno::library_version();
+    format!("{major}.{minor}.{release}")
 }
 
 /// One stored chunk of a dataset.
@@ -81,35 +88,72 @@ pub fn chunks_of(file: &Path, dataset: &str) -> Result<Vec<StoredChunk>, OracleE
 ///
 /// [`OracleError::Unsupported`] for other types, [`OracleError::Library`] where the library cannot read it.
 pub fn read_raw(file: &Path, dataset: &str) -> Result<Vec<u8>, OracleError> {
-    let opened = open(file, dataset)?;
+    read(&open(file, dataset)?, dataset, None)
+}
+
+/// The values of a dataset of numbers from `start` on, `count` in each dimension, in C order, little-endian.
+///
+/// # Errors
+///
+/// As [`read_raw`].
+pub fn read_slab(
+    file: &Path,
+    dataset: &str,
+    start: &[usize],
+    count: &[usize],
+) -> Result<Vec<u8>, OracleError> {
+    let slices = start
+        .iter()
+        .zip(count)
+        .map(|(start, count)| SliceOrIndex::SliceCount {
+            start: *start,
+            step: 1,
+            count: *count,
+            block: 1,
+        });
+    read(&open(file, dataset)?, dataset, Some(slices.collect()))
+}
+
+fn read(
+    opened: &Dataset,
+    name: &str,
+    slab: Option<Vec<SliceOrIndex>>,
+) -> Result<Vec<u8>, OracleError> {
     let descriptor = opened.dtype().and_then(|kind| kind.to_descriptor());
-    let descriptor = descriptor.map_err(|source| library(dataset, source))?;
+    let descriptor = descriptor.map_err(|source| library(name, source))?;
     let read = match descriptor {
-        TypeDescriptor::Integer(IntSize::U1) => bytes_of(&opened, i8::to_le_bytes),
-        TypeDescriptor::Integer(IntSize::U2) => bytes_of(&opened, i16::to_le_bytes),
-        TypeDescriptor::Integer(IntSize::U4) => bytes_of(&opened, i32::to_le_bytes),
-        TypeDescriptor::Integer(IntSize::U8) => bytes_of(&opened, i64::to_le_bytes),
-        TypeDescriptor::Unsigned(IntSize::U1) => bytes_of(&opened, u8::to_le_bytes),
-        TypeDescriptor::Unsigned(IntSize::U2) => bytes_of(&opened, u16::to_le_bytes),
-        TypeDescriptor::Unsigned(IntSize::U4) => bytes_of(&opened, u32::to_le_bytes),
-        TypeDescriptor::Unsigned(IntSize::U8) => bytes_of(&opened, u64::to_le_bytes),
-        TypeDescriptor::Float(FloatSize::U4) => bytes_of(&opened, f32::to_le_bytes),
-        TypeDescriptor::Float(FloatSize::U8) => bytes_of(&opened, f64::to_le_bytes),
+        TypeDescriptor::Integer(IntSize::U1) => bytes_of(opened, slab, i8::to_le_bytes),
+        TypeDescriptor::Integer(IntSize::U2) => bytes_of(opened, slab, i16::to_le_bytes),
+        TypeDescriptor::Integer(IntSize::U4) => bytes_of(opened, slab, i32::to_le_bytes),
+        TypeDescriptor::Integer(IntSize::U8) => bytes_of(opened, slab, i64::to_le_bytes),
+        TypeDescriptor::Unsigned(IntSize::U1) => bytes_of(opened, slab, u8::to_le_bytes),
+        TypeDescriptor::Unsigned(IntSize::U2) => bytes_of(opened, slab, u16::to_le_bytes),
+        TypeDescriptor::Unsigned(IntSize::U4) => bytes_of(opened, slab, u32::to_le_bytes),
+        TypeDescriptor::Unsigned(IntSize::U8) => bytes_of(opened, slab, u64::to_le_bytes),
+        TypeDescriptor::Float(FloatSize::U4) => bytes_of(opened, slab, f32::to_le_bytes),
+        TypeDescriptor::Float(FloatSize::U8) => bytes_of(opened, slab, f64::to_le_bytes),
         other => {
             return Err(OracleError::Unsupported {
-                what: dataset.to_owned(),
+                what: name.to_owned(),
                 found: format!("{other:?}"),
             });
         }
     };
-    read.map_err(|source| library(dataset, source))
+    read.map_err(|source| library(name, source))
 }
 
-fn bytes_of<T: H5Type, const N: usize>(
+fn bytes_of<T: H5Type + Copy, const N: usize>(
     dataset: &Dataset,
+    slab: Option<Vec<SliceOrIndex>>,
     to_bytes: impl Fn(T) -> [u8; N],
 ) -> hdf5_metno::Result<Vec<u8>> {
-    let values = dataset.read_raw::<T>()?;
+    let values: Vec<T> = match slab.filter(|slab| !slab.is_empty()) {
+        None => dataset.read_raw::<T>()?,
+        Some(slab) => {
+            let values: ArrayD<T> = dataset.read_slice(Hyperslab::from(slab))?;
+            values.iter().copied().collect()
+        }
+    };
     Ok(values.into_iter().flat_map(to_bytes).collect())
 }
 

@@ -14,6 +14,7 @@
 //! | `plan`, `ragged` | how each variable is joined; the chunk grid that all files share |
 //! | `concat` | joins manifests and inlined values |
 //! | `outcome`, `attributes`, `extent` | the result: groups, merged attributes, the area covered |
+//! | `sharing` | lets datasets share what they have alike |
 //! | [`verify`] | proves a join against fresh decodes of its sources |
 
 mod agree;
@@ -31,6 +32,7 @@ mod plan;
 mod ragged;
 mod refusal;
 mod run;
+mod sharing;
 mod time;
 mod timeline;
 mod values;
@@ -60,6 +62,7 @@ use crate::rules::Finding;
 use crate::zarr::CodecError;
 
 pub use refusal::Disagreement;
+pub use sharing::{Held, Sharing};
 pub(crate) use time::clock_paths;
 pub use time::time_instants;
 

@@ -82,12 +82,11 @@ pub fn strided(
     chunk_bytes: u64,
     count: u64,
 ) -> ChunkManifest {
-    let mut manifest = ChunkManifest::new();
-    for number in 0..count {
+    let rows = (0..count).map(|number| {
         let at = start.saturating_add(number.saturating_mul(stride));
-        manifest.push(number, source, ByteRange::new(at, chunk_bytes));
-    }
-    manifest
+        (number, ByteRange::new(at, chunk_bytes))
+    });
+    ChunkManifest::from_ascending(source, rows)
 }
 
 #[cfg(test)]

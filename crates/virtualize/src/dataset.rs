@@ -1,5 +1,7 @@
 //! The result of decoding: a Zarr hierarchy whose chunks stay in the source files.
 
+mod attributes;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -9,8 +11,7 @@ use crate::manifest::{ChunkManifest, SourceId};
 use crate::rules::Finding;
 use crate::zarr::{Codec, DataType};
 
-/// Attributes in the JSON form that xarray writes to Zarr; sorted by name.
-pub type Attributes = serde_json::Map<String, serde_json::Value>;
+pub use attributes::Attributes;
 
 /// Attributes that readers compute with: a value that is not finite means nothing in them, and a string in its
 /// place would be taken for one.
@@ -92,7 +93,7 @@ pub enum Layout {
     Contiguous,
     /// Chunks of equal shape.
     Chunked,
-    /// Interleaved with others, record by record (classic format).
+    /// Interleaved with others, record by record (classic format); records of one variable alone are one run of bytes.
     Record,
 }
 

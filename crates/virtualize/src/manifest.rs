@@ -3,11 +3,14 @@
 //! Kept in columns, since arrays of millions of chunks are ordinary: eight bytes of offset and four (or
 //! eight) of length a chunk, and an index only where chunks are missing.
 
-use std::collections::BTreeMap;
+mod inline;
+
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
 use crate::decode::ByteRange;
+use inline::Inline;
 
 /// Position of a source in [`VirtualDataset::sources`](crate::VirtualDataset).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,7 +48,7 @@ pub struct ChunkManifest {
     lengths: Lengths,
     /// From which row on which source holds; ascending by row.
     sources: Vec<(usize, SourceId)>,
-    inline: BTreeMap<u64, Bytes>,
+    inline: Inline,
 }
 
 impl Default for ChunkManifest {
@@ -62,7 +65,7 @@ impl ChunkManifest {
             offsets: Vec::new(),
             lengths: Lengths::Narrow(Vec::new()),
             sources: Vec::new(),
-            inline: BTreeMap::new(),
+            inline: Inline::new(),
         }
     }
 
@@ -91,13 +94,15 @@ impl ChunkManifest {
         (Self::from_ascending(source, rows.into_iter()), duplicates)
     }
 
-    fn from_ascending(
+    /// A manifest from rows that ascend by number, without room for more: files of many thousand variables are met.
+    pub(crate) fn from_ascending(
         source: SourceId,
         rows: impl Iterator<Item = (u64, ByteRange)> + Clone,
     ) -> Self {
         let mut manifest = Self::new();
         let count = rows.clone().count();
         manifest.offsets.reserve_exact(count);
+        manifest.sources.reserve_exact(count.min(1));
         manifest.lengths = Lengths::Narrow(Vec::with_capacity(count));
         for (number, range) in rows {
             manifest.push(number, source, range);
@@ -135,9 +140,45 @@ impl ChunkManifest {
         self.inline.insert(number, bytes);
     }
 
+    /// The encoded bytes of each inlined chunk.
+    pub(crate) fn inlined_mut(&mut self) -> impl Iterator<Item = &mut Bytes> {
+        self.inline.values_mut()
+    }
+
+    /// Number of chunks that lie in a source.
+    pub(crate) fn rows_len(&self) -> u64 {
+        u64::try_from(self.offsets.len()).unwrap_or(u64::MAX)
+    }
+
+    /// Bytes that their columns take.
+    pub(crate) fn row_bytes(&self) -> u64 {
+        let row = match (&self.lengths, &self.numbers) {
+            (Lengths::Narrow(_), None) => 12,
+            (Lengths::Wide(_), None) => 16,
+            (Lengths::Narrow(_), Some(_)) => 20,
+            (Lengths::Wide(_), Some(_)) => 24,
+        };
+        let runs = u64::try_from(self.sources.len()).unwrap_or(u64::MAX);
+        let rows = self.rows_len().saturating_mul(row);
+        rows.saturating_add(runs.saturating_mul(16))
+    }
+
+    /// Gives back memory that was reserved for chunks which did not come.
+    pub(crate) fn shrink(&mut self) {
+        self.offsets.shrink_to_fit();
+        self.sources.shrink_to_fit();
+        if let Some(numbers) = &mut self.numbers {
+            numbers.shrink_to_fit();
+        }
+        match &mut self.lengths {
+            Lengths::Narrow(lengths) => lengths.shrink_to_fit(),
+            Lengths::Wide(lengths) => lengths.shrink_to_fit(),
+        }
+    }
+
     /// Where chunk `number` is.
     pub fn get(&self, number: u64) -> ChunkEntry {
-        if let Some(bytes) = self.inline.get(&number) {
+        if let Some(bytes) = self.inline.get(number) {
             return ChunkEntry::Inline(bytes.clone());
         }
         self.row_of(number)
@@ -151,12 +192,12 @@ impl ChunkManifest {
         let mut rows = self.rows().peekable();
         std::iter::from_fn(move || {
             let row = rows.peek().map(|(number, _)| *number);
-            let inlined = inline.next_if(|(number, _)| row.is_none_or(|row| **number <= row));
+            let inlined = inline.next_if(|(number, _)| row.is_none_or(|row| *number <= row));
             let Some((number, bytes)) = inlined else {
                 return rows.next();
             };
-            rows.next_if(|(row, _)| row == number);
-            Some((*number, ChunkEntry::Inline(bytes.clone())))
+            rows.next_if(|(row, _)| *row == number);
+            Some((number, ChunkEntry::Inline(bytes.clone())))
         })
     }
 
@@ -180,8 +221,8 @@ impl ChunkManifest {
     pub fn len(&self) -> usize {
         let both = self
             .inline
-            .keys()
-            .filter(|number| self.row_of(**number).is_some())
+            .iter()
+            .filter(|(number, _)| self.row_of(*number).is_some())
             .count();
         self.offsets.len() + self.inline.len() - both
     }
@@ -194,6 +235,11 @@ impl ChunkManifest {
     /// Whether no chunk lies in a source.
     pub fn is_inline(&self) -> bool {
         self.offsets.is_empty()
+    }
+
+    /// The sources that chunks lie in.
+    pub fn source_ids(&self) -> BTreeSet<SourceId> {
+        self.sources.iter().map(|(_, source)| *source).collect()
     }
 
     /// Stored bytes of all virtual chunks together.

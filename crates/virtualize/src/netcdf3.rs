@@ -216,7 +216,25 @@ mod tests {
             .list(0x0b, 1);
         let file = builder.variable("v", &[0], 3, 136).file(142);
         let dataset = decode_file(&file).unwrap();
-        assert_eq!(ranges(&dataset, "v"), [(136, 2), (138, 2), (140, 2)]);
+        assert_eq!(ranges(&dataset, "v"), [(136, 6)]);
+    }
+
+    // A million records of a byte became a million chunks.
+    #[test]
+    fn a_single_record_variable_is_cut_like_contiguous_data() {
+        let builder = Builder::new(1, 12)
+            .dimensions(&[("t", 0), ("x", 4 << 20)])
+            .absent()
+            .list(0x0b, 1);
+        let mut file = builder.variable("v", &[0, 1], 1, 200).file(200);
+        file.resize(200 + (48 << 20), 0);
+        let dataset = decode_file(&file).unwrap();
+        assert_eq!(dataset.root.arrays["v"].chunk_shape, [4, 4 << 20]);
+        let size = 16 << 20;
+        assert_eq!(
+            ranges(&dataset, "v"),
+            [(200, size), (200 + size, size), (200 + 2 * size, size)]
+        );
     }
 
     #[rstest]

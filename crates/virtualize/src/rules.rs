@@ -100,25 +100,8 @@ pub struct Verdict {
 
 /// Judges a dataset by its metadata.
 pub fn judge(dataset: &VirtualDataset) -> Verdict {
-    let mut findings = Vec::new();
     let mut variables = Vec::new();
-    for variable in Roles::of(dataset) {
-        let facts = VariableFacts::of(&variable);
-        if variable.is_data {
-            findings.extend(chunking::finding(&variable, &facts));
-        }
-        variables.push(facts);
-    }
-    findings.extend(dataset.skipped.iter().map(|skipped| {
-        let grade = if skipped.is_data {
-            Grade::Critical
-        } else {
-            Grade::Info
-        };
-        let message = format!("left out: {}", skipped.reason);
-        Finding::graded(grade, "unsupported", Some(&skipped.variable), message)
-    }));
-    findings.extend(dataset.findings.iter().cloned());
+    let findings = findings_and(dataset, |facts| variables.push(facts));
     let gravest = findings.iter().map(|finding| finding.grade).max();
     let (recommendation, status) = match gravest {
         Some(Grade::Critical) => (Recommendation::ConsiderPhysicalConversion, Status::Error),
@@ -131,4 +114,31 @@ pub fn judge(dataset: &VirtualDataset) -> Verdict {
         status,
         variables,
     }
+}
+
+/// The findings of [`judge`] alone.
+pub fn findings(dataset: &VirtualDataset) -> Vec<Finding> {
+    findings_and(dataset, drop)
+}
+
+fn findings_and(dataset: &VirtualDataset, mut each: impl FnMut(VariableFacts)) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for variable in Roles::of(dataset) {
+        let facts = VariableFacts::of(&variable);
+        if variable.is_data {
+            findings.extend(chunking::finding(&variable, &facts));
+        }
+        each(facts);
+    }
+    findings.extend(dataset.skipped.iter().map(|skipped| {
+        let grade = if skipped.is_data {
+            Grade::Critical
+        } else {
+            Grade::Info
+        };
+        let message = format!("left out: {}", skipped.reason);
+        Finding::graded(grade, "unsupported", Some(&skipped.variable), message)
+    }));
+    findings.extend(dataset.findings.iter().cloned());
+    findings
 }

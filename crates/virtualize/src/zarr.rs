@@ -25,6 +25,7 @@ pub(crate) use filter::name_of as filter_name;
 pub(crate) use filter::{codecs_of, is_masked, plugin_reads, stages_of};
 pub(crate) use plugin::plugin_findings;
 
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use crate::dataset::{VirtualArray, VirtualGroup};
@@ -75,37 +76,83 @@ pub fn array_attributes(array: &VirtualArray) -> Value {
         String::from("_ARRAY_DIMENSIONS"),
         json!(array.dimension_names),
     );
-    Value::Object(attributes)
+    Value::Object(attributes.into())
 }
 
 /// The `.zattrs` document of a group.
 pub fn group_attributes(group: &VirtualGroup) -> Value {
-    Value::Object(group.attributes.clone())
+    Value::Object(group.attributes.clone().into())
+}
+
+/// A metadata document that is rendered when it is wanted: all those of a file of thousands of variables at once would
+/// be many times as large as the file.
+#[derive(Debug, Clone, Copy)]
+pub enum Document<'a> {
+    /// `.zgroup`
+    Group,
+    /// `.zattrs` of a group
+    GroupAttributes(&'a VirtualGroup),
+    /// `.zarray`
+    Array(&'a VirtualArray),
+    /// `.zattrs` of an array
+    ArrayAttributes(&'a VirtualArray),
+}
+
+impl Document<'_> {
+    /// What stands in it.
+    pub fn to_json(self) -> Value {
+        match self {
+            Self::Group => group_metadata(),
+            Self::GroupAttributes(group) => group_attributes(group),
+            Self::Array(array) => array_metadata(array),
+            Self::ArrayAttributes(array) => array_attributes(array),
+        }
+    }
+}
+
+impl Serialize for Document<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_json().serialize(serializer)
+    }
 }
 
 /// Every metadata document of a hierarchy with its key, sorted by key (`.zattrs`, `.zgroup`, `tas/.zarray`, …).
-pub fn metadata_documents(root: &VirtualGroup) -> Vec<(String, Value)> {
+pub fn metadata_documents(root: &VirtualGroup) -> Vec<(String, Document<'_>)> {
     let mut out = Vec::new();
     collect("", root, &mut out);
     out.sort_by(|a, b| a.0.cmp(&b.0));
     out
 }
 
-fn collect(prefix: &str, group: &VirtualGroup, out: &mut Vec<(String, Value)>) {
-    out.push((format!("{prefix}.zgroup"), group_metadata()));
-    out.push((format!("{prefix}.zattrs"), group_attributes(group)));
+fn collect<'a>(prefix: &str, group: &'a VirtualGroup, out: &mut Vec<(String, Document<'a>)>) {
+    out.push((format!("{prefix}.zgroup"), Document::Group));
+    out.push((format!("{prefix}.zattrs"), Document::GroupAttributes(group)));
     for (name, array) in &group.arrays {
-        out.push((format!("{prefix}{name}/.zarray"), array_metadata(array)));
-        out.push((format!("{prefix}{name}/.zattrs"), array_attributes(array)));
+        out.push((format!("{prefix}{name}/.zarray"), Document::Array(array)));
+        let attributes = Document::ArrayAttributes(array);
+        out.push((format!("{prefix}{name}/.zattrs"), attributes));
     }
     for (name, group) in &group.groups {
         collect(&format!("{prefix}{name}/"), group, out);
     }
 }
 
+/// The documents of a hierarchy as one object.
+#[derive(Debug)]
+pub(crate) struct Documents<'a>(pub(crate) &'a VirtualGroup);
+
+impl Serialize for Documents<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(metadata_documents(self.0))
+    }
+}
+
 /// The consolidated metadata, `.zmetadata`.
 pub fn consolidated_metadata(root: &VirtualGroup) -> Value {
-    let metadata: serde_json::Map<String, Value> = metadata_documents(root).into_iter().collect();
+    let documents = metadata_documents(root).into_iter();
+    let metadata: serde_json::Map<String, Value> = documents
+        .map(|(key, document)| (key, document.to_json()))
+        .collect();
     json!({"zarr_consolidated_format": 1, "metadata": metadata})
 }
 

@@ -1,6 +1,6 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
-use virtualize::dataset::{Format, Layout};
+use virtualize::dataset::{Attributes, Format, Layout};
 use virtualize::zarr::{ByteOrder, DataType};
 use virtualize::{ChunkManifest, VirtualArray, VirtualDataset};
 
@@ -8,7 +8,7 @@ use super::*;
 use crate::stores::blobs::BlobPath;
 use crate::stores::ledger::{Origin, ProcessingOptions, ProcessingStatus};
 
-fn attributes(pairs: &[(&str, &str)]) -> Map<String, Value> {
+fn attributes(pairs: &[(&str, &str)]) -> Attributes {
     pairs
         .iter()
         .map(|(key, text)| ((*key).to_owned(), json!(text)))

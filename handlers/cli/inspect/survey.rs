@@ -20,6 +20,7 @@ const EXACT: ReadPolicy = ReadPolicy {
     gap: 0,
     spare: 0,
     page: 0,
+    ahead: 0,
     request: u64::MAX,
 };
 

@@ -15,7 +15,8 @@ use virtualize::{
 use warp::http::Response;
 
 use crate::config::{
-    BlobsConfig, Config, DeadLettersConfig, HttpConfig, PipelineConfig, QueuesConfig, StorageConfig,
+    BlobsConfig, Config, DatabaseConfig, DeadLettersConfig, HttpConfig, PipelineConfig,
+    QueuesConfig, StorageConfig,
 };
 use crate::http::{App, routes};
 use crate::pipeline::Pipeline;
@@ -134,6 +135,11 @@ pub(super) fn config(folder: &tempfile::TempDir, open_access: bool) -> Config {
             dead_letters: None,
             database: folder.path().join("landfall.db"),
         },
+        database: DatabaseConfig {
+            url: None,
+            by_identity: false,
+            connections: 1,
+        },
         pipeline: PipelineConfig {
             auto_group: false,
             quiet_period: Duration::from_secs(600),
@@ -142,6 +148,7 @@ pub(super) fn config(folder: &tempfile::TempDir, open_access: bool) -> Config {
             stuck_after: Duration::from_secs(300),
             reconcile_every: Duration::from_secs(3600),
             files_in_flight: 2,
+            memory: None,
             pause_at: None,
             pause_file: None,
         },

@@ -61,7 +61,7 @@ impl Store {
         let documents = zarr::metadata_documents(&dataset.root);
         let mut metadata: BTreeMap<String, Bytes> = documents
             .into_iter()
-            .map(|(key, document)| (key, Bytes::from(document.to_string())))
+            .map(|(key, document)| (key, Bytes::from(document.to_json().to_string())))
             .collect();
         let consolidated = zarr::consolidated_metadata(&dataset.root);
         metadata.insert(

@@ -150,6 +150,21 @@ impl HttpFile {
         })
     }
 
+    /// What the server says of a file now. Asked with a range of one byte: not every server that signs addresses for
+    /// reading takes a HEAD.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError`].
+    pub async fn current(client: HttpClient, url: HttpUrl) -> Result<Source, HttpError> {
+        let head = with_retries(|_| first(&client, &url, 1)).await;
+        let head = head.map_err(|problem| HttpError {
+            url: Box::new(url.clone()),
+            problem,
+        })?;
+        Ok(described(&url, &head.version, head.length))
+    }
+
     /// The file at the version that was recorded; nothing is sent before the first read.
     pub fn pinned(client: HttpClient, url: HttpUrl, recorded: &Source) -> Self {
         let modified = recorded.last_modified.as_deref();
@@ -299,16 +314,21 @@ const fn out_of_range(range: ByteRange) -> HttpProblem {
     }
 }
 
+/// A version of a file as references record it.
+fn described(url: &HttpUrl, version: &Version, length: u64) -> Source {
+    let strong = version.strong();
+    Source {
+        url: url.reference(),
+        etag: strong.map(|etag| etag.trim_matches('"').to_owned()),
+        length,
+        last_modified: version.modified.map(|time| time.to_string()),
+    }
+}
+
 #[async_trait]
 impl RangeSource for HttpFile {
     fn describe(&self) -> Source {
-        let strong = self.version.strong();
-        Source {
-            url: self.url.reference(),
-            etag: strong.map(|etag| etag.trim_matches('"').to_owned()),
-            length: self.length,
-            last_modified: self.version.modified.map(|time| time.to_string()),
-        }
+        described(&self.url, &self.version, self.length)
     }
 
     fn opened(&self) -> Opened {

@@ -96,6 +96,25 @@ impl LocalBlobs {
     }
 }
 
+impl LocalBlobs {
+    async fn put_content(
+        &self,
+        path: &BlobPath,
+        content: Content,
+        condition: PutCondition,
+    ) -> Result<String, BlobError> {
+        let (path, file) = (path.clone(), self.writable(path)?);
+        let writing = Arc::clone(&self.writing);
+        blocking(&path.clone(), move || {
+            let _one_at_a_time = writing
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            put(&path, &file, &content, &condition)
+        })
+        .await
+    }
+}
+
 /// The name as a relative path without any way up.
 fn relative(path: &BlobPath) -> Result<&Path, BlobError> {
     let name = Path::new(&path.blob);
@@ -213,16 +232,25 @@ fn get_ranges(
     parts
 }
 
+/// What is written.
+enum Content {
+    Bytes(Bytes),
+    File(PathBuf),
+}
+
 /// Writes beside the target and renames, so that nobody sees a part of it.
-fn write_whole(path: &BlobPath, name: &Path, bytes: &[u8]) -> Result<String, BlobError> {
+fn write_whole(path: &BlobPath, name: &Path, content: &Content) -> Result<String, BlobError> {
     let fail = |source| failure(path, source);
     if let Some(folder) = name.parent() {
         std::fs::create_dir_all(folder).map_err(fail)?;
     }
     let number = TEMPORARY.fetch_add(1, Ordering::Relaxed);
     let temporary = name.with_added_extension(format!("{}-{number}.tmp", std::process::id()));
-    let written =
-        std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, name));
+    let written = match content {
+        Content::Bytes(bytes) => std::fs::write(&temporary, bytes),
+        Content::File(file) => std::fs::copy(file, &temporary).map(|_| ()),
+    };
+    let written = written.and_then(|()| std::fs::rename(&temporary, name));
     if let Err(source) = written {
         std::fs::remove_file(&temporary).ok();
         return Err(fail(source));
@@ -233,7 +261,7 @@ fn write_whole(path: &BlobPath, name: &Path, bytes: &[u8]) -> Result<String, Blo
 fn put(
     path: &BlobPath,
     name: &Path,
-    bytes: &[u8],
+    content: &Content,
     condition: &PutCondition,
 ) -> Result<String, BlobError> {
     let present = match head(path, name) {
@@ -246,7 +274,7 @@ fn put(
         (PutCondition::IfMatch(wanted), present) if present.as_ref() != Some(wanted) => {
             Err(BlobError::Changed(path.clone()))
         }
-        _ => write_whole(path, name, bytes),
+        _ => write_whole(path, name, content),
     }
 }
 
@@ -324,15 +352,18 @@ impl Blobs for LocalBlobs {
         bytes: Bytes,
         condition: PutCondition,
     ) -> Result<String, BlobError> {
-        let (path, file) = (path.clone(), self.writable(path)?);
-        let writing = Arc::clone(&self.writing);
-        blocking(&path.clone(), move || {
-            let _one_at_a_time = writing
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
-            put(&path, &file, &bytes, &condition)
-        })
-        .await
+        self.put_content(path, Content::Bytes(bytes), condition)
+            .await
+    }
+
+    async fn put_file(
+        &self,
+        path: &BlobPath,
+        file: &Path,
+        condition: PutCondition,
+    ) -> Result<String, BlobError> {
+        self.put_content(path, Content::File(file.to_owned()), condition)
+            .await
     }
 
     fn is_local(&self) -> bool {

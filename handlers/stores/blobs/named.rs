@@ -195,6 +195,41 @@ impl NamedSources {
         let given = self.given().get(reference).cloned();
         given.or_else(|| HttpUrl::parse(reference).ok())
     }
+
+    /// The blob of a storage account that a reference names.
+    fn blob_of(&self, reference: &str) -> Option<BlobPath> {
+        if self.address_of(reference).is_some() {
+            return None;
+        }
+        let home = self.azure.get().map(|azure| azure.account());
+        let home = home.or(self.config.account.as_deref());
+        BlobPath::parse(reference, home.unwrap_or(UNNAMED)).ok()
+    }
+}
+
+/// The file of this machine that an address names.
+fn local(url: &str) -> Result<&Path, BlobError> {
+    let name = url.strip_prefix("file://").unwrap_or(url);
+    match name.contains("://") {
+        true => Err(BlobError::Elsewhere(url.to_owned())),
+        false => Ok(Path::new(name)),
+    }
+}
+
+/// Every source as it is now, whatever version a reference recorded.
+#[derive(Debug)]
+pub struct AsTheyAre<'a>(pub &'a NamedSources);
+
+#[async_trait]
+impl Sources for AsTheyAre<'_> {
+    async fn open(&self, source: &Source) -> Result<Arc<dyn RangeSource>, BlobError> {
+        let now = self.0.current(source).await?;
+        self.0.open(&now).await
+    }
+
+    async fn current(&self, source: &Source) -> Result<Source, BlobError> {
+        self.0.current(source).await
+    }
 }
 
 #[async_trait]
@@ -204,14 +239,23 @@ impl Sources for NamedSources {
             let client = self.client(&url)?;
             return Ok(Arc::new(HttpFile::pinned(client, url, source)));
         }
-        let home = self.azure.get().map(|azure| azure.account());
-        let home = home.or(self.config.account.as_deref());
-        if let Ok(path) = BlobPath::parse(&source.url, home.unwrap_or(UNNAMED)) {
+        if let Some(path) = self.blob_of(&source.url) {
             return BlobSources(self.blobs(&path)?).open(source).await;
         }
-        let name = source.url.strip_prefix("file://").unwrap_or(&source.url);
-        let file = PinnedBlob::open_file(Path::new(name)).await?;
+        let file = PinnedBlob::open_file(local(&source.url)?).await?;
         Ok(Arc::new(file.at_version(source.etag.as_deref())?))
+    }
+
+    async fn current(&self, source: &Source) -> Result<Source, BlobError> {
+        if let Some(path) = self.blob_of(&source.url) {
+            return BlobSources(self.blobs(&path)?).current(source).await;
+        }
+        let Some(url) = self.address_of(&source.url) else {
+            return Ok(PinnedBlob::open_file(local(&source.url)?).await?.describe());
+        };
+        let mut now = HttpFile::current(self.client(&url)?, url).await?;
+        now.url.clone_from(&source.url);
+        Ok(now)
     }
 }
 

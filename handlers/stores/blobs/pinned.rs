@@ -177,6 +177,9 @@ impl RangeSource for PinnedBlob {
 pub trait Sources: Send + Sync {
     /// The source, pinned to its recorded version.
     async fn open(&self, source: &Source) -> Result<Arc<dyn RangeSource>, BlobError>;
+
+    /// What the store says of the source now, without reading it.
+    async fn current(&self, source: &Source) -> Result<Source, BlobError>;
 }
 
 /// Sources that are blobs of a store.
@@ -201,5 +204,12 @@ impl Sources for BlobSources {
             last_modified: last_modified.unwrap_or(jiff::Timestamp::UNIX_EPOCH),
         };
         Ok(Arc::new(PinnedBlob::new(Arc::clone(&self.0), info)))
+    }
+
+    async fn current(&self, source: &Source) -> Result<Source, BlobError> {
+        let path = self.0.path_of(&source.url);
+        let path = path.ok_or_else(|| BlobError::NoContainer(source.url.clone()))?;
+        let info = self.0.head(&path).await?;
+        Ok(PinnedBlob::new(Arc::clone(&self.0), info).describe())
     }
 }

@@ -1,10 +1,13 @@
-//! What every ledger promises, as tests over `&dyn Ledger`; a store runs them all with [`run_contract!`].
+//! What every ledger promises, as tests over `&dyn Ledger`; every store runs them all with [`run_contract!`].
 
 pub(super) mod catalog;
 pub(super) mod combine;
+pub(super) mod concurrent;
 pub(super) mod declare;
 pub(super) mod files;
 pub(super) mod groups;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
@@ -12,8 +15,8 @@ use serde_json::json;
 
 use super::{
     Claim, Claimed, Declaration, Declared, Expected, Fault, FileOutcome, FileState, GroupId,
-    GroupState, Judge, Landing, Lease, Ledger, Origin, ProcessingOptions, PublishedCombine,
-    Recorded, Settled, Snapshot, SourceFile, Verdict,
+    GroupState, Judge, Landing, Lease, Ledger, LedgerError, Origin, ProcessingOptions,
+    PublishedCombine, Recorded, Settled, Snapshot, SourceFile, Verdict,
 };
 use crate::stores::blobs::BlobPath;
 
@@ -22,6 +25,9 @@ use crate::stores::blobs::BlobPath;
 pub(super) trait Subject: Send + Sync {
     /// The ledger, empty at first.
     fn ledger(&self) -> &dyn Ledger;
+
+    /// The ledger of another handler: connections of its own to the same database.
+    fn another(&self) -> Arc<dyn Ledger>;
 
     /// Puts a Release into an approval state.
     async fn set_approval(&self, release_id: &str, state: &str);
@@ -35,6 +41,86 @@ pub(super) trait Subject: Send + Sync {
 
 /// Runs every rule of the contract against fresh subjects.
 macro_rules! run_contract {
+    ($subject:expr) => {
+        $crate::stores::ledger::contract::run_contract! { $subject;
+            files: [
+                a_file_is_new_once_and_known_after,
+                equal_names_in_other_containers_are_other_files,
+                an_older_sequencer_changes_nothing,
+                a_head_without_sequencer_keeps_the_guard_against_late_events,
+                a_new_version_forgets_what_was_read_of_the_old_one,
+                the_outcome_of_a_superseded_version_is_refused,
+                outcomes_set_state_and_fault,
+                a_file_that_came_back_is_new_again,
+                a_deletion_older_than_the_file_changes_nothing,
+                files_below_a_folder_are_listed_by_name_without_gone_ones,
+                files_that_nobody_finished_are_stuck,
+                concurrent_writers_of_one_blob_end_in_the_newest,
+            ],
+            groups: [
+                the_last_file_makes_a_group_due,
+                a_due_group_is_due_again_when_settled_again,
+                a_changed_member_set_is_another_generation,
+                a_new_version_sends_the_group_back_to_collecting,
+                a_duplicate_landing_leaves_groups_alone,
+                a_file_of_two_groups_moves_both,
+                a_source_gone_after_combining_makes_the_group_stale,
+                a_rejected_member_blocks_and_a_good_copy_unblocks,
+                a_quiet_period_runs_from_landing_to_landing,
+                groups_that_wait_for_a_sweep_are_overdue,
+                a_rejected_newcomer_blocks_a_combined_group,
+                groups_that_nobody_settled_are_overdue,
+                declared_groups_are_found_by_folder_and_named_file,
+                a_file_leaves_the_auto_group_that_was_never_combined,
+                an_unknown_group_is_said_to_be_unknown,
+            ],
+            declare: [
+                a_declaration_makes_asset_release_job_and_group,
+                the_same_declaration_again_changes_nothing,
+                a_submit_with_another_option_names_it,
+                a_declaration_takes_over_the_auto_group_that_was_never_combined,
+                an_auto_group_takes_nothing_that_another_owns,
+                a_combined_auto_group_keeps_its_asset,
+                a_landfall_file_takes_nothing_from_submit_or_another_folder,
+                a_landfall_file_may_change_until_the_first_combine,
+                overwriting_keeps_the_release_and_makes_its_next_revision,
+                an_approved_release_is_not_overwritten,
+                a_new_version_of_an_approved_release_is_the_next_release,
+                repeating_a_submit_that_failed_queues_it_again,
+            ],
+            combine: [
+                a_claim_holds_the_members_by_name_and_starts_the_job,
+                only_a_due_group_of_this_generation_is_claimed,
+                a_claim_is_held_until_its_lease_runs_out,
+                a_combine_that_comes_to_no_end_is_given_up,
+                a_group_whose_claim_ran_out_is_due_again,
+                publishing_completes_release_job_tasks_and_group_at_once,
+                a_run_of_an_older_generation_is_thrown_away,
+                a_change_after_combining_is_the_next_revision,
+                an_approved_release_is_frozen_and_the_next_one_begins,
+                a_rejected_file_leaves_an_approved_release_and_its_job_alone,
+                a_release_approved_during_a_run_is_not_touched_by_it,
+                a_refused_input_stays_blocked_until_it_changes,
+                a_refused_revision_leaves_the_published_one_completed,
+                a_failed_run_is_due_again_and_may_be_claimed_at_once,
+                two_last_files_give_one_claim,
+                many_messages_of_one_generation_give_one_claim,
+            ],
+            catalog: [
+                every_id_means_its_release,
+                a_revision_is_there_once_published_and_live_unless_withdrawn,
+                the_schema_is_current_once_opened,
+            ],
+            concurrent: [
+                two_handlers_that_read_the_last_files_combine_once,
+                of_a_hundred_parallel_events_the_newest_wins,
+                fifty_groups_fed_out_of_order_are_each_combined_once,
+                recorders_on_shared_groups_do_not_lock_each_other_up,
+                parallel_declarations_of_one_asset_make_one_release,
+                a_run_whose_generation_moves_on_meanwhile_is_published_or_thrown_away_whole,
+            ],
+        }
+    };
     ($subject:expr; $($module:ident: [$($rule:ident),* $(,)?]),* $(,)?) => {
         $(mod $module {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -128,6 +214,18 @@ fn declaration(origin: Origin, blob: &str, count: u64) -> Declaration {
         },
         at: START,
     }
+}
+
+/// Declares a group of one file under a resource's name.
+pub(super) async fn declare_named(
+    ledger: &dyn Ledger,
+    resource: &str,
+) -> Result<Declared, LedgerError> {
+    let named = Declaration {
+        resource_id: resource.to_owned(),
+        ..declaration(Origin::Submit, "era5/", 1)
+    };
+    ledger.declare_group(&named).await
 }
 
 async fn declare(ledger: &dyn Ledger, count: u64) -> Declared {

@@ -289,6 +289,8 @@ impl ReleaseCatalog for SqliteLedger {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::stores::ledger::Ledger;
     use crate::stores::ledger::contract::{Subject, run_contract};
@@ -310,6 +312,10 @@ mod tests {
     impl Subject for InFolder {
         fn ledger(&self) -> &dyn Ledger {
             &self.ledger
+        }
+
+        fn another(&self) -> Arc<dyn Ledger> {
+            Arc::new(SqliteLedger::open(&self.folder.path().join("ledger.db")).unwrap())
         }
 
         async fn set_approval(&self, release_id: &str, state: &str) {
@@ -377,73 +383,5 @@ mod tests {
         assert_eq!(two.file(&path).await.unwrap().unwrap().etag, "v99");
     }
 
-    run_contract! { super::InFolder::new();
-        files: [
-            a_file_is_new_once_and_known_after,
-            equal_names_in_other_containers_are_other_files,
-            an_older_sequencer_changes_nothing,
-            a_head_without_sequencer_keeps_the_guard_against_late_events,
-            a_new_version_forgets_what_was_read_of_the_old_one,
-            the_outcome_of_a_superseded_version_is_refused,
-            outcomes_set_state_and_fault,
-            a_file_that_came_back_is_new_again,
-            a_deletion_older_than_the_file_changes_nothing,
-            files_below_a_folder_are_listed_by_name_without_gone_ones,
-            files_that_nobody_finished_are_stuck,
-            concurrent_writers_of_one_blob_end_in_the_newest,
-        ],
-        groups: [
-            the_last_file_makes_a_group_due,
-            a_due_group_is_due_again_when_settled_again,
-            a_changed_member_set_is_another_generation,
-            a_new_version_sends_the_group_back_to_collecting,
-            a_duplicate_landing_leaves_groups_alone,
-            a_file_of_two_groups_moves_both,
-            a_source_gone_after_combining_makes_the_group_stale,
-            a_rejected_member_blocks_and_a_good_copy_unblocks,
-            a_quiet_period_runs_from_landing_to_landing,
-            groups_that_wait_for_a_sweep_are_overdue,
-            a_rejected_newcomer_blocks_a_combined_group,
-            groups_that_nobody_settled_are_overdue,
-            declared_groups_are_found_by_folder_and_named_file,
-            a_file_leaves_the_auto_group_that_was_never_combined,
-            an_unknown_group_is_said_to_be_unknown,
-        ],
-        declare: [
-            a_declaration_makes_asset_release_job_and_group,
-            the_same_declaration_again_changes_nothing,
-            a_submit_with_another_option_names_it,
-            a_declaration_takes_over_the_auto_group_that_was_never_combined,
-            an_auto_group_takes_nothing_that_another_owns,
-            a_combined_auto_group_keeps_its_asset,
-            a_landfall_file_takes_nothing_from_submit_or_another_folder,
-            a_landfall_file_may_change_until_the_first_combine,
-            overwriting_keeps_the_release_and_makes_its_next_revision,
-            an_approved_release_is_not_overwritten,
-            a_new_version_of_an_approved_release_is_the_next_release,
-            repeating_a_submit_that_failed_queues_it_again,
-        ],
-        combine: [
-            a_claim_holds_the_members_by_name_and_starts_the_job,
-            only_a_due_group_of_this_generation_is_claimed,
-            a_claim_is_held_until_its_lease_runs_out,
-            a_combine_that_comes_to_no_end_is_given_up,
-            a_group_whose_claim_ran_out_is_due_again,
-            publishing_completes_release_job_tasks_and_group_at_once,
-            a_run_of_an_older_generation_is_thrown_away,
-            a_change_after_combining_is_the_next_revision,
-            an_approved_release_is_frozen_and_the_next_one_begins,
-            a_rejected_file_leaves_an_approved_release_and_its_job_alone,
-            a_release_approved_during_a_run_is_not_touched_by_it,
-            a_refused_input_stays_blocked_until_it_changes,
-            a_failed_run_is_due_again_and_may_be_claimed_at_once,
-            two_last_files_give_one_claim,
-            many_messages_of_one_generation_give_one_claim,
-        ],
-        catalog: [
-            every_id_means_its_release,
-            a_revision_is_there_once_published_and_live_unless_withdrawn,
-            the_schema_is_current_once_opened,
-        ],
-    }
+    run_contract!(super::InFolder::new());
 }

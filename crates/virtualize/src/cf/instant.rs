@@ -39,7 +39,7 @@ impl PartialOrd for Instant {
 
 impl Instant {
     /// Microseconds since the first moment of the calendar's day 0.
-    pub(super) fn new(calendar: Calendar, micros: i64) -> Self {
+    pub(crate) fn new(calendar: Calendar, micros: i64) -> Self {
         Self { calendar, micros }
     }
 

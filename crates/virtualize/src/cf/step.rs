@@ -117,13 +117,14 @@ pub fn check_increasing(instants: &[Instant]) -> Option<OrderFault> {
 }
 
 /// The step of a series that is regular throughout; `None` for an irregular one or one of fewer than two instants.
-#[must_use]
-pub fn step_of(instants: &[Instant]) -> Option<Step> {
+///
+/// Series have millions of steps: what is looked at is the series itself, and no copy of it.
+pub fn step_of(instants: impl Iterator<Item = Instant>) -> Option<Step> {
     let distances = Distances::of(instants)?;
     let step = distances.typical()?;
     let regular = match step {
-        Step::Months { count } => distances.months.iter().all(|months| *months == count),
-        Step::Fixed { micros } => distances.micros.iter().all(|distance| *distance == micros),
+        Step::Months { .. } => distances.months.len() == 1,
+        Step::Fixed { .. } => distances.micros.len() == 1,
     };
     regular.then_some(step)
 }
@@ -131,48 +132,39 @@ pub fn step_of(instants: &[Instant]) -> Option<Step> {
 /// The places where the distance is more than a quarter longer than the usual step.
 ///
 /// The quarter leaves series alone that are irregular by nature, such as three dates in every month.
-#[must_use]
-pub fn gaps(instants: &[Instant]) -> Vec<Gap> {
-    let Some((distances, step)) =
-        Distances::of(instants).and_then(|d| d.typical().map(|step| (d, step)))
+pub fn gaps(instants: impl Iterator<Item = Instant> + Clone) -> Vec<Gap> {
+    let Some(step) = Distances::of(instants.clone()).and_then(|distances| distances.typical())
     else {
         return Vec::new();
     };
-    let wide = |at: usize| match step {
-        Step::Months { count } => distances
-            .months
-            .get(at)
-            .is_some_and(|months| *months > count),
-        Step::Fixed { micros } => distances
-            .micros
-            .get(at)
-            .is_some_and(|d| *d > micros.saturating_add(micros / 4)),
+    let wide = |from: Instant, to: Instant| match step {
+        Step::Months { count } => month_number(to) - month_number(from) > count,
+        Step::Fixed { micros } => {
+            distance(from, to).is_some_and(|d| d > micros.saturating_add(micros / 4))
+        }
     };
-    let pairs = instants.iter().zip(instants.iter().skip(1)).enumerate();
+    let pairs = instants.clone().zip(instants.skip(1)).zip(1..);
     pairs
-        .filter(|(at, _)| wide(*at))
-        .map(|(at, (from, to))| Gap {
-            index: at + 1,
-            from: *from,
-            to: *to,
-        })
+        .filter(|((from, to), _)| wide(*from, *to))
+        .map(|((from, to), index)| Gap { index, from, to })
         .collect()
 }
 
-/// Between neighbours: microseconds, and how many month names further.
+/// Between neighbours: how often which number of microseconds, and of month names.
 struct Distances {
-    micros: Vec<i64>,
-    months: Vec<i64>,
+    micros: BTreeMap<i64, usize>,
+    months: BTreeMap<i64, usize>,
+    /// How many there are.
+    count: usize,
     /// Whether all lie on the same day of the month at the same time of day.
     same_day: bool,
 }
 
 impl Distances {
-    /// `None` for fewer than two instants, or when they do not increase.
-    fn of(instants: &[Instant]) -> Option<Self> {
-        let dates: Vec<_> = instants.iter().map(|instant| instant.date_time()).collect();
-        let first = dates.first()?;
-        let of_month = |date: &DateTime| {
+    /// `None` for no instant, or when they do not increase.
+    fn of(mut instants: impl Iterator<Item = Instant>) -> Option<Self> {
+        let mut before = instants.next()?;
+        let of_month = |date: DateTime| {
             (
                 date.day,
                 date.hour,
@@ -181,25 +173,25 @@ impl Distances {
                 date.microsecond,
             )
         };
-        let month_numbers: Vec<_> = dates
-            .iter()
-            .map(|date| date.year * 12 + i64::from(date.month))
-            .collect();
-        let pairs = instants.iter().zip(instants.iter().skip(1));
-        let micros = pairs
-            .map(|(a, b)| b.micros_since(*a).filter(|micros| *micros > 0).map(tidied))
-            .collect::<Option<Vec<_>>>()?;
-        let months = month_numbers
-            .iter()
-            .zip(month_numbers.iter().skip(1))
-            .map(|(a, b)| b - a)
-            .collect();
-        let same_day = dates.iter().all(|date| of_month(date) == of_month(first));
-        Some(Self {
-            micros,
-            months,
-            same_day,
-        })
+        let first = of_month(before.date_time());
+        let mut month_before = month_number(before);
+        let mut distances = Self {
+            micros: BTreeMap::new(),
+            months: BTreeMap::new(),
+            count: 0,
+            same_day: true,
+        };
+        for instant in instants {
+            let date = instant.date_time();
+            let month = date.year * 12 + i64::from(date.month);
+            let micros = distance(before, instant)?;
+            *distances.micros.entry(micros).or_default() += 1;
+            *distances.months.entry(month - month_before).or_default() += 1;
+            distances.count += 1;
+            distances.same_day &= of_month(date) == first;
+            (before, month_before) = (instant, month);
+        }
+        Some(distances)
     }
 
     /// The most frequent distance, in months where they explain it.
@@ -218,11 +210,21 @@ impl Distances {
         let days = micros / MICROS_PER_DAY;
         let plausible =
             months >= 1 && days >= months.saturating_mul(28) && days <= months.saturating_mul(31);
-        let even = self.micros.iter().all(|distance| *distance == micros);
-        plausible
-            && self.months.iter().all(|count| *count >= 1)
-            && (self.same_day || !even || self.micros.len() == 1)
+        let even = self.micros.len() == 1;
+        let forward = self.months.keys().all(|count| *count >= 1);
+        plausible && forward && (self.same_day || !even || self.count == 1)
     }
+}
+
+fn month_number(instant: Instant) -> i64 {
+    let date = instant.date_time();
+    date.year * 12 + i64::from(date.month)
+}
+
+/// Microseconds between neighbours; `None` if they do not increase.
+fn distance(from: Instant, to: Instant) -> Option<i64> {
+    let micros = to.micros_since(from).filter(|micros| *micros > 0);
+    micros.map(tidied)
 }
 
 /// A distance of a minute or more without the rounding that floats counted in days leave, up to a millisecond.
@@ -236,15 +238,11 @@ fn tidied(micros: i64) -> i64 {
 }
 
 /// The most frequent value, the smallest of several.
-fn mode(values: &[i64]) -> Option<i64> {
-    let mut counts = BTreeMap::<i64, usize>::new();
-    for value in values {
-        *counts.entry(*value).or_default() += 1;
-    }
-    counts
-        .into_iter()
-        .max_by_key(|(value, count)| (*count, std::cmp::Reverse(*value)))
-        .map(|(value, _)| value)
+fn mode(counts: &BTreeMap<i64, usize>) -> Option<i64> {
+    let most = counts
+        .iter()
+        .max_by_key(|(value, count)| (**count, std::cmp::Reverse(**value)));
+    most.map(|(value, _)| *value)
 }
 
 #[cfg(test)]
@@ -288,7 +286,7 @@ mod tests {
         #[case] days: &[f64],
         #[case] iso: Option<&str>,
     ) {
-        let step = step_of(&instants(calendar, DAYS, days)).map(Step::to_iso);
+        let step = step_of(instants(calendar, DAYS, days).into_iter()).map(Step::to_iso);
         assert_eq!(step.as_deref(), iso);
     }
 
@@ -298,7 +296,10 @@ mod tests {
             .map(|hour| 730_000.0 + f64::from(hour) / 24.0)
             .collect::<Vec<_>>();
         let series = instants(Calendar::Standard, "days since 0001-01-01", &hours);
-        assert_eq!(step_of(&series).map(Step::to_iso).as_deref(), Some("PT1H"));
+        assert_eq!(
+            step_of(series.iter().copied()).map(Step::to_iso).as_deref(),
+            Some("PT1H")
+        );
     }
 
     #[rstest]
@@ -310,7 +311,7 @@ mod tests {
     #[case::three_a_month(&[0.0, 10.0, 20.0, 31.0, 41.0, 51.0, 59.0], &[])]
     fn gaps_are_longer_than_the_step(#[case] days: &[f64], #[case] expected: &[usize]) {
         let series = instants(Calendar::NoLeap, DAYS, days);
-        let found = gaps(&series);
+        let found = gaps(series.iter().copied());
         assert_eq!(
             found.iter().map(|gap| gap.index).collect::<Vec<_>>(),
             expected

@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     fn attributes(value: &serde_json::Value) -> Attributes {
-        value.as_object().unwrap().clone()
+        value.as_object().unwrap().clone().into()
     }
 
     #[test]

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::combine::CombineError;
 use crate::combine::input::{Input, Series, axis_along};
 use crate::combine::ragged::Member;
-use crate::combine::values::{Reader, as_u64, as_usize, string_chunk, strings};
+use crate::combine::values::{Reader, as_u64, as_usize, string_chunk, strings, to_little_endian};
 use crate::dataset::{VirtualArray, product};
 use crate::decode::ByteRange;
 use crate::manifest::{ChunkEntry, ChunkManifest, SourceId};
@@ -182,6 +182,40 @@ pub(super) fn inlined_array(
     members: &[Member<'_>],
     reader: &mut Reader<'_>,
 ) -> Result<Option<VirtualArray>, CombineError> {
+    let Some((_, first)) = series.first(path) else {
+        return Ok(None);
+    };
+    let axis = axis_along(first, series.dim).unwrap_or(0);
+    let bytes = match (&first.data_type, axis) {
+        (DataType::VlenString, _) => {
+            parts(path, members, reader)?.map(|parts| join_strings(first, axis, members, &parts))
+        }
+        (_, 0) => append(first, path, members, reader)?,
+        _ => parts(path, members, reader)?.map(|parts| interleave(first, axis, members, &parts)),
+    };
+    let Some(bytes) = bytes else {
+        return Ok(None);
+    };
+    let mut shape = first.shape.clone();
+    if let Some(length) = shape.get_mut(axis) {
+        *length = members
+            .iter()
+            .fold(0, |sum: u64, member| sum.saturating_add(member.len));
+    }
+    Ok(Some(inline(
+        first,
+        shape,
+        first.data_type.to_little_endian(),
+        bytes,
+    )))
+}
+
+/// The values of each file that holds the variable; `None` while bytes are missing.
+fn parts(
+    path: &str,
+    members: &[Member<'_>],
+    reader: &mut Reader<'_>,
+) -> Result<Option<Vec<Option<Vec<u8>>>>, CombineError> {
     let mut parts = Vec::new();
     for member in members {
         parts.push(match member.array {
@@ -189,33 +223,40 @@ pub(super) fn inlined_array(
             None => None,
         });
     }
-    let Some((_, first)) = series.first(path) else {
-        return Ok(None);
-    };
-    let axis = axis_along(first, series.dim).unwrap_or(0);
-    let complete = members
-        .iter()
-        .zip(&parts)
-        .all(|(member, part)| part.is_some() == member.array.is_some());
-    if !complete {
-        return Ok(None);
+    let mut both = members.iter().zip(&parts);
+    let complete = both.all(|(member, part)| part.is_some() == member.array.is_some());
+    Ok(complete.then_some(parts))
+}
+
+/// The values of all files one after the other, those of absent ones filled; no file's are held beside the joined ones.
+fn append(
+    first: &VirtualArray,
+    path: &str,
+    members: &[Member<'_>],
+    reader: &mut Reader<'_>,
+) -> Result<Option<Vec<u8>>, CombineError> {
+    let inner = first.shape.get(1..).and_then(product).unwrap_or(0);
+    let step = inner.saturating_mul(first.data_type.size());
+    let fill = little_endian_fill(first);
+    let (mut out, mut waiting) = (Vec::new(), false);
+    for member in members {
+        let len = as_usize(member.len.saturating_mul(step));
+        let Some(array) = member.array else {
+            let elements = as_usize(member.len.saturating_mul(inner));
+            out.extend(fill.as_deref().unwrap_or_default().repeat(elements));
+            continue;
+        };
+        match reader.values(member.file, path, array)? {
+            Some(values) => out.extend_from_slice(values.get(..len).unwrap_or_default()),
+            None => waiting = true,
+        }
     }
-    let mut shape = first.shape.clone();
-    if let Some(length) = shape.get_mut(axis) {
-        *length = members
-            .iter()
-            .fold(0, |sum: u64, member| sum.saturating_add(member.len));
-    }
-    let bytes = match first.data_type {
-        DataType::VlenString => join_strings(first, axis, members, &parts),
-        _ => interleave(first, axis, members, &parts),
-    };
-    Ok(Some(inline(
-        first,
-        shape,
-        first.data_type.to_little_endian(),
-        bytes,
-    )))
+    Ok((!waiting).then_some(out))
+}
+
+fn little_endian_fill(array: &VirtualArray) -> Option<Vec<u8>> {
+    let fill = array.fill_value.clone()?;
+    Some(to_little_endian(fill, &array.data_type))
 }
 
 /// An array whose values stand in the manifest, as one chunk.
@@ -262,10 +303,7 @@ fn interleave(
     let size = first.data_type.size();
     let outer = first.shape.get(..axis).and_then(product).unwrap_or(0);
     let inner = first.shape.get(axis + 1..).and_then(product).unwrap_or(0);
-    let fill = first
-        .fill_value
-        .clone()
-        .map(|fill| crate::combine::values::to_little_endian(fill, &first.data_type));
+    let fill = little_endian_fill(first);
     let mut out = Vec::new();
     for row in 0..outer {
         for (member, part) in members.iter().zip(parts) {

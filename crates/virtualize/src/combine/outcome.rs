@@ -48,8 +48,12 @@ impl Outcome<'_> {
         let starts = self.starts();
         self.note_parts();
         let spatial_extent = extent::spatial_extent(&root);
-        let times = self.times();
-        self.note_gaps(&times);
+        self.note_order();
+        let axis = self.axis();
+        self.note_gaps(&axis);
+        let bounds = self.times(&axis).fold(None, |bounds, time| {
+            Some((bounds.map_or(time, |(first, _)| first), time))
+        });
         let date = |instant: &cf::Instant| instant.date_time().to_iso();
         let first = self.series.files.first();
         let format = first.map_or(Format::Netcdf4, |file| file.dataset.format);
@@ -77,14 +81,9 @@ impl Outcome<'_> {
             dataset,
             order: self.timeline.order.to_vec(),
             starts,
-            time_range: times
-                .first()
-                .zip(times.last())
-                .map(|(first, last)| (date(first), date(last))),
-            calendar: times
-                .first()
-                .map(|instant| instant.calendar().name().to_owned()),
-            step: cf::step_of(&times).map(cf::Step::to_iso),
+            time_range: bounds.map(|(first, last)| (date(&first), date(&last))),
+            calendar: bounds.map(|(first, _)| first.calendar().name().to_owned()),
+            step: cf::step_of(self.times(&axis)).map(cf::Step::to_iso),
             findings: self.notes.findings,
             dropped_attributes: dropped,
             spatial_extent,
@@ -183,38 +182,43 @@ impl Outcome<'_> {
         }
     }
 
-    /// The times of the whole series, if it has a concat coordinate that tells time.
-    fn times(&mut self) -> Vec<cf::Instant> {
-        let Some(clock) = self.timeline.clocks.first() else {
-            let message = format!(
-                "no coordinate along {} tells the order of the files; it is the order given",
-                self.series.dim
-            );
-            if self.timeline.order.len() > 1 {
-                self.notes.findings.push(Finding::graded(
-                    Grade::Warning,
-                    "no-concat-coordinate",
-                    None,
-                    message,
-                ));
-            }
-            return Vec::new();
-        };
-        let order = self.axis().into_iter();
-        let order = order.filter_map(|place| self.timeline.order.get(place));
-        let positions = order.filter_map(|at| clock.positions.get(*at));
+    /// Says that nothing tells the order of the files.
+    fn note_order(&mut self) {
+        if !self.timeline.clocks.is_empty() || self.timeline.order.len() < 2 {
+            return;
+        }
+        let message = format!(
+            "no coordinate along {} tells the order of the files; it is the order given",
+            self.series.dim
+        );
+        self.notes.findings.push(Finding::graded(
+            Grade::Warning,
+            "no-concat-coordinate",
+            None,
+            message,
+        ));
+    }
+
+    /// The times of the files at these places, if there is a concat coordinate that tells time.
+    fn times<'s>(&'s self, places: &'s [usize]) -> impl Iterator<Item = cf::Instant> + Clone + 's {
+        let clock = self.timeline.clocks.first();
+        let order = places
+            .iter()
+            .filter_map(|place| self.timeline.order.get(*place));
+        let positions =
+            order.filter_map(move |at| clock.and_then(|clock| clock.positions.get(*at)));
         let instants = positions.filter_map(|positions| match positions {
             Positions::Instants(instants) => Some(instants),
             _ => None,
         });
-        instants.flatten().copied().collect()
+        instants.flatten().copied()
     }
 
-    fn note_gaps(&mut self, times: &[cf::Instant]) {
+    fn note_gaps(&mut self, axis: &[usize]) {
+        let gaps = cf::gaps(self.times(axis));
         let Some(clock) = self.timeline.clocks.first() else {
             return;
         };
-        let gaps = cf::gaps(times);
         let mut note = |message: String| {
             self.notes.findings.push(Finding::graded(
                 Grade::Warning,

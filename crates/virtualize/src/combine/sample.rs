@@ -146,7 +146,7 @@ impl File {
 }
 
 fn empty_array(data_type: &DataType, dims: &[(&str, u64)], attributes: Value) -> VirtualArray {
-    let attributes: Attributes = attributes.as_object().unwrap().clone();
+    let attributes: Attributes = attributes.as_object().unwrap().clone().into();
     VirtualArray {
         shape: Vec::new(),
         chunk_shape: Vec::new(),

@@ -226,13 +226,16 @@ impl Parts {
     }
 
     async fn datatype(&self, context: &Context<'_>, at: u64) -> Result<Datatype, DecodeError> {
-        context.spend_each(self.datatype.len(), datatype::PARSED_COST)?;
         if !self.datatype_is_shared {
-            return datatype::parse(&mut context.cursor("attribute datatype", at, &self.datatype));
+            let mut cursor = context.cursor("attribute datatype", at, &self.datatype);
+            let datatype = datatype::parse(&mut cursor)?;
+            context.spend(datatype::parsed_bytes(&datatype))?;
+            return Ok(datatype);
         }
         let found = follow(context, message::DATATYPE, &self.datatype, at).await?;
         let mut cursor = context.cursor("shared datatype", found.at, &found.body);
         let mut datatype = datatype::parse(&mut cursor)?;
+        context.spend(datatype::parsed_bytes(&datatype))?;
         datatype.committed = found.committed;
         Ok(datatype)
     }

@@ -1,8 +1,13 @@
 //! What all readers of one file share: its bytes, its sizes, the budgets, and what was read before.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::future::poll_fn;
+use std::hash::Hash;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker, ready};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -252,8 +257,16 @@ impl Budget {
     }
 }
 
-/// What was parsed before, by its address.
-pub(super) struct Cache<K, V>(Mutex<HashMap<K, V>>);
+/// What was parsed before, by its address. Of many who want the same at one time one reads it, and it is counted once:
+/// thousands of attributes have their texts in one collection.
+pub(super) struct Cache<K, V>(Mutex<HashMap<K, Slot<V>>>);
+
+/// What is known of an address.
+enum Slot<V> {
+    /// Somebody reads it; these wait.
+    Reading(Vec<Waker>),
+    Read(Result<V, DecodeError>),
+}
 
 impl<K, V> Default for Cache<K, V> {
     fn default() -> Self {
@@ -261,18 +274,112 @@ impl<K, V> Default for Cache<K, V> {
     }
 }
 
-impl<K: std::hash::Hash + Eq, V: Clone> Cache<K, V> {
-    /// The value of a key, if it was put.
-    pub(super) fn get(&self, key: &K) -> Option<V> {
-        self.lock().get(key).cloned()
+impl<K: Hash + Eq + Copy, V: Clone> Cache<K, V> {
+    /// The value of a key: what was read before, or what `read` answers, which is polled by one of all who wait.
+    pub(super) async fn get_or(
+        &self,
+        key: K,
+        read: impl Future<Output = Result<V, DecodeError>>,
+    ) -> Result<V, DecodeError> {
+        let mut read = pin!(read);
+        let mut reader = None;
+        poll_fn(|task| {
+            if reader.is_none() {
+                if let Some(known) = self.known(key, task.waker()) {
+                    return known;
+                }
+                reader = Some(Reader { cache: self, key });
+            }
+            let value = ready!(read.as_mut().poll(task));
+            self.settle(key, Some(Slot::Read(value.clone())));
+            Poll::Ready(value)
+        })
+        .await
     }
 
-    /// Keeps a value.
-    pub(super) fn put(&self, key: K, value: V) {
-        self.lock().insert(key, value);
+    /// What there is to know for who does not read; `None` where nobody reads, so the caller has to.
+    fn known(&self, key: K, waker: &Waker) -> Option<Poll<Result<V, DecodeError>>> {
+        match self.lock().entry(key) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(Slot::Reading(Vec::new()));
+                None
+            }
+            Entry::Occupied(mut occupied) => Some(match occupied.get_mut() {
+                Slot::Read(value) => Poll::Ready(value.clone()),
+                Slot::Reading(waiting) => {
+                    if !waiting.iter().any(|known| known.will_wake(waker)) {
+                        waiting.push(waker.clone());
+                    }
+                    Poll::Pending
+                }
+            }),
+        }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<K, V>> {
+    /// Ends the reading of a key, and wakes who waits for it.
+    fn settle(&self, key: K, slot: Option<Slot<V>>) {
+        let mut slots = self.lock();
+        let before = match slot {
+            Some(slot) => slots.insert(key, slot),
+            None => slots.remove(&key),
+        };
+        drop(slots);
+        if let Some(Slot::Reading(waiting)) = before {
+            waiting.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, Slot<V>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Who reads for all others. Given up before the end, another one takes over.
+struct Reader<'a, K: Hash + Eq + Copy, V: Clone> {
+    cache: &'a Cache<K, V>,
+    key: K,
+}
+
+impl<K: Hash + Eq + Copy, V: Clone> Drop for Reader<'_, K, V> {
+    fn drop(&mut self) {
+        let is_read = matches!(self.cache.lock().get(&self.key), Some(Slot::Read(_)));
+        if !is_read {
+            self.cache.settle(self.key, None);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use futures_util::future::{join, pending, ready};
+
+    use super::*;
+
+    #[test]
+    fn what_many_want_is_read_once() {
+        let cache = Cache::<u64, u32>::default();
+        let (send, receive) = futures_util::future::AbortHandle::new_pair();
+        let read = futures_util::future::Abortable::new(pending::<u32>(), receive).map(|_| Ok(7));
+        let not_again = async { panic!("it is being read") };
+        let mut both = Box::pin(join(cache.get_or(1, read), cache.get_or(1, not_again)));
+        assert!(both.as_mut().now_or_never().is_none());
+        send.abort();
+        assert_eq!(both.now_or_never(), Some((Ok(7), Ok(7))));
+    }
+
+    #[test]
+    fn who_gives_up_leaves_the_reading_to_others() {
+        let cache = Cache::<u64, u32>::default();
+        let mut first = Box::pin(cache.get_or(1, pending()));
+        assert!(first.as_mut().now_or_never().is_none());
+        let mut second = Box::pin(cache.get_or(1, ready(Ok(8))));
+        assert!(
+            second.as_mut().now_or_never().is_none(),
+            "the first one reads"
+        );
+        drop(first);
+        assert_eq!(second.as_mut().now_or_never(), Some(Ok(8)));
+        assert_eq!(cache.get_or(1, pending()).now_or_never(), Some(Ok(8)));
     }
 }

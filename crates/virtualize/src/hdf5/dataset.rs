@@ -82,6 +82,7 @@ pub(super) async fn datatype_of(
     let found = found.ok_or_else(|| missing(header, "datatype"))?;
     let mut cursor = context.cursor("datatype message", found.at, &found.body);
     let mut datatype = datatype::parse(&mut cursor)?;
+    context.spend(datatype::parsed_bytes(&datatype))?;
     datatype.committed = found.committed;
     Ok(datatype)
 }

@@ -10,7 +10,7 @@ mod entry;
 mod read;
 mod write;
 
-pub use read::read;
+pub use read::{read, read_from};
 pub use write::write;
 
 use super::extra::Extra;
@@ -32,7 +32,26 @@ mod tests {
 
     #[test]
     fn what_was_written_is_read_back() {
-        assert_eq!(read(&written(&dataset())).unwrap(), dataset());
+        let document = written(&dataset());
+        assert_eq!(read(&document).unwrap(), dataset());
+        assert_eq!(
+            read_from(|| Ok(document.as_slice())).unwrap(),
+            dataset(),
+            "piece by piece"
+        );
+    }
+
+    #[test]
+    fn long_inlined_chunks_are_written_in_pieces() {
+        let mut dataset = dataset();
+        for length in [70_000u32, 49_152, 49_153] {
+            let bytes: Vec<u8> = (0..length).flat_map(u32::to_le_bytes).collect();
+            let tas = dataset.root.arrays.get_mut("tas").unwrap();
+            tas.chunks.insert_inline(4, bytes.into());
+            let document = written(&dataset);
+            assert_eq!(read(&document).unwrap(), dataset);
+            assert_eq!(read_from(|| Ok(document.as_slice())).unwrap(), dataset);
+        }
     }
 
     #[test]
@@ -78,6 +97,7 @@ mod tests {
         let end = bytes.trim_ascii_end().len();
         for length in 0..end {
             assert!(read(&bytes[..length]).is_err(), "{length}");
+            assert!(read_from(|| Ok(&bytes[..length])).is_err(), "{length}");
         }
     }
 

@@ -75,7 +75,7 @@ pub(super) fn lossy_fill_value(array: &VirtualArray) -> Option<String> {
 
 /// Attributes of a `.zattrs` document.
 pub(super) fn attributes(key: &str, document: &str) -> Result<Attributes, KerchunkError> {
-    parse(key, document)
+    parse::<serde_json::Map<String, Value>>(key, document).map(Attributes::from)
 }
 
 /// A document as JSON; what Python's writers leave bare in it counts as a string.
@@ -216,7 +216,7 @@ mod tests {
     #[case::order("order", json!("F"), "order F is not supported")]
     fn bad_metadata_is_named(#[case] change: &str, #[case] value: Value, #[case] problem: &str) {
         let names = json!({"_ARRAY_DIMENSIONS": ["y", "x"]});
-        let attributes = names.as_object().unwrap().clone();
+        let attributes = names.as_object().unwrap().clone().into();
         let error = array("g/v/.zarray", &zarray(change, value), attributes).unwrap_err();
         let text = error.to_string();
         assert!(

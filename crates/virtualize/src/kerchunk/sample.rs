@@ -24,7 +24,7 @@ fn array(shape: &[u64], chunk_shape: &[u64], data_type: DataType) -> VirtualArra
             .take(shape.len())
             .map(ToString::to_string)
             .collect(),
-        attributes: serde_json::Map::new(),
+        attributes: crate::dataset::Attributes::new(),
         chunks: ChunkManifest::new(),
         layout: Layout::Chunked,
     }

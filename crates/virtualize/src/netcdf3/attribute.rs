@@ -21,8 +21,8 @@ pub(super) fn attributes(
         if owner.is_some() && attribute.name == FILL_VALUE {
             continue;
         }
-        let name = &attribute.name;
-        if COMPUTED_WITH.contains(&name.as_str()) && !is_finite(attribute) {
+        let name = attribute.name;
+        if COMPUTED_WITH.contains(&name) && !is_finite(attribute) {
             let message = format!("attribute {name} was dropped: it is not finite");
             findings.push(Finding::info("attribute-dropped", owner, message));
             continue;
@@ -31,7 +31,7 @@ pub(super) fn attributes(
             let message = format!("attribute {name} is not UTF-8");
             findings.push(Finding::info("attribute-not-utf8", owner, message));
         }
-        out.insert(name.clone(), to_json(attribute));
+        out.insert(name.to_owned(), to_json(attribute));
     }
     out
 }
@@ -120,9 +120,9 @@ mod tests {
 
     use super::*;
 
-    fn attribute<'a>(name: &str, nc_type: NcType, values: &'a [u8]) -> Attribute<'a> {
+    fn attribute<'a>(name: &'a str, nc_type: NcType, values: &'a [u8]) -> Attribute<'a> {
         Attribute {
-            name: name.into(),
+            name,
             nc_type,
             values,
         }

@@ -89,15 +89,15 @@ impl NcType {
 
 /// A dimension; the record dimension has length 0 here.
 #[derive(Debug, PartialEq)]
-pub(super) struct Dim {
-    pub(super) name: String,
+pub(super) struct Dim<'a> {
+    pub(super) name: &'a str,
     pub(super) length: u64,
 }
 
 /// An attribute with its values as stored.
 #[derive(Debug, PartialEq)]
 pub(super) struct Attribute<'a> {
-    pub(super) name: String,
+    pub(super) name: &'a str,
     pub(super) nc_type: NcType,
     pub(super) values: &'a [u8],
 }
@@ -105,7 +105,7 @@ pub(super) struct Attribute<'a> {
 /// A variable.
 #[derive(Debug, PartialEq)]
 pub(super) struct Variable<'a> {
-    pub(super) name: String,
+    pub(super) name: &'a str,
     /// Positions in [`Header::dimensions`], all of them inside it.
     pub(super) dimensions: Vec<usize>,
     pub(super) attributes: Vec<Attribute<'a>>,
@@ -122,7 +122,7 @@ pub(super) struct Header<'a> {
     pub(super) format: Format,
     /// Number of records; `None` while the file is written as a stream.
     pub(super) records: Option<u64>,
-    pub(super) dimensions: Vec<Dim>,
+    pub(super) dimensions: Vec<Dim<'a>>,
     /// Position of the record dimension.
     pub(super) record_dimension: Option<usize>,
     pub(super) attributes: Vec<Attribute<'a>>,
@@ -297,8 +297,8 @@ impl<'a> Cursor<'a> {
     fn name(
         &mut self,
         what: &'static str,
-        seen: &mut HashSet<String>,
-    ) -> Result<String, HeaderError> {
+        seen: &mut HashSet<&'a str>,
+    ) -> Result<&'a str, HeaderError> {
         self.count_object()?;
         let at = self.position();
         let length = self.non_negative(what)?;
@@ -309,10 +309,10 @@ impl<'a> Cursor<'a> {
         if name.is_empty() {
             return Err(malformed(what, at, "it is empty").into());
         }
-        if !seen.insert(name.to_owned()) {
+        if !seen.insert(name) {
             return Err(malformed(what, at, &format!("`{name}` is there twice")).into());
         }
-        Ok(name.to_owned())
+        Ok(name)
     }
 
     fn padding(&mut self, what: &'static str, length: u64) -> Result<(), HeaderError> {
@@ -320,7 +320,7 @@ impl<'a> Cursor<'a> {
         self.take(what, (4 - odd) % 4).map(drop)
     }
 
-    fn dimensions(&mut self) -> Result<Vec<Dim>, HeaderError> {
+    fn dimensions(&mut self) -> Result<Vec<Dim<'a>>, HeaderError> {
         let count = self.list("dimension list", DIMENSIONS)?;
         let (mut dimensions, mut seen) = (Vec::new(), HashSet::new());
         let mut unlimited = false;

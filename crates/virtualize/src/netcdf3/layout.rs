@@ -4,7 +4,7 @@ mod inspect;
 
 use super::attribute;
 use super::header::{Header, Variable, malformed};
-use crate::contiguous::{CUT_LIMIT, consecutive, cut_contiguous, strided};
+use crate::contiguous::{CUT_LIMIT, cut_contiguous, strided};
 use crate::dataset::{
     Dimension, Layout, Skipped, VirtualArray, VirtualDataset, VirtualGroup, product,
 };
@@ -52,7 +52,10 @@ pub(super) fn dataset(
         let unlimited = header.record_dimension == Some(position);
         let length = if unlimited { records.count } else { dim.length };
         let dimension = Dimension { length, unlimited };
-        dataset.root.dimensions.insert(dim.name.clone(), dimension);
+        dataset
+            .root
+            .dimensions
+            .insert(dim.name.to_owned(), dimension);
     }
     let mut chunks_left = options.max_chunks;
     for extent in &extents {
@@ -78,7 +81,7 @@ fn place(
     dataset: &mut VirtualDataset,
 ) -> Result<(), Excess> {
     let variable = extent.variable;
-    let name = &variable.name;
+    let name = variable.name;
     let path = format!("/{name}");
     if !is_addressable(name) {
         dataset.skipped.push(Skipped {
@@ -90,7 +93,7 @@ fn place(
     }
     let shape = extent.shape(records);
     let data_type = variable.nc_type.data_type();
-    let chunk_shape = extent.chunk_shape(&shape);
+    let chunk_shape = extent.chunk_shape(&shape, records);
     let chunks = extent.chunks(&shape, &chunk_shape, records, chunks_left)?;
     let fill = attribute::fill_value(
         &variable.attributes,
@@ -101,7 +104,7 @@ fn place(
     let names = variable.dimensions.iter();
     let dimension_names = names
         .filter_map(|id| header.dimensions.get(*id))
-        .map(|dim| dim.name.clone())
+        .map(|dim| dim.name.to_owned())
         .collect();
     let array = VirtualArray {
         shape,
@@ -112,13 +115,9 @@ fn place(
         dimension_names,
         attributes: attribute::attributes(&variable.attributes, Some(&path), &mut dataset.findings),
         chunks,
-        layout: if extent.is_record {
-            Layout::Record
-        } else {
-            Layout::Contiguous
-        },
+        layout: extent.layout(records),
     };
-    dataset.root.arrays.insert(name.clone(), array);
+    dataset.root.arrays.insert(name.to_owned(), array);
     Ok(())
 }
 
@@ -195,8 +194,20 @@ impl<'h> Extent<'h> {
             .collect()
     }
 
-    fn chunk_shape(&self, shape: &[u64]) -> Vec<u64> {
-        if self.is_record {
+    /// Whether its records interleave those of other variables; those of a single record variable follow one another.
+    const fn is_interleaved(&self, records: &Records) -> bool {
+        self.is_record && records.size != self.bytes
+    }
+
+    const fn layout(&self, records: &Records) -> Layout {
+        match self.is_interleaved(records) {
+            true => Layout::Record,
+            false => Layout::Contiguous,
+        }
+    }
+
+    fn chunk_shape(&self, shape: &[u64], records: &Records) -> Vec<u64> {
+        if self.is_interleaved(records) {
             let lengths = self.lengths.iter().map(|length| (*length).max(1));
             return std::iter::once(1).chain(lengths).collect();
         }
@@ -215,16 +226,15 @@ impl<'h> Extent<'h> {
         }
         let size = self.variable.nc_type.size();
         let chunk_bytes = product(chunk_shape).map_or(self.bytes, |n| n.saturating_mul(size));
-        let count = match self.is_record {
-            true => records.count,
-            false => self.bytes.checked_div(chunk_bytes).unwrap_or(0),
-        };
+        let whole = product(shape).map_or(self.bytes, |n| n.saturating_mul(size));
+        let count = whole.checked_div(chunk_bytes).unwrap_or(0);
         *chunks_left = chunks_left.checked_sub(count).ok_or(Excess)?;
+        let stride = match self.is_interleaved(records) {
+            true => records.size,
+            false => chunk_bytes,
+        };
         let (source, begin) = (SourceId(0), self.variable.begin);
-        Ok(match self.is_record {
-            true => strided(source, begin, records.size, chunk_bytes, count),
-            false => consecutive(source, begin, chunk_bytes, count),
-        })
+        Ok(strided(source, begin, stride, chunk_bytes, count))
     }
 }
 

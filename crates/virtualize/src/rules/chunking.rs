@@ -126,7 +126,7 @@ mod tests {
             fill_value: None,
             codecs: vec![Codec::Shuffle { element_size: 4 }, Codec::Zlib { level: 1 }],
             dimension_names: dimensions.iter().map(ToString::to_string).collect(),
-            attributes: serde_json::Map::new(),
+            attributes: crate::dataset::Attributes::new(),
             chunks: crate::manifest::ChunkManifest::new(),
             layout: Layout::Chunked,
         };

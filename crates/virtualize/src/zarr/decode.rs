@@ -5,6 +5,8 @@
 
 mod bits;
 mod bitshuffle;
+mod blosc;
+mod blosclz;
 mod lz4;
 mod lzf;
 mod nbit;
@@ -92,7 +94,7 @@ pub(crate) enum Stage {
 impl Stage {
     /// Whether this crate has a decoder for it.
     pub(crate) const fn is_decodable(&self) -> bool {
-        !matches!(self, Self::Codec(Codec::Blosc { .. } | Codec::Blosc2Nd))
+        !matches!(self, Self::Codec(Codec::Blosc2Nd))
     }
 
     const fn name(&self) -> &'static str {
@@ -155,7 +157,8 @@ fn decode(codec: &Codec, bytes: &[u8], limit: u64) -> Result<Vec<u8>, CodecError
         Codec::Lzf => own(codec, lzf::decode(bytes, most)),
         Codec::Lz4H5 => own(codec, lz4::decode(bytes, most)),
         Codec::Szip(how) => own(codec, szip::decode(bytes, *how, most)),
-        Codec::Blosc { .. } | Codec::Blosc2Nd => Err(CodecError::NoDecoder(codec.name())),
+        Codec::Blosc { .. } => own(codec, blosc::decode(bytes, most)),
+        Codec::Blosc2Nd => Err(CodecError::NoDecoder(codec.name())),
     }
 }
 
@@ -293,7 +296,7 @@ mod tests {
     #[case::checksum_differs(&[Codec::Fletcher32], &[1; 20])]
     #[case::no_zlib_stream(&[ZLIB], &[1; 20])]
     #[case::nothing_to_decode(&[ZSTD], &[])]
-    #[case::unknown(&[Codec::Blosc { cname: String::new(), clevel: 1, shuffle: 1 }], &[0; 16])]
+    #[case::unknown(&[Codec::Blosc2Nd], &[0; 16])]
     fn other_bytes_are_refused(#[case] codecs: &[Codec], #[case] bytes: &[u8]) {
         decode_chunk(bytes, codecs, 16).unwrap_err();
     }

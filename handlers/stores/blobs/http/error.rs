@@ -54,6 +54,11 @@ pub enum HttpProblem {
     /// The server fails or throttles, also after several tries.
     #[error("the server answers {0}")]
     Status(u16),
+    /// The server proves itself with a certificate that is not trusted, or is for another name.
+    #[error(
+        "the server's certificate is not trusted ({0}); SSL_CERT_FILE can name a file of authorities to trust"
+    )]
+    Certificate(String),
     /// The server cannot be reached, or the connection broke, also after several tries.
     #[error("the server cannot be reached")]
     Transport(#[source] reqwest::Error),
@@ -61,10 +66,14 @@ pub enum HttpProblem {
 
 impl HttpProblem {
     pub(super) fn of(error: reqwest::Error) -> Self {
-        match error.is_redirect() {
-            true => Self::Redirect,
-            // The address in the error has its query.
-            false => Self::Transport(error.without_url()),
+        if error.is_redirect() {
+            return Self::Redirect;
+        }
+        // The address in the error has its query.
+        let error = error.without_url();
+        match certificate_problem(&error) {
+            Some(problem) => Self::Certificate(problem),
+            None => Self::Transport(error),
         }
     }
 
@@ -72,4 +81,16 @@ impl HttpProblem {
     pub const fn is_transient(&self) -> bool {
         matches!(self, Self::Status(408 | 429 | 500..) | Self::Transport(_))
     }
+}
+
+/// What is wrong with a certificate, which rustls says in the innermost of its errors.
+fn certificate_problem(error: &dyn std::error::Error) -> Option<String> {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    chain
+        .filter_map(|error| {
+            let told = error.to_string();
+            let (_, problem) = told.split_once("invalid peer certificate: ")?;
+            Some(problem.to_owned())
+        })
+        .last()
 }

@@ -347,6 +347,27 @@ pub(crate) async fn a_refused_input_stays_blocked_until_it_changes(subject: &dyn
     assert_eq!(subject.job_status(&release.job_id).await, "queued");
 }
 
+/// An overlap that came later set a Release to failed whose first revision was served as before.
+pub(crate) async fn a_refused_revision_leaves_the_published_one_completed(subject: &dyn Subject) {
+    let ledger = subject.ledger();
+    let first = combined_group(ledger).await;
+    let (group, release_id) = (&first.group.id, &first.release.release_id);
+    let settled = fill(ledger, group, &["era5/c.nc"]).await;
+    let second = claim(ledger, &settled, "one").await;
+    let end = CombineEnd::Blocked(fault("time_overlap"), at(40));
+    assert!(ledger.abandon(&second, &end).await.unwrap());
+    let release = ledger.release(release_id).await.unwrap().unwrap();
+    assert_eq!(release.processing_status, ProcessingStatus::Completed);
+    assert_eq!(release.revision, first.revision);
+    assert_eq!(release.last_error, None);
+    assert_eq!(subject.job_status(&release.job_id).await, "failed");
+    fill(ledger, group, &["era5/d.nc"]).await;
+    let release = ledger.release(release_id).await.unwrap().unwrap();
+    assert_eq!(release.processing_status, ProcessingStatus::Completed);
+    assert_eq!(release.last_error, None);
+    assert_eq!(subject.job_status(&release.job_id).await, "queued");
+}
+
 pub(crate) async fn a_failed_run_is_due_again_and_may_be_claimed_at_once(subject: &dyn Subject) {
     let ledger = subject.ledger();
     let settled = due_group(ledger).await;

@@ -1,6 +1,6 @@
 //! Rules on declarations and on who may replace whose.
 
-use super::super::{Conflict, LedgerError, ids};
+use super::super::{Conflict, ids};
 use super::*;
 
 fn conflict(refused: Result<Declared, LedgerError>) -> Conflict {

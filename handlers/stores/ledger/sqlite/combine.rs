@@ -295,9 +295,10 @@ fn fail_release(
     now: Timestamp,
 ) -> Result<(), LedgerError> {
     let sql = format!(
-        "UPDATE app_asset_releases SET processing_status = {}, last_error = ?2,
+        "UPDATE app_asset_releases SET processing_status = {}, last_error = {},
              processing_completed_at = ?3, updated_at = ?3 WHERE release_id = ?1",
-        platform::completed_if_published("failed")
+        platform::if_published("'completed'", "'failed'"),
+        platform::if_published("NULL", "?2")
     );
     tx.execute(&sql, (release_id, &fault.message, time_text(now)))?;
     let sql = "UPDATE app_jobs SET status = 'failed', error_details = ?2, updated_at = ?3 WHERE job_id = ?1";

@@ -8,8 +8,9 @@ use super::values::{
 };
 use super::{files, platform};
 use crate::stores::blobs::BlobPath;
+use crate::stores::ledger::place::{is_covered, is_named, lies_below};
 use crate::stores::ledger::{
-    Declaration, Expected, Fault, FileId, FileState, GroupId, GroupState, LedgerError, SourceFile,
+    Declaration, Fault, FileId, FileState, GroupId, GroupState, LedgerError, SourceFile,
     SourceGroup,
 };
 
@@ -110,30 +111,6 @@ pub(super) fn declared_for(
         lies_below(&path.blob, &group.declaration.prefix.blob) && is_named(group, path)
     });
     Ok(found)
-}
-
-/// Whether a blob is the one that a prefix names, or lies in the folder that it names.
-pub(super) fn lies_below(blob: &str, prefix: &str) -> bool {
-    let folder = prefix.trim_end_matches('/');
-    let in_folder = |rest: &str| rest.starts_with('/');
-    folder.is_empty() || blob == prefix || blob.strip_prefix(folder).is_some_and(in_folder)
-}
-
-/// Whether a group that names its files names this one: by its address, its whole name or the end of it.
-fn is_named(group: &SourceGroup, path: &BlobPath) -> bool {
-    let Some(Expected::Files(names)) = &group.declaration.options.expected else {
-        return true;
-    };
-    let ends_with = |name: &str| {
-        path.blob
-            .strip_suffix(name)
-            .is_some_and(|rest| rest.ends_with('/'))
-    };
-    let is_address =
-        |name: &str| BlobPath::parse(name, &path.account).is_ok_and(|named| named == *path);
-    names
-        .iter()
-        .any(|name| *name == path.blob || ends_with(name) || is_address(name))
 }
 
 pub(super) fn members(
@@ -270,10 +247,7 @@ pub(super) fn redeclare(
 ) -> Result<(), LedgerError> {
     let group = &row.group;
     for file in members(tx, &group.id)? {
-        let is_covered = lies_below(&file.path.blob, &declaration.prefix.blob)
-            && (&file.path.account, &file.path.container)
-                == (&declaration.prefix.account, &declaration.prefix.container);
-        let is_kept = is_covered
+        let is_kept = is_covered(&file.path, &declaration.prefix)
             && declaration.options.file_pattern == group.declaration.options.file_pattern;
         if !is_kept {
             let sql = "DELETE FROM landfall_group_member WHERE group_id = ?1 AND file_id = ?2";

@@ -278,19 +278,18 @@ pub(super) fn requeue(
     let sql = format!(
         "UPDATE app_asset_releases SET processing_status = {}, last_error = NULL, updated_at = ?2
          WHERE release_id = ?1 AND processing_status IN ('failed', 'processing') AND approval_state <> 'approved'",
-        completed_if_published("pending")
+        if_published("'completed'", "'pending'")
     );
     tx.execute(&sql, (release_id, &at))?;
     Ok(())
 }
 
-/// The state of processing of a Release that is between two runs: what is published of it stays completed, whatever
-/// becomes of the next revision.
-pub(super) fn completed_if_published(otherwise: &str) -> String {
+/// An expression of SQL: what is published of a Release stays completed, whatever becomes of the next revision.
+pub(super) fn if_published(then: &str, otherwise: &str) -> String {
     format!(
         "CASE WHEN EXISTS (SELECT 1 FROM landfall_combine_run c
                            WHERE c.release_id = app_asset_releases.release_id AND c.state = 'published')
-              THEN 'completed' ELSE '{otherwise}' END"
+              THEN {then} ELSE {otherwise} END"
     )
 }
 

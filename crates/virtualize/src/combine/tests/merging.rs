@@ -47,22 +47,24 @@ pub(super) fn refused(files: &[File], options: CombineOptions) -> Vec<Disagreeme
 /// Proves a join with files in the order of the inputs.
 pub(super) fn verified(combined: &Combined, files: &[File]) -> Result<usize, Vec<String>> {
     let ordered: Vec<&File> = combined.order.iter().map(|at| &files[*at]).collect();
-    let fresh: Vec<_> = ordered.iter().map(|file| file.dataset.clone()).collect();
-    let told = |all: Vec<crate::combine::verify::Mismatch>| {
-        all.iter().map(ToString::to_string).collect::<Vec<_>>()
-    };
-    let verifier =
-        Verifier::new(&combined.dataset, &fresh, VerifyOptions::default()).map_err(told)?;
-    let parts: Vec<_> = verifier
-        .needed()
-        .into_iter()
-        .map(|(source, range)| {
-            let file = ordered[source.0 as usize];
-            (source, range, slice(file, range))
-        })
-        .collect();
-    let report = verifier.check(&parts).map_err(told)?;
-    Ok(report.chunks_sampled)
+    let mut verifier = Verifier::new(&combined.dataset, VerifyOptions::default());
+    for file in &ordered {
+        let sample = verifier.compare(&file.dataset);
+        let given = |(source, range): (crate::SourceId, crate::ByteRange)| {
+            (source, range, slice(ordered[source.0 as usize], range))
+        };
+        let parts: Vec<_> = sample.needed().into_iter().map(given).collect();
+        verifier.check(&sample, &file.dataset, &parts);
+    }
+    let verification = verifier.finish();
+    match verification.mismatches.is_empty() {
+        true => Ok(verification.report.chunks_sampled),
+        false => Err(verification
+            .mismatches
+            .iter()
+            .map(ToString::to_string)
+            .collect()),
+    }
 }
 
 #[test]

@@ -234,7 +234,7 @@ fn attributes_that_differ_are_dropped_and_listed() {
     let combined = combine(&[a, b]).unwrap();
     assert_eq!(combined.dropped_attributes, [":tracking_id", "tas:comment"]);
     assert_eq!(
-        Value::Object(combined.dataset.root.attributes),
+        Value::Object(combined.dataset.root.attributes.into()),
         json!({"history": "made a", "title": "t"})
     );
 }

@@ -1,158 +1,151 @@
 //! Arrays without their data: metadata, and the place of every chunk.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use super::part::Part;
-use super::{Deferred, Sample, Verifier, source_id};
+use super::part::{Part, region};
+use super::runs::runs_of;
+use super::sample::{Sample, What};
+use super::{Fresh, Verifier, source_id};
 use crate::combine::agree::{decode_alike, packing_value, same_value};
 use crate::combine::input::axis_along;
 use crate::combine::values::as_u64;
 use crate::dataset::VirtualArray;
-use crate::manifest::ChunkEntry;
+use crate::decode::ByteRange;
+use crate::manifest::{ChunkEntry, SourceId};
 
-/// Inlined values that are read from a source are at most this large.
-const DEFERRED_LIMIT: u64 = 32 << 20;
-/// Beyond so many mismatches of one dataset the others are not listed.
-const MANY: usize = 100;
+/// Values that are compared as a whole are at most this large.
+const WHOLE_LIMIT: u64 = 32 << 20;
+/// Beyond so many mismatches the chunks of a variable are not compared any further.
+const ENOUGH: usize = 1000;
 
-impl<'a> Verifier<'a> {
-    /// Compares every variable of the combined dataset and of the sources.
-    pub(super) fn compare_arrays(&mut self) {
-        let mut paths: BTreeSet<String> = BTreeSet::new();
-        for dataset in std::iter::once(self.combined).chain(self.fresh) {
-            paths.extend(dataset.root.walk().into_iter().map(|(path, _)| path));
+/// The part of a variable that one file gives.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place<'f> {
+    pub file: Fresh<'f>,
+    pub fresh: &'f VirtualArray,
+    pub axis: Option<usize>,
+    pub start: u64,
+}
+
+impl Verifier<'_> {
+    /// Compares one variable of the reference with a source.
+    pub(super) fn compare_variable(
+        &mut self,
+        path: &str,
+        array: &VirtualArray,
+        file: Fresh<'_>,
+        sample: &mut Sample,
+    ) {
+        if file.array(path).is_some() && !self.found.contains(path) {
+            self.found.insert(path.to_owned());
         }
-        for path in paths {
-            if self.is_dropped(&path) {
-                continue;
-            }
-            let combined = crate::combine::input::array_at(&self.combined.root, &path);
-            let files: Vec<usize> = (0..self.fresh.len())
-                .filter(|at| self.fresh_array(*at, &path).is_some())
-                .collect();
-            let first = files.first().copied();
-            match (combined, first) {
-                (Some(array), Some(first)) => {
-                    self.report.variables += 1;
-                    match axis_along(array, &self.options.concat_dim) {
-                        Some(axis) => self.compare_along(&path, array, axis),
-                        None => self.compare_still(&path, array, first),
-                    }
-                }
-                (None, first) => {
-                    self.note(
-                        "variable_missing",
-                        first.unwrap_or(0),
-                        &path,
-                        String::from("is not in the combined dataset"),
-                    );
-                }
-                (Some(_), None) => self.note(
-                    "variable_unknown",
-                    0,
-                    &path,
-                    String::from("is in no source"),
-                ),
-            }
+        match axis_along(array, &self.options.concat_dim) {
+            Some(axis) => self.compare_along(path, array, axis, file, sample),
+            None => self.compare_still(path, array, file, sample),
         }
     }
 
-    /// A variable that the combined dataset has from the first file.
-    fn compare_still(&mut self, path: &str, array: &VirtualArray, file: usize) {
-        let Some(fresh) = self.fresh_array(file, path) else {
+    /// A variable that the reference has from the first file that holds it.
+    fn compare_still(
+        &mut self,
+        path: &str,
+        array: &VirtualArray,
+        file: Fresh<'_>,
+        sample: &mut Sample,
+    ) {
+        let Some(fresh) = file.array(path).filter(|_| !self.still.contains_key(path)) else {
             return;
         };
+        self.still.insert(path.to_owned(), file.at);
         if array.shape != fresh.shape || array.dimension_names != fresh.dimension_names {
-            return self.note(
-                "shape_differs",
-                file,
-                path,
-                format!("has shape {:?}, the file {:?}", array.shape, fresh.shape),
-            );
+            let message = format!("has shape {:?}, the file {:?}", array.shape, fresh.shape);
+            return self.note("shape_differs", file.at, path, message);
         }
+        let place = Place {
+            file,
+            fresh,
+            axis: None,
+            start: 0,
+        };
         if array.chunks.is_inline() && !array.is_empty() {
-            return self.compare_inlined(path, file, 0, fresh);
+            return self.compare_inlined(path, &place, sample);
         }
-        self.compare_metadata(path, array, file, fresh);
-        let count = self.compare_chunks(path, array, None, file, 0, fresh);
-        self.compare_count(path, file, array, count);
+        let count = self.compare_virtual(path, array, &place, sample);
+        let tally = self.tally(path);
+        tally.chunks = tally.chunks.saturating_add(count);
     }
 
     /// A variable along the concat dimension: each file's part lies where its first time stands, and where there is
     /// no time, behind the lengths of the files before it.
-    fn compare_along(&mut self, path: &str, array: &VirtualArray, axis: usize) {
-        let inlined = is_whole_inline(array);
-        let Some(spans) = self.spans(path) else {
+    fn compare_along(
+        &mut self,
+        path: &str,
+        array: &VirtualArray,
+        axis: usize,
+        file: Fresh<'_>,
+        sample: &mut Sample,
+    ) {
+        let Some(start) = self.start_of(path, file) else {
             return;
         };
-        let givers = spans.givers(array);
-        let (mut end, mut count) = (0u64, 0u64);
-        for span in &spans.all {
-            end = end.max(span.start.saturating_add(span.len));
-            let Some(fresh) = self.fresh_array(span.file, path) else {
-                continue;
-            };
-            if inlined {
-                self.compare_inlined(path, span.file, span.start, fresh);
-            } else if span.is_shared && !givers.contains(&source_id(span.file)) {
-                self.compare_twin(path, array, axis, span, fresh);
-            } else {
-                self.compare_metadata(path, array, span.file, fresh);
-                let (file, start) = (span.file, span.start);
-                let own = self.compare_chunks(path, array, Some(axis), file, start, fresh);
-                count = count.saturating_add(own);
-            }
-        }
-        let last = self.fresh.len().saturating_sub(1);
-        if array.shape.get(axis) != Some(&end) {
-            let length = array.shape.get(axis);
-            let message = format!("is {length:?} steps long, the files together {end}");
-            self.note("shape_differs", last, path, message);
-        }
-        // Which of the files that share steps an inlined chunk is from, nothing tells.
-        let inline = |(_, entry)| matches!(entry, ChunkEntry::Inline(_));
-        if !inlined && !givers.is_empty() && array.chunks.iter().any(inline) {
-            self.report.capped = true;
-        } else if !inlined {
-            self.compare_count(path, last, array, count);
+        let Some(fresh) = file.array(path) else {
+            return;
+        };
+        let place = Place {
+            file,
+            fresh,
+            axis: Some(axis),
+            start,
+        };
+        if is_whole_inline(array) {
+            self.compare_inlined(path, &place, sample);
+        } else if self.is_giver(path, array, file.at) || fresh.chunks.is_inline() {
+            let count = self.compare_virtual(path, array, &place, sample);
+            let tally = self.tally(path);
+            tally.chunks = tally.chunks.saturating_add(count);
+        } else {
+            self.compare_twin(path, array, &place, sample);
         }
     }
 
-    fn compare_count(&mut self, path: &str, file: usize, array: &VirtualArray, count: u64) {
-        if as_u64(array.chunks.len()) != count {
-            let message = format!(
-                "has {} chunks, the files together {count}",
-                array.chunks.len()
-            );
-            self.note("chunk_count", file, path, message);
+    /// Metadata and chunks of a variable that stays in its files; answers how many of its chunks these are.
+    fn compare_virtual(
+        &mut self,
+        path: &str,
+        array: &VirtualArray,
+        place: &Place<'_>,
+        sample: &mut Sample,
+    ) -> u64 {
+        let fresh = place.fresh;
+        let part = Part::new(array, place.axis, place.start, fresh);
+        let alike = decode_alike(&array.codecs, &fresh.codecs) && same_type(array, fresh);
+        let is_inlined = fresh.chunks.is_inline() && !fresh.chunks.is_empty();
+        if is_inlined && !(alike && part.is_some()) {
+            self.compare_packing(path, array, place.file, fresh, false);
+            return self.compare_whole(path, array, place, sample);
+        }
+        self.compare_metadata(path, array, place);
+        match part {
+            Some(part) => self.compare_chunks(path, array, place, &part, sample),
+            None => self.compare_otherwise(path, array, place, sample),
         }
     }
 
     /// What decoding depends on.
-    fn compare_metadata(
-        &mut self,
-        path: &str,
-        array: &VirtualArray,
-        file: usize,
-        fresh: &VirtualArray,
-    ) {
-        // As readers see it: the order of a single byte is nobody's business.
-        if array.data_type.to_json() != fresh.data_type.to_json() {
-            let message = format!(
-                "is {}, in the file {}",
-                array.data_type.to_json(),
-                fresh.data_type.to_json()
-            );
-            self.note("dtype_mismatch", file, path, message);
+    fn compare_metadata(&mut self, path: &str, array: &VirtualArray, place: &Place<'_>) {
+        let fresh = place.fresh;
+        if !same_type(array, fresh) {
+            let (ours, theirs) = (array.data_type.to_json(), fresh.data_type.to_json());
+            let message = format!("is {ours}, in the file {theirs}");
+            self.note("dtype_mismatch", place.file.at, path, message);
         }
         if !decode_alike(&array.codecs, &fresh.codecs) {
-            let message = format!(
-                "has the codecs {:?}, in the file {:?}",
-                array.codecs, fresh.codecs
-            );
-            self.note("codec_mismatch", file, path, message);
+            let (ours, theirs) = (&array.codecs, &fresh.codecs);
+            let message = format!("has the codecs {ours:?}, in the file {theirs:?}");
+            self.note("codec_mismatch", place.file.at, path, message);
         }
-        self.compare_packing(path, array, file, fresh, false);
+        self.compare_packing(path, array, place.file, fresh, false);
     }
 
     /// Attributes that change what values mean; the units of what counts time are compared as instants.
@@ -160,7 +153,7 @@ impl<'a> Verifier<'a> {
         &mut self,
         path: &str,
         array: &VirtualArray,
-        file: usize,
+        file: Fresh<'_>,
         fresh: &VirtualArray,
         timed: bool,
     ) {
@@ -170,7 +163,9 @@ impl<'a> Verifier<'a> {
             let (a, b) = (packing_value(array, name), packing_value(fresh, name));
             let fills =
                 matches!(*name, "_FillValue" | "missing_value") && (is_clock || a.is_none());
-            if timed && (fills || *name == "units") {
+            // Other programs write the fill value of the format where the file declares none.
+            let foreign = self.options.is_foreign && *name == "_FillValue" && b.is_none();
+            if timed && (fills || *name == "units") || foreign {
                 continue;
             }
             let spelled = *name == "units"
@@ -181,84 +176,188 @@ impl<'a> Verifier<'a> {
                     value.map_or(String::from("absent"), |v| v.to_string())
                 };
                 let message = format!("{name} is {}, in the file {}", shown(a), shown(b));
-                self.note("packing_mismatch", file, path, message);
+                self.note("packing_mismatch", file.at, path, message);
             }
         }
     }
 
-    /// The place of every chunk of one file; answers how many chunks of the combined array they are.
+    /// The place of every chunk of one file; answers how many chunks of the reference's array they are.
     fn compare_chunks(
         &mut self,
         path: &str,
         array: &VirtualArray,
-        axis: Option<usize>,
-        file: usize,
-        start: u64,
-        fresh: &VirtualArray,
+        place: &Place<'_>,
+        part: &Part<'_>,
+        sample: &mut Sample,
     ) -> u64 {
-        let Some(part) = Part::new(array, axis, start, fresh) else {
-            let message = format!(
-                "chunks {:?} at step {start} do not fit the file's chunks {:?}",
-                array.chunk_shape, fresh.chunk_shape
-            );
-            self.note("chunk_grid", file, path, message);
-            return 0;
-        };
+        let file = place.file.at;
+        let shared: Arc<str> = Arc::from(path);
         let ends = part.sampled_numbers();
-        let mut count = 0u64;
-        for (number, entry) in fresh.chunks.iter() {
+        let is_cut = part.own != part.chunk;
+        let (mut count, mut elsewhere) = (0u64, false);
+        for (number, entry) in place.fresh.chunks.iter() {
             let pieces = part.pieces(number, &entry, file);
             let last = pieces.len().saturating_sub(1);
             for (at, (own_number, expected)) in pieces.iter().enumerate() {
                 count = count.saturating_add(1);
-                let in_sample = ends.contains(&number) && (at == 0 || at == last);
-                self.compare_chunk(
-                    path,
-                    array,
-                    file,
-                    (*own_number, expected),
-                    in_sample.then_some(part.own != part.chunk),
-                );
+                let is_end = ends.contains(&number) && (at == 0 || at == last);
+                let actual = array.chunks.get(*own_number);
+                match (&actual, expected) {
+                    (ChunkEntry::Virtual { range, .. }, expected) if actual == *expected => {
+                        if is_end || self.options.every_chunk {
+                            let what = What::Decoded {
+                                range: *range,
+                                is_cut,
+                                twin: None,
+                            };
+                            self.sample(sample, &shared, what);
+                        }
+                    }
+                    (actual, expected) if actual == expected => {}
+                    (ChunkEntry::Virtual { .. }, ChunkEntry::Inline(_))
+                    | (ChunkEntry::Inline(_), ChunkEntry::Virtual { .. }) => elsewhere = true,
+                    (actual, expected) => {
+                        self.note_moved(path, array, *own_number, actual, expected, file);
+                    }
+                }
             }
-            if self.mismatches.len() > MANY {
+            if self.report.mismatches > ENOUGH {
                 break;
             }
+        }
+        if elsewhere {
+            self.compare_whole(path, array, place, sample);
         }
         self.report.chunks_compared = self.report.chunks_compared.saturating_add(count);
         count
     }
 
-    /// The place of one chunk; `sample` says whether it is to be read, and whether it is cut from a larger one.
-    fn compare_chunk(
+    fn note_moved(
         &mut self,
         path: &str,
         array: &VirtualArray,
+        number: u64,
+        actual: &ChunkEntry,
+        expected: &ChunkEntry,
         file: usize,
-        (number, expected): (u64, &ChunkEntry),
-        sample: Option<bool>,
     ) {
-        let actual = array.chunks.get(number);
-        if actual != *expected {
-            let key = crate::zarr::chunk_key(&array.chunk_grid(), number);
-            let message = format!(
-                "chunk {key} is {}, in the file {}",
-                shown(&actual),
-                shown(expected)
-            );
-            self.note("chunk_moved", file, path, message);
-        } else if let (ChunkEntry::Virtual { range, .. }, Some(is_cut)) = (&actual, sample) {
-            self.sample(Sample {
-                path: path.to_owned(),
-                file,
-                range: *range,
-                is_cut,
-                twin: None,
-            });
+        let key = crate::zarr::chunk_key(&array.chunk_grid(), number);
+        let (ours, theirs) = (self.shown(actual), self.shown(expected));
+        let message = format!("chunk {key} is {ours}, in the file {theirs}");
+        self.note("chunk_moved", file, path, message);
+    }
+
+    fn shown(&self, entry: &ChunkEntry) -> String {
+        match entry {
+            ChunkEntry::Missing => String::from("missing"),
+            ChunkEntry::Inline(bytes) => format!("{} bytes inlined", bytes.len()),
+            ChunkEntry::Virtual { source, range } => {
+                let file = self.combined.source(*source);
+                let file = file.map(|source| crate::combine::input::base_name(&source.url));
+                let file = file.unwrap_or_else(|| format!("source {}", source.0));
+                format!("{} bytes at {} of {file}", range.len, range.start)
+            }
         }
     }
 
-    /// Values that stand in the combined dataset, now or when the source has been read.
-    fn compare_inlined(&mut self, path: &str, file: usize, start: u64, fresh: &'a VirtualArray) {
+    /// Chunks that cannot be those of the file: stretches of plain data may be cut in another way, and small variables
+    /// have the same values all the same. Answers how many chunks of the reference's array are compared by that.
+    fn compare_otherwise(
+        &mut self,
+        path: &str,
+        array: &VirtualArray,
+        place: &Place<'_>,
+        sample: &mut Sample,
+    ) -> u64 {
+        let part = self.part_at(array, place);
+        let runs = part.as_ref().and_then(runs_of).zip(runs_of(place.fresh));
+        if let (Some(part), Some((ours, theirs))) = (&part, runs) {
+            let own = |run: &super::runs::Run| super::runs::Run {
+                source: source_id(place.file.at),
+                ..*run
+            };
+            if ours == theirs.iter().map(own).collect::<Vec<_>>() {
+                let count = as_u64(part.chunks.len());
+                self.report.chunks_compared = self.report.chunks_compared.saturating_add(count);
+                self.sample_ends(path, part, sample);
+                return count;
+            }
+            let message = String::from("its bytes lie elsewhere in the file");
+            self.note("chunk_moved", place.file.at, path, message);
+            return 0;
+        }
+        if part.is_none() || !self.options.is_foreign {
+            let message = format!(
+                "chunks {:?} at step {} do not fit the file's chunks {:?}",
+                array.chunk_shape, place.start, place.fresh.chunk_shape
+            );
+            self.note("chunk_grid", place.file.at, path, message);
+            return 0;
+        }
+        self.compare_whole(path, array, place, sample)
+    }
+
+    /// First and last chunk of plain data, whose size is all that can be wrong.
+    fn sample_ends(&mut self, path: &str, part: &VirtualArray, sample: &mut Sample) {
+        let shared: Arc<str> = Arc::from(path);
+        let ranges = part.chunks.iter().filter_map(|(_, entry)| match entry {
+            ChunkEntry::Virtual { range, .. } => Some(range),
+            _ => None,
+        });
+        let ranges: Vec<ByteRange> = ranges.collect();
+        let last = ranges.len().saturating_sub(1);
+        for (at, range) in ranges.into_iter().enumerate() {
+            if at == 0 || at == last || self.options.every_chunk {
+                let what = What::Decoded {
+                    range,
+                    is_cut: true,
+                    twin: None,
+                };
+                self.sample(sample, &shared, what);
+            }
+        }
+    }
+
+    /// All values of a file's part, read through both metadata; answers how many chunks of the reference they are in.
+    fn compare_whole(
+        &mut self,
+        path: &str,
+        array: &VirtualArray,
+        place: &Place<'_>,
+        sample: &mut Sample,
+    ) -> u64 {
+        let Some(part) = self.part_at(array, place) else {
+            let message = format!(
+                "its shape {:?} has no place for the file's {:?} at step {}",
+                array.shape, place.fresh.shape, place.start
+            );
+            self.note("shape_differs", place.file.at, path, message);
+            return 0;
+        };
+        let count = as_u64(part.chunks.len());
+        if place.fresh.nbytes().is_none_or(|bytes| bytes > WHOLE_LIMIT) {
+            self.report.not_compared.insert(path.to_owned());
+            return count;
+        }
+        let theirs = virtual_ranges(place.fresh, Some(place.file.at));
+        let ranges: BTreeSet<_> = virtual_ranges(&part, None).chain(theirs).collect();
+        let what = What::Whole {
+            start: place.start,
+            part: Some(Box::new(part)),
+            ranges,
+        };
+        self.sample(sample, &Arc::from(path), what);
+        count
+    }
+
+    /// The part of the reference's array that a file gives, as an array of its own.
+    fn part_at(&self, array: &VirtualArray, place: &Place<'_>) -> Option<VirtualArray> {
+        region(array, place.axis, place.start, &place.fresh.shape)
+    }
+
+    /// Values that stand in the reference, now or when the source has been read.
+    pub(super) fn compare_inlined(&mut self, path: &str, place: &Place<'_>, sample: &mut Sample) {
+        let fresh = place.fresh;
         let inline = |entry| match entry {
             ChunkEntry::Inline(bytes) => Some(Some(bytes)),
             _ => Some(None),
@@ -267,25 +366,42 @@ impl<'a> Verifier<'a> {
             match crate::combine::values::assemble(fresh, inline) {
                 Ok(values) => {
                     let values = crate::combine::values::to_little_endian(values, &fresh.data_type);
-                    self.compare_values(path, file, start, fresh, &values);
+                    self.compare_values(path, place.file, place.start, fresh, &values);
                 }
-                Err(error) => self.note(
-                    "chunk_damaged",
-                    file,
-                    path,
-                    format!("cannot be decoded: {error}"),
-                ),
+                Err(error) => {
+                    let message = format!("cannot be decoded: {error}");
+                    self.note("chunk_damaged", place.file.at, path, message);
+                }
             }
-        } else if fresh.nbytes().is_some_and(|bytes| bytes <= DEFERRED_LIMIT) {
-            self.deferred.push(Deferred {
-                path: path.to_owned(),
-                file,
-                start,
-            });
+        } else if fresh.nbytes().is_some_and(|bytes| bytes <= WHOLE_LIMIT) {
+            let what = What::Whole {
+                start: place.start,
+                part: None,
+                ranges: virtual_ranges(fresh, Some(place.file.at)).collect(),
+            };
+            self.sample(sample, &Arc::from(path), what);
         } else {
-            self.report.capped = true;
+            self.report.not_compared.insert(path.to_owned());
         }
     }
+}
+
+fn virtual_ranges(
+    array: &VirtualArray,
+    file: Option<usize>,
+) -> impl Iterator<Item = (SourceId, ByteRange)> {
+    array
+        .chunks
+        .iter()
+        .filter_map(move |(_, entry)| match entry {
+            ChunkEntry::Virtual { source, range } => Some((file.map_or(source, source_id), range)),
+            _ => None,
+        })
+}
+
+/// As readers see it: the order of a single byte is nobody's business.
+fn same_type(a: &VirtualArray, b: &VirtualArray) -> bool {
+    a.data_type == b.data_type || a.data_type.to_json() == b.data_type.to_json()
 }
 
 fn same_units(a: &VirtualArray, b: &VirtualArray) -> bool {
@@ -293,21 +409,8 @@ fn same_units(a: &VirtualArray, b: &VirtualArray) -> bool {
     matches!((units_of(a), units_of(b)), (Ok(a), Ok(b)) if a == b)
 }
 
-/// Whether an array is one inlined chunk without codecs.
-fn is_whole_inline(array: &VirtualArray) -> bool {
+/// Whether an array is one inlined chunk.
+pub(super) fn is_whole_inline(array: &VirtualArray) -> bool {
     let whole = array.chunk_grid().iter().all(|count| *count <= 1);
     whole && array.chunks.is_inline() && !array.chunks.is_empty()
-}
-
-fn shown(entry: &ChunkEntry) -> String {
-    match entry {
-        ChunkEntry::Missing => String::from("missing"),
-        ChunkEntry::Inline(bytes) => format!("{} bytes inlined", bytes.len()),
-        ChunkEntry::Virtual { source, range } => {
-            format!(
-                "{} bytes at {} of source {}",
-                range.len, range.start, source.0
-            )
-        }
-    }
 }

@@ -8,7 +8,7 @@ use super::source_id;
 use crate::combine::values::as_usize;
 use crate::dataset::{VirtualArray, product};
 use crate::decode::ByteRange;
-use crate::manifest::ChunkEntry;
+use crate::manifest::{ChunkEntry, ChunkManifest};
 use crate::zarr::{coordinates, linear_number};
 
 /// How the chunks of one file lie in the combined grid.
@@ -152,6 +152,56 @@ impl<'a> Part<'a> {
         }
         numbers
     }
+}
+
+/// The steps of an array from `start` on that a file of this shape gives, as an array of its own; `None` where chunks
+/// do not begin there, or the other dimensions differ.
+pub(super) fn region(
+    array: &VirtualArray,
+    axis: Option<usize>,
+    start: u64,
+    shape: &[u64],
+) -> Option<VirtualArray> {
+    let Some(axis) = axis else {
+        return (array.shape == shape).then(|| array.clone());
+    };
+    let (chunk, len) = (*array.chunk_shape.get(axis)?, *shape.get(axis)?);
+    let mut own = array.shape.clone();
+    *own.get_mut(axis)? = len;
+    let fits = start.checked_add(len)? <= *array.shape.get(axis)?;
+    if own != shape || !fits || start.checked_rem(chunk)? != 0 {
+        return None;
+    }
+    let grid = array.chunk_grid();
+    let inner = grid.get(axis + 1..).and_then(product)?;
+    let (outer, along) = (grid.get(..axis).and_then(product)?, *grid.get(axis)?);
+    let (first, count) = (start / chunk, len.div_ceil(chunk));
+    let mut chunks = ChunkManifest::new();
+    let mut number = 0u64;
+    for outer in 0..outer {
+        for rest in 0..count.checked_mul(inner)? {
+            let from = (outer * along + first)
+                .checked_mul(inner)?
+                .checked_add(rest)?;
+            match array.chunks.get(from) {
+                ChunkEntry::Virtual { source, range } => drop(chunks.push(number, source, range)),
+                ChunkEntry::Inline(bytes) => chunks.insert_inline(number, bytes),
+                ChunkEntry::Missing => {}
+            }
+            number += 1;
+        }
+    }
+    Some(VirtualArray {
+        shape: own,
+        chunk_shape: array.chunk_shape.clone(),
+        data_type: array.data_type.clone(),
+        fill_value: array.fill_value.clone(),
+        codecs: array.codecs.clone(),
+        dimension_names: array.dimension_names.clone(),
+        attributes: array.attributes.clone(),
+        chunks,
+        layout: array.layout,
+    })
 }
 
 fn slice(bytes: &Bytes, from: u64, len: u64) -> Bytes {

@@ -7,6 +7,8 @@ use serde_json::json;
 use super::*;
 use crate::combine::sample::*;
 use crate::combine::{CombineOptions, Combined};
+use crate::decode::ByteRange;
+use crate::manifest::ChunkEntry;
 use crate::manifest::ChunkManifest;
 use crate::zarr::Codec;
 
@@ -25,14 +27,34 @@ fn verify(
     files: &[File],
     options: VerifyOptions,
 ) -> Result<VerifyReport, Vec<Mismatch>> {
-    let fresh: Vec<VirtualDataset> = files.iter().map(|file| file.dataset.clone()).collect();
-    let verifier = Verifier::new(combined, &fresh, options)?;
-    let parts: Vec<(SourceId, ByteRange, Bytes)> = verifier
-        .needed()
-        .into_iter()
-        .map(|(source, range)| (source, range, slice(&files[source.0 as usize], range)))
-        .collect();
-    verifier.check(&parts)
+    let verification = run_through(Verifier::new(combined, options), files, None);
+    match verification.mismatches.is_empty() {
+        true => Ok(verification.report),
+        false => Err(verification.mismatches),
+    }
+}
+
+/// Takes the files one after the other, but for those whose verdict stands.
+fn run_through(
+    mut verifier: Verifier<'_>,
+    files: &[File],
+    stands: Option<&Standing>,
+) -> Verification {
+    for (at, file) in files.iter().enumerate() {
+        if let Some(standing) = stands.filter(|standing| standing.of(at).is_some()) {
+            verifier.stands(standing);
+            continue;
+        }
+        let sample = verifier.compare(&file.dataset);
+        for piece in sample.pieces(1 << 20) {
+            let given = |(source, range): (SourceId, ByteRange)| {
+                (source, range, slice(&files[source.0 as usize], range))
+            };
+            let parts: Vec<_> = piece.needed().into_iter().map(given).collect();
+            verifier.check(&piece, &file.dataset, &parts);
+        }
+    }
+    verifier.finish()
 }
 
 fn joined(files: &[File]) -> Combined {
@@ -263,6 +285,15 @@ fn files_in_another_order_than_their_times_are_found() {
     );
 }
 
+/// What a reference says of one file is right where the file itself is odd.
+#[test]
+fn times_of_one_file_may_run_backwards() {
+    let units = json!({"units": "days since 2000-01-01"});
+    let file = File::new("a.nc").inline("time", &F8, &[("time", 3)], &[2.0, 1.0, 0.0], units);
+    let files = [file];
+    assert!(verify(&files[0].dataset, &files, VerifyOptions::default()).is_ok());
+}
+
 #[test]
 fn a_limit_is_told() {
     let files = series();
@@ -304,4 +335,102 @@ fn bounds_that_the_file_keeps_are_read_and_compared() {
 fn wrong_bounds_of_ten(dataset: &mut VirtualDataset) {
     let bounds = dataset.root.arrays.get_mut("time_bnds").unwrap();
     bounds.chunks = ChunkManifest::inlined(Bytes::from(encode(&F8, &[1.0; 10])));
+}
+
+/// What stands of a verified join of the first files when another one comes.
+fn after(verified: &[File], now: &[File]) -> (Combined, Standing) {
+    let before = joined(verified).dataset;
+    let options = VerifyOptions::default();
+    let verification = run_through(Verifier::new(&before, options.clone()), verified, None);
+    let combined = joined(now);
+    let standing = standing(&combined.dataset, &options, verification.verdict.unwrap());
+    (combined, standing)
+}
+
+fn four() -> Vec<File> {
+    let next = compressed(daily("d.nc", 9, 2), "tas", 4);
+    series().into_iter().chain([next]).collect()
+}
+
+/// A file at the end: it is compared, and the one beside it; one at the start: it, and the one that was first.
+#[rstest]
+#[case::at_the_end(0..3, &[0, 1])]
+#[case::at_the_start(1..4, &[2, 3])]
+#[case::nothing_new(0..4, &[0, 1, 2, 3])]
+fn what_has_not_changed_stands(#[case] verified: std::ops::Range<usize>, #[case] stands: &[usize]) {
+    let files = four();
+    let (combined, standing) = after(&files[verified], &files);
+    assert_eq!(standing.places().collect::<Vec<_>>(), stands);
+    let verifier = Verifier::new(&combined.dataset, VerifyOptions::default());
+    let verification = run_through(verifier.going_on_from(&standing), &files, Some(&standing));
+    assert_eq!(verification.mismatches, []);
+    let report = verification.report;
+    assert_eq!((report.files, report.files_standing), (4, stands.len()));
+    let verdict = verification.verdict.unwrap();
+    let whole = run_through(
+        Verifier::new(&combined.dataset, VerifyOptions::default()),
+        &files,
+        None,
+    );
+    assert_eq!(verdict, whole.verdict.unwrap());
+}
+
+#[test]
+fn a_replaced_file_is_compared_with_its_neighbours() {
+    let files = four();
+    let mut now = files.clone();
+    now[2].dataset.sources[0].etag = Some(String::from("another"));
+    let (_, standing) = after(&files, &now);
+    assert_eq!(standing.places().collect::<Vec<_>>(), [0]);
+}
+
+/// What the reference says of the second file is another thing than what was verified: its verdict falls.
+#[rstest]
+#[case::moved(moved_by_a_byte)]
+#[case::scaled(wrong_scale)]
+#[case::in_other_units(wrong_time_units)]
+fn a_verdict_falls_with_what_the_reference_says(#[case] mutate: fn(&mut VirtualDataset)) {
+    let files = four();
+    let (mut combined, _) = after(&files, &files);
+    let verification = run_through(
+        Verifier::new(&combined.dataset.clone(), VerifyOptions::default()),
+        &files,
+        None,
+    );
+    mutate(&mut combined.dataset);
+    let options = VerifyOptions::default();
+    let standing = standing(&combined.dataset, &options, verification.verdict.unwrap());
+    assert_eq!(standing.places().count(), 0);
+}
+
+#[test]
+fn every_chunk_is_read_on_demand() {
+    let files = series();
+    let options = VerifyOptions {
+        every_chunk: true,
+        max_chunks_per_file: 1,
+        ..VerifyOptions::default()
+    };
+    let report = verify(&joined(&files).dataset, &files, options).unwrap();
+    assert_eq!((report.chunks_sampled, report.capped), (9, false));
+}
+
+/// Three files share the limit: each gets one chunk, though the first could use all of it.
+#[test]
+fn every_file_has_its_share_of_the_limit() {
+    let files = series();
+    let largest = files.iter().flat_map(|file| {
+        let chunks = file.dataset.root.arrays["tas"].chunks.iter();
+        chunks.map(|(_, entry)| match entry {
+            ChunkEntry::Virtual { range, .. } => range.len,
+            _ => 0,
+        })
+    });
+    let options = VerifyOptions {
+        max_bytes: 3 * largest.max().unwrap(),
+        ..VerifyOptions::default()
+    };
+    let report = verify(&joined(&files).dataset, &files, options).unwrap();
+    assert!(report.chunks_sampled >= 3, "{report:?}");
+    assert!(report.capped && report.chunks_left_out > 0, "{report:?}");
 }

@@ -1,11 +1,12 @@
 //! Values that stand in the combined dataset: times as instants, everything else bit for bit.
 
-use std::collections::HashMap;
 use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::Verifier;
+use super::arrays::is_whole_inline;
+use super::steps::Steps;
+use super::{Fresh, Verifier};
 use crate::cf::{self, Instant, TimeUnits};
 use crate::combine::input::{array_at, axis_along, split, text};
 use crate::combine::time::{is_time, time_values, units_of};
@@ -18,30 +19,46 @@ use crate::manifest::ChunkEntry;
 use crate::zarr::DataType;
 
 impl Verifier<'_> {
-    /// Compares the values of one file with the part of the combined variable that begins at `start`.
+    /// Compares the values of one file with the part of the reference's inlined variable that begins at `start`.
     pub(super) fn compare_values(
         &mut self,
         path: &str,
-        file: usize,
+        file: Fresh<'_>,
         start: u64,
         fresh: &VirtualArray,
         values: &[u8],
     ) {
-        let Some(combined) = array_at(&self.combined.root, path) else {
+        let Some(combined) = self.arrays.get(path).copied() else {
             return;
         };
-        let Some(part) = part_of(combined, &self.options.concat_dim, start, fresh) else {
-            let message = format!("has shape {:?}, the file {:?}", combined.shape, fresh.shape);
-            return self.note("shape_differs", file, path, message);
+        match part_of(combined, &self.options.concat_dim, start, fresh) {
+            Some(part) => self.compare_part(path, file, fresh, &part, values),
+            None => {
+                let message = format!("has shape {:?}, the file {:?}", combined.shape, fresh.shape);
+                self.note("shape_differs", file.at, path, message);
+            }
+        }
+    }
+
+    /// Compares the values of one file with those of the reference for the same steps, all little-endian.
+    pub(super) fn compare_part(
+        &mut self,
+        path: &str,
+        file: Fresh<'_>,
+        fresh: &VirtualArray,
+        part: &[u8],
+        values: &[u8],
+    ) {
+        let Some(combined) = self.arrays.get(path).copied() else {
+            return;
         };
-        let of_file = self.fresh.get(file).unwrap_or(self.combined);
         // Bounds that a file does not name as such are what the others say.
-        let both = [of_file, self.combined];
-        let fresh_units = owner_units(of_file, both, path);
-        let combined_units = owner_units(self.combined, both, path);
-        if let (Some(ours), Some(theirs)) = (combined_units, fresh_units) {
-            self.compare_packing(path, combined, file, fresh, true);
-            let ours = instants(&ours, &part, &combined.data_type);
+        let both = [file.dataset, self.combined];
+        let units = owner_units(self.combined, both, path);
+        let units = units.zip(owner_units(file.dataset, both, path));
+        self.compare_packing(path, combined, file, fresh, units.is_some());
+        if let Some((ours, theirs)) = units {
+            let ours = instants(&ours, part, &combined.data_type);
             let theirs = instants(&theirs, values, &fresh.data_type);
             // Values that are no times at all, such as fills, can only be compared as they stand.
             let same = match (&ours, &theirs) {
@@ -49,99 +66,122 @@ impl Verifier<'_> {
                 _ => part == values,
             };
             if !same {
-                self.note(
-                    "times_differ",
-                    file,
-                    path,
-                    String::from("its times are not those of the file"),
-                );
+                let message = times_apart(ours.as_deref(), theirs.as_deref());
+                self.note("times_differ", file.at, path, message);
             }
-            return;
-        }
-        self.compare_packing(path, combined, file, fresh, false);
-        if combined.data_type.to_little_endian() != fresh.data_type.to_little_endian() {
-            let message = format!(
-                "is {}, in the file {}",
-                combined.data_type.name(),
-                fresh.data_type.name()
-            );
-            self.note("dtype_mismatch", file, path, message);
-        } else if part != values && !(fresh.is_empty() && strings(&part).is_empty()) {
-            self.note(
-                "values_differ",
-                file,
-                path,
-                String::from("its values are not those of the file"),
-            );
+        } else if combined.data_type.to_little_endian() != fresh.data_type.to_little_endian() {
+            let (ours, theirs) = (combined.data_type.name(), fresh.data_type.name());
+            let message = format!("is {ours}, in the file {theirs}");
+            self.note("dtype_mismatch", file.at, path, message);
+        } else if part != values && !(fresh.is_empty() && strings(part).is_empty()) {
+            let message = String::from("its values are not those of the file");
+            self.note("values_differ", file.at, path, message);
         }
     }
 
-    /// The first step of each file where `path` lies, by its first time; `None` for those without times.
-    pub(super) fn starts(&mut self, path: &str) -> Vec<Option<u64>> {
-        let Some(clock) = self.clock_of(path) else {
-            return Vec::new();
-        };
-        if let Some(known) = self.starts.get(&clock) {
-            return known.clone();
-        }
-        let joined = marks_of(self.combined, &clock).unwrap_or_default();
-        let mut places: HashMap<Mark, u64> = HashMap::new();
-        for (mark, step) in joined.into_iter().zip(0..) {
-            places.entry(mark).or_insert(step);
-        }
-        let mut starts = Vec::new();
-        for (file, dataset) in self.fresh.iter().enumerate() {
-            let first = marks_of(dataset, &clock).and_then(|marks| marks.first().copied());
-            let place = first.and_then(|first| places.get(&first).copied());
-            if let (Some(first), None) = (first, place) {
-                let message = format!("its first step {} is not there", first.shown());
-                self.note("times_differ", file, &clock, message);
+    /// Finds the reference's concat coordinates and their steps.
+    pub(super) fn find_clocks(&mut self) {
+        for path in &self.clocks {
+            let Some(array) = self.arrays.get(path).filter(|array| is_whole_inline(array)) else {
+                continue;
+            };
+            let steps = steps_of(array);
+            if steps.is_known() {
+                self.steps.insert(path.clone(), steps);
             }
-            starts.push(place);
         }
-        self.starts.insert(clock, starts.clone());
-        starts
+    }
+
+    /// The step at which a mark stands.
+    pub(super) fn place_of(&self, clock: &str, mark: Mark) -> Option<u64> {
+        self.steps.get(clock)?.place(mark)
+    }
+
+    /// The concat coordinate that tells the steps of a variable.
+    ///
+    /// It is the one of the group that the variable lies in, or of the nearest group above.
+    pub(super) fn clock_of(&self, path: &str) -> Option<String> {
+        clock_above(&self.clocks, path).cloned()
     }
 
     /// Whether a file counts times, or bounds of times, in other units than the combined dataset.
-    pub(super) fn counts_otherwise(&self, path: &str, file: usize) -> bool {
-        let of_file = self.fresh.get(file).unwrap_or(self.combined);
-        let both = [of_file, self.combined];
-        owner_units(of_file, both, path) != owner_units(self.combined, both, path)
+    pub(super) fn counts_otherwise(&self, path: &str, file: Fresh<'_>) -> bool {
+        let both = [file.dataset, self.combined];
+        owner_units(file.dataset, both, path) != owner_units(self.combined, both, path)
     }
 
-    /// The concat coordinate of the group that a variable lies in, or of the nearest group above.
-    fn clock_of(&self, path: &str) -> Option<String> {
-        let folder = split(path).0;
-        let above = self
-            .clocks
-            .iter()
-            .filter(|clock| folder.starts_with(split(clock).0));
-        above.max_by_key(|clock| split(clock).0.len()).cloned()
-    }
-
-    /// The combined times must increase, those of each file too, and the files be in the order of their first times.
-    pub(super) fn compare_times(&mut self) {
+    /// The combined times must increase; those of one file are as it has them.
+    pub(super) fn check_clock(&mut self) {
+        if self.combined.sources.len() < 2 {
+            return;
+        }
         let Some(path) = self.clocks.first().cloned() else {
             return;
         };
-        let joined = times_of(self.combined, &path).unwrap_or_default();
-        if cf::check_increasing(&joined).is_some() {
+        if self.steps.get(&path).is_some_and(Steps::is_disordered) {
             let message = String::from("the combined times do not increase");
             self.note("order", 0, &path, message);
         }
-        let mut last: Option<Instant> = None;
-        for (file, dataset) in self.fresh.iter().enumerate() {
-            let times = times_of(dataset, &path).unwrap_or_default();
-            let Some(first) = times.first().copied() else {
-                continue;
-            };
-            if cf::check_increasing(&times).is_some() || last.is_some_and(|last| first < last) {
-                let message = String::from("its times do not follow those of the files before");
-                self.note("order", file, &path, message);
-            }
-            last = Some(first);
+    }
+
+    /// The times of each file must increase, and the files be in the order of their first times.
+    pub(super) fn compare_order(&mut self, file: Fresh<'_>) {
+        if self.combined.sources.len() < 2 {
+            return;
         }
+        let Some(path) = self.clocks.first().cloned() else {
+            return;
+        };
+        let times = times_of(file.dataset, &path).unwrap_or_default();
+        let Some(first) = times.first().copied() else {
+            return;
+        };
+        let is_late = self.last.is_some_and(|last| first < last);
+        if cf::check_increasing(&times).is_some() || is_late {
+            let message = String::from("its times do not follow those of the files before");
+            self.note("order", file.at, &path, message);
+        }
+        self.last = Some(first);
+    }
+}
+
+/// Of some concat coordinates the one of the group that a variable lies in, or of the nearest group above.
+pub(super) fn clock_above<'a>(clocks: &'a [String], path: &str) -> Option<&'a String> {
+    let folder = split(path).0;
+    let above = clocks
+        .iter()
+        .filter(|clock| folder.starts_with(split(clock).0));
+    above.max_by_key(|clock| split(clock).0.len())
+}
+
+/// The steps of an inlined coordinate.
+fn steps_of(array: &VirtualArray) -> Steps {
+    let Some(values) = plain_bytes(array) else {
+        return Steps::Unknown;
+    };
+    match units_of(array) {
+        Ok(units) if is_time(array) => Steps::times(&units, &values, &array.data_type),
+        _ if is_time(array) => Steps::Unknown,
+        _ => Steps::numbers(&values, &array.data_type),
+    }
+}
+
+/// The first two times that differ.
+fn times_apart(ours: Option<&[Instant]>, theirs: Option<&[Instant]>) -> String {
+    let pairs = ours
+        .unwrap_or_default()
+        .iter()
+        .zip(theirs.unwrap_or_default());
+    let mut apart = pairs.filter(|(ours, theirs)| ours != theirs);
+    match apart.next() {
+        Some((ours, theirs)) => format!(
+            "its times are not those of the file: {} ({}), in the file {} ({})",
+            ours.date_time().to_iso(),
+            ours.calendar().name(),
+            theirs.date_time().to_iso(),
+            theirs.calendar().name()
+        ),
+        None => String::from("its times are not those of the file"),
     }
 }
 
@@ -157,7 +197,7 @@ fn times_of(dataset: &VirtualDataset, path: &str) -> Option<Vec<Instant>> {
 }
 
 /// The steps of an inlined coordinate: times, or plain numbers.
-fn marks_of(dataset: &VirtualDataset, path: &str) -> Option<Vec<Mark>> {
+pub(super) fn marks_of(dataset: &VirtualDataset, path: &str) -> Option<Vec<Mark>> {
     let array = array_at(&dataset.root, path)?;
     if is_time(array) {
         return Some(
@@ -211,7 +251,7 @@ fn inlined_values(array: &VirtualArray) -> Option<Vec<u8>> {
 }
 
 /// All values of an inlined array, least significant byte first, without copying those that are so already.
-fn plain_bytes(array: &VirtualArray) -> Option<Bytes> {
+pub(super) fn plain_bytes(array: &VirtualArray) -> Option<Bytes> {
     let plain = array.codecs.is_empty() && array.chunk_grid().iter().all(|count| *count == 1);
     match array.chunks.get(0) {
         ChunkEntry::Inline(bytes)

@@ -81,19 +81,15 @@ pub(in crate::hdf5) async fn values(
 
 impl Collection {
     async fn read(context: &Context<'_>, at: u64) -> Result<Arc<Self>, DecodeError> {
-        if let Some(known) = context.collections.get(&at) {
-            return Ok(known);
-        }
-        let first = context.read_up_to(WHAT, at, SMALLEST).await?;
-        let size = Self::parse_size(&mut context.cursor(WHAT, at, &first))?;
-        let bytes = context.complete(WHAT, at, first, size).await?;
-        if let Some(known) = context.collections.get(&at) {
-            return Ok(known);
-        }
-        let collection = Arc::new(Self::parse(at, bytes, context.geometry())?);
-        context.spend_each(collection.objects.len(), OBJECT_COST)?;
-        context.collections.put(at, Arc::clone(&collection));
-        Ok(collection)
+        let read = async {
+            let first = context.read_up_to(WHAT, at, SMALLEST).await?;
+            let size = Self::parse_size(&mut context.cursor(WHAT, at, &first))?;
+            let bytes = context.complete(WHAT, at, first, size).await?;
+            let collection = Self::parse(at, bytes, context.geometry())?;
+            context.spend_each(collection.objects.len(), OBJECT_COST)?;
+            Ok(Arc::new(collection))
+        };
+        context.collections.get_or(at, read).await
     }
 
     /// `GCOL`, version, 3 reserved, size of all of it.

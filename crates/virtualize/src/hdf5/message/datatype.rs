@@ -10,8 +10,30 @@ use crate::hdf5::model::{Datatype, DatatypeClass, Member, Order, StringPadding};
 
 const MAX_DEPTH: usize = 32;
 
-/// How many times as large a type is in memory as it is stored.
-pub(in crate::hdf5) const PARSED_COST: usize = 16;
+/// Bytes of memory that a type takes with all that is nested in it.
+pub(in crate::hdf5) fn parsed_bytes(datatype: &Datatype) -> usize {
+    /// What the heap gives for a short name.
+    const NAME: usize = 32;
+    let inner = match &datatype.class {
+        DatatypeClass::Compound(members) => members.iter().fold(0usize, |sum, member| {
+            let outer = size_of::<Member>() - size_of::<Datatype>() + member.name.len().max(NAME);
+            let nested = parsed_bytes(&member.datatype);
+            sum.saturating_add(outer).saturating_add(nested)
+        }),
+        DatatypeClass::Enum { base, members } => {
+            members.iter().fold(parsed_bytes(base), |sum, (name, _)| {
+                sum.saturating_add(size_of::<(String, Bytes)>() + name.len().max(NAME))
+            })
+        }
+        DatatypeClass::Array { dims, base } => {
+            parsed_bytes(base).saturating_add(dims.len().saturating_mul(8))
+        }
+        DatatypeClass::VlenSequence(base) | DatatypeClass::Complex(base) => parsed_bytes(base),
+        DatatypeClass::Opaque { tag } => tag.len(),
+        _ => 0,
+    };
+    inner.saturating_add(size_of::<Datatype>())
+}
 
 /// Parses a datatype with all that is nested in it.
 ///

@@ -109,7 +109,7 @@ pub(in crate::hdf5) async fn follow(
         },
     };
     // It is read once and parsed for everyone who shares it.
-    context.spend_each(resolved.body.len(), super::datatype::PARSED_COST)?;
+    context.spend(resolved.body.len())?;
     Ok(resolved)
 }
 
@@ -145,25 +145,18 @@ async fn committed(
     kind: u16,
     address: u64,
 ) -> Result<Resolved, DecodeError> {
-    let key = (address, kind);
-    if let Some((body, at)) = context.committed.get(&key) {
-        return Ok(Resolved {
-            body,
-            at,
-            committed: true,
-        });
-    }
-    let header = ObjectHeader::read(context, address).await?;
-    let message = header.message(kind).filter(|message| !message.is_shared());
-    let Some(message) = message else {
-        return Err(DecodeError::Malformed {
-            what: "committed object",
-            at: address,
-            problem: format!("has no message of type {kind:#06x}"),
-        });
+    let read = async {
+        let header = ObjectHeader::read(context, address).await?;
+        let message = header.message(kind).filter(|message| !message.is_shared());
+        message
+            .map(|message| (message.body.clone(), message.at))
+            .ok_or_else(|| DecodeError::Malformed {
+                what: "committed object",
+                at: address,
+                problem: format!("has no message of type {kind:#06x}"),
+            })
     };
-    let (body, at) = (message.body.clone(), message.at);
-    context.committed.put(key, (body.clone(), at));
+    let (body, at) = context.committed.get_or((address, kind), read).await?;
     Ok(Resolved {
         body,
         at,
@@ -185,12 +178,8 @@ async fn heap(context: &Context<'_>, kind: u16) -> Result<Arc<FractalHeap>, Deco
 }
 
 async fn heap_at(context: &Context<'_>, at: u64) -> Result<Arc<FractalHeap>, DecodeError> {
-    if let Some(heap) = context.heaps.get(&at) {
-        return Ok(heap);
-    }
-    let heap = Arc::new(FractalHeap::read(context, at).await?);
-    context.heaps.put(at, Arc::clone(&heap));
-    Ok(heap)
+    let read = async { Ok(Arc::new(FractalHeap::read(context, at).await?)) };
+    context.heaps.get_or(at, read).await
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::de::Read;
 
 use super::entry::{Entry, Text};
 use crate::kerchunk::KerchunkError;
@@ -25,9 +26,9 @@ pub(super) struct Outline {
 }
 
 /// Reads everything but the chunks.
-pub(super) fn outline(bytes: &[u8]) -> Result<Outline, KerchunkError> {
+pub(super) fn outline<'de>(json: impl Read<'de>) -> Result<Outline, KerchunkError> {
     let mut outline = Outline::default();
-    let result = parse(bytes, &mut outline);
+    let result = parse(json, &mut outline);
     if let Some(error) = outline.error.take() {
         return Err(error);
     }
@@ -39,22 +40,22 @@ pub(super) fn outline(bytes: &[u8]) -> Result<Outline, KerchunkError> {
 }
 
 /// Calls `visit` with every entry that is not metadata.
-pub(super) fn for_each_chunk(
-    bytes: &[u8],
+pub(super) fn for_each_chunk<'de>(
+    json: impl Read<'de>,
     outline: &Outline,
     visit: impl FnMut(&str, Entry<'_>) -> Result<(), KerchunkError>,
 ) -> Result<(), KerchunkError> {
     let mut chunks = Chunks { visit, error: None };
     let result = if outline.nested {
-        parse(bytes, &mut Nested(&mut chunks))
+        parse(json, &mut Nested(&mut chunks))
     } else {
-        parse(bytes, &mut chunks)
+        parse(json, &mut chunks)
     };
     chunks.error.map_or(result, Err)
 }
 
-fn parse(bytes: &[u8], sink: &mut impl Sink) -> Result<(), KerchunkError> {
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+fn parse<'de>(json: impl Read<'de>, sink: &mut impl Sink) -> Result<(), KerchunkError> {
+    let mut deserializer = serde_json::Deserializer::new(json);
     Members(sink)
         .deserialize(&mut deserializer)
         .and_then(|()| deserializer.end())
@@ -132,7 +133,7 @@ impl Sink for Metadata<'_> {
         let document = match members.next_value()? {
             Entry::Text(text) => text.into_owned(),
             Entry::Object(object) => serde_json::Value::Object(object).to_string(),
-            Entry::Whole | Entry::Range { .. } => {
+            Entry::Whole | Entry::Range { .. } | Entry::Bytes(_) => {
                 let error = KerchunkError::metadata(&key, "it is a reference, not a document");
                 return Err(fail(&mut self.0.error, error));
             }

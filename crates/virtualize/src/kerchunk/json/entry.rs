@@ -3,6 +3,9 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
@@ -43,6 +46,8 @@ impl<'de> Visitor<'de> for TextVisitor {
 pub(super) enum Entry<'a> {
     /// Content: text, or `base64:` and more.
     Text(Cow<'a, str>),
+    /// Content that stood there as `base64:` and more.
+    Bytes(Bytes),
     /// Metadata that was not put into a string.
     Object(Map<String, Value>),
     /// A whole file.
@@ -74,8 +79,13 @@ impl<'de> Visitor<'de> for EntryVisitor {
         Ok(Entry::Text(Cow::Borrowed(text)))
     }
 
+    // What cannot be borrowed is decoded where it stands: a long coordinate would be copied otherwise.
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Entry<'de>, E> {
-        Ok(Entry::Text(Cow::Owned(text.to_owned())))
+        let encoded = text.strip_prefix("base64:");
+        Ok(match encoded.and_then(|text| BASE64.decode(text).ok()) {
+            Some(bytes) => Entry::Bytes(bytes.into()),
+            None => Entry::Text(Cow::Owned(text.to_owned())),
+        })
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Entry<'de>, A::Error> {

@@ -1,10 +1,12 @@
 //! Reads a reference document, ours or that of others.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
+use serde_json::de::{IoRead, Read, SliceRead};
 
 use super::document::{self, Outline};
 use super::entry::Entry;
@@ -17,6 +19,9 @@ use crate::kerchunk::sources::Sources;
 use crate::manifest::{ChunkEntry, ChunkManifest, SourceId};
 use crate::zarr;
 
+/// Bytes of a document that are read at once.
+const BUFFER: usize = 256 << 10;
+
 /// The dataset that a reference document describes.
 ///
 /// What [`write`](super::write) wrote comes back as it was. Of a plain document (version 0 or 1) the sources are the
@@ -27,7 +32,30 @@ use crate::zarr;
 ///
 /// [`KerchunkError`], naming the key, when a document or an entry cannot be used.
 pub fn read(bytes: &[u8]) -> Result<VirtualDataset, KerchunkError> {
-    let mut outline = document::outline(bytes)?;
+    read_twice(|| Ok(SliceRead::new(bytes)))
+}
+
+/// The dataset that a reference document describes, which is never in memory as a whole; `open` gives it from its
+/// beginning, twice. What can be held is read faster by [`read`].
+///
+/// # Errors
+///
+/// As [`read`]; [`KerchunkError::Fetch`] when the document cannot be opened.
+pub fn read_from<R: io::Read>(
+    open: impl Fn() -> io::Result<R>,
+) -> Result<VirtualDataset, KerchunkError> {
+    let fail = |source| KerchunkError::Fetch {
+        name: String::from("the document"),
+        source,
+    };
+    let buffered = |reader| IoRead::new(io::BufReader::with_capacity(BUFFER, reader));
+    read_twice(|| open().map(buffered).map_err(fail))
+}
+
+fn read_twice<'de, R: Read<'de>>(
+    open: impl Fn() -> Result<R, KerchunkError>,
+) -> Result<VirtualDataset, KerchunkError> {
+    let mut outline = document::outline(open()?)?;
     let extra = extra(&outline)?;
     let hierarchy = Hierarchy::new(std::mem::take(&mut outline.metadata), extra)?;
     let mut sources = hierarchy.sources();
@@ -35,7 +63,7 @@ pub fn read(bytes: &[u8]) -> Result<VirtualDataset, KerchunkError> {
         .arrays()
         .map(|(path, array)| (path, Rows::of(array)))
         .collect();
-    document::for_each_chunk(bytes, &outline, |key, entry| {
+    document::for_each_chunk(open()?, &outline, |key, entry| {
         let unknown = || KerchunkError::chunk(key, "there is no such array");
         let (path, name) = key.rsplit_once('/').ok_or_else(unknown)?;
         let rows = rows.get_mut(path).ok_or_else(unknown)?;
@@ -87,10 +115,9 @@ impl Rows {
         match entry {
             Entry::Text(text) => {
                 let bytes = inline(&text).ok_or_else(|| problem("its base64 is damaged"))?;
-                if self.inline.insert(number, bytes).is_some() {
-                    return Err(problem("it is there twice"));
-                }
+                self.put(number, bytes).map_err(problem)?;
             }
+            Entry::Bytes(bytes) => self.put(number, bytes).map_err(problem)?,
             Entry::Range {
                 url,
                 offset,
@@ -109,6 +136,13 @@ impl Rows {
             Entry::Object(_) => return Err(problem("it is an object, not a chunk")),
         }
         Ok(())
+    }
+
+    fn put(&mut self, number: u64, bytes: Bytes) -> Result<(), &'static str> {
+        match self.inline.insert(number, bytes) {
+            None => Ok(()),
+            Some(_) => Err("it is there twice"),
+        }
     }
 
     fn finish(mut self, path: &str) -> Result<ChunkManifest, KerchunkError> {

@@ -13,6 +13,9 @@ use crate::zarr;
 
 const FLUSH_AT: usize = 1 << 16;
 
+/// Bytes that are encoded at once: a multiple of three, so that only the last piece is padded.
+const PIECE: usize = 3 << 14;
+
 /// Writes `dataset` as a reference document and returns how many bytes that took; equal datasets give equal bytes.
 ///
 /// # Errors
@@ -49,7 +52,7 @@ pub fn write(dataset: &VirtualDataset, out: impl io::Write) -> io::Result<u64> {
 }
 
 /// The metadata documents, the root's `.zgroup` first: GDAL looks for it near the start.
-fn documents(dataset: &VirtualDataset) -> Vec<(String, serde_json::Value)> {
+fn documents(dataset: &VirtualDataset) -> Vec<(String, zarr::Document<'_>)> {
     let mut documents = zarr::metadata_documents(&dataset.root);
     documents.sort_by_key(|(key, _)| key != ".zgroup");
     documents
@@ -75,8 +78,7 @@ impl<W: io::Write> Writer<W> {
                 ChunkEntry::Missing => self.raw(b"\":null"),
                 ChunkEntry::Inline(bytes) => {
                     self.raw(b"\":\"base64:");
-                    let text = BASE64.encode(bytes);
-                    self.raw(text.as_bytes());
+                    self.base64(&bytes)?;
                     self.raw(b"\"");
                 }
                 ChunkEntry::Virtual { source, range } => {
@@ -87,6 +89,14 @@ impl<W: io::Write> Writer<W> {
                     self.raw(b"]");
                 }
             }
+            self.flush_when_full()?;
+        }
+        Ok(())
+    }
+
+    fn base64(&mut self, bytes: &[u8]) -> io::Result<()> {
+        for piece in bytes.chunks(PIECE) {
+            self.raw(BASE64.encode(piece).as_bytes());
             self.flush_when_full()?;
         }
         Ok(())

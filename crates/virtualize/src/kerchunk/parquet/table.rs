@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parquet::basic::{
-    Compression, ConvertedType, LogicalType, Repetition, Type as Physical, ZstdLevel,
+    Compression, ConvertedType, Encoding, LogicalType, Repetition, Type as Physical, ZstdLevel,
 };
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, Int64Type};
@@ -22,6 +22,12 @@ use parquet::schema::types::{ColumnPath, Type};
 
 /// Rows that are decoded at once.
 const BATCH: usize = 8192;
+
+/// Rows from which numbers are stored as differences.
+const PACKED_FROM: usize = 1024;
+
+/// Numbers below which their differences are small enough.
+const PACKED_BELOW: i64 = 1 << 52;
 
 /// The columns of a table that is being written.
 #[derive(Debug, Default)]
@@ -68,7 +74,7 @@ impl Columns {
 
     /// The table as a Parquet file; equal columns give equal bytes.
     pub(super) fn encode(&self) -> Result<Vec<u8>, ParquetError> {
-        let properties = Arc::new(properties()?);
+        let properties = Arc::new(self.properties()?);
         let schema = schema()?;
         let mut writer = SerializedFileWriter::new(Vec::new(), schema, properties)?;
         let mut group = writer.next_row_group()?;
@@ -79,6 +85,37 @@ impl Columns {
         group.close()?;
         writer.into_inner()
     }
+
+    /// What fsspec's default engine, fastparquet, needs: statistics, or it takes an integer column for one with nulls
+    /// and its values for floats; and paths in a dictionary however many they are, or those that are null come out as
+    /// NaN, which fsspec takes for paths.
+    fn properties(&self) -> Result<WriterProperties, ParquetError> {
+        let column = |name: &str| ColumnPath::from(name);
+        let mut properties = WriterProperties::builder()
+            .set_created_by(String::from("landfall"))
+            .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
+            .set_dictionary_enabled(false)
+            .set_column_dictionary_enabled(column("path"), true)
+            .set_column_dictionary_page_size_limit(column("path"), usize::MAX)
+            .set_statistics_enabled(EnabledStatistics::None)
+            .set_offset_index_disabled(true);
+        for (name, values) in [("offset", &self.offset), ("size", &self.size)] {
+            properties =
+                properties.set_column_statistics_enabled(column(name), EnabledStatistics::Chunk);
+            if can_be_packed(values) {
+                properties = properties
+                    .set_column_encoding(column(name), Encoding::DELTA_BINARY_PACKED)
+                    .set_column_compression(column(name), Compression::UNCOMPRESSED);
+            }
+        }
+        Ok(properties.build())
+    }
+}
+
+/// Whether the differences of numbers are stored, which are small: half the bytes of compressed ones at a tenth of
+/// the time. fastparquet reads nothing behind a single number, and no difference of more than 56 bits.
+fn can_be_packed(numbers: &[i64]) -> bool {
+    numbers.len() >= PACKED_FROM && numbers.iter().all(|number| *number < PACKED_BELOW)
 }
 
 fn write_column<T: DataType>(
@@ -115,25 +152,6 @@ fn schema() -> Result<Arc<Type>, ParquetError> {
     ];
     let root = Type::group_type_builder("schema").with_fields(fields.map(Arc::new).to_vec());
     Ok(Arc::new(root.build()?))
-}
-
-/// What fsspec's default engine, fastparquet, needs: statistics, or it takes an integer column for one with nulls and
-/// its values for floats; and paths in a dictionary however many they are, or those that are null come out as NaN,
-/// which fsspec takes for paths.
-fn properties() -> Result<WriterProperties, ParquetError> {
-    let column = |name: &str| ColumnPath::from(name);
-    let chunk = EnabledStatistics::Chunk;
-    Ok(WriterProperties::builder()
-        .set_created_by(String::from("landfall"))
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
-        .set_dictionary_enabled(false)
-        .set_column_dictionary_enabled(column("path"), true)
-        .set_column_dictionary_page_size_limit(column("path"), usize::MAX)
-        .set_statistics_enabled(EnabledStatistics::None)
-        .set_column_statistics_enabled(column("offset"), chunk)
-        .set_column_statistics_enabled(column("size"), chunk)
-        .set_offset_index_disabled(true)
-        .build())
 }
 
 /// What a row says of its chunk.

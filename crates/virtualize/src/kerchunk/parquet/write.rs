@@ -6,7 +6,8 @@ use std::iter::Peekable;
 
 use bytes::Bytes;
 use parquet::data_type::ByteArray;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 use super::table::Columns;
 use super::{Landfall, MAX_RECORD_SIZE, ZMETADATA, checksum, stays_inside, table_name, tables_of};
@@ -106,17 +107,27 @@ impl Files<'_> {
     }
 
     fn metadata(&self) -> io::Result<Bytes> {
-        let mut document = zarr::consolidated_metadata(&self.dataset.root);
-        if let Value::Object(members) = &mut document {
-            let landfall = Landfall {
-                extra: Extra::of(self.dataset),
-                tables: self.checksums.clone(),
-            };
-            members.insert(String::from("record_size"), json!(self.record_size));
-            members.insert(String::from("landfall"), serde_json::to_value(landfall)?);
-        }
+        let landfall = Landfall {
+            extra: Extra::of(self.dataset),
+            tables: self.checksums.clone(),
+        };
+        let document = Metadata {
+            landfall: serde_json::to_value(landfall)?,
+            metadata: zarr::Documents(&self.dataset.root),
+            record_size: self.record_size,
+            zarr_consolidated_format: 1,
+        };
         Ok(serde_json::to_vec(&document)?.into())
     }
+}
+
+/// `.zmetadata`.
+#[derive(Serialize)]
+struct Metadata<'d> {
+    landfall: Value,
+    metadata: zarr::Documents<'d>,
+    record_size: u64,
+    zarr_consolidated_format: u32,
 }
 
 /// The tables of one array.

@@ -15,7 +15,7 @@ pub(super) fn note(header: &Header<'_>, extents: &[Extent<'_>], records: &Record
     let dimensions = dimensions.map(|(position, dim)| {
         let unlimited = header.record_dimension == Some(position);
         let length = if unlimited { records.count } else { dim.length };
-        (dim.name.clone(), Dimension { length, unlimited })
+        (dim.name.to_owned(), Dimension { length, unlimited })
     });
     let root = inspect::Group {
         path: String::from("/"),
@@ -54,7 +54,7 @@ fn variable(extent: &Extent<'_>, header: &Header<'_>, records: &Records) -> Vari
         path: format!("/{}", variable.name),
         data_type: String::from(name(variable.nc_type)),
         big_endian: variable.nc_type.data_type().byte_order() == Some(ByteOrder::Big),
-        dimensions: names.map(|dim| dim.name.clone()).collect(),
+        dimensions: names.map(|dim| dim.name.to_owned()).collect(),
         decoded_bytes: bytes,
         attributes: attributes(&variable.attributes),
         storage: storage(extent, records, bytes.unwrap_or(u64::MAX)),
@@ -63,14 +63,12 @@ fn variable(extent: &Extent<'_>, header: &Header<'_>, records: &Records) -> Vari
 }
 
 fn storage(extent: &Extent<'_>, records: &Records, bytes: u64) -> Storage {
-    let count = if extent.is_record { records.count } else { 1 };
-    let layout = match extent.is_record {
-        true => Layout::Record,
-        false => Layout::Contiguous,
-    };
-    let extents = match extent.is_record {
-        true => of_records(extent, records),
-        false => vec![ByteRange::new(extent.variable.begin, extent.bytes)],
+    let layout = extent.layout(records);
+    let (count, extents) = match layout {
+        Layout::Record => (records.count, of_records(extent, records)),
+        // A record variable without a record is nowhere.
+        _ if bytes == 0 => (0, Vec::new()),
+        _ => (1, vec![ByteRange::new(extent.variable.begin, bytes)]),
     };
     Storage {
         layout: Some(layout),
@@ -129,7 +127,7 @@ fn attributes(attributes: &[Attribute<'_>]) -> Vec<inspect::Attribute> {
     let attributes = attributes.iter();
     attributes
         .map(|attribute| inspect::Attribute {
-            name: attribute.name.clone(),
+            name: attribute.name.to_owned(),
             data_type: String::from(name(attribute.nc_type)),
             values: values(attribute),
         })

@@ -64,7 +64,7 @@ fn element_size(claim: u32) -> Result<usize, String> {
     size.ok_or_else(|| format!("elements of {claim} bytes"))
 }
 
-fn zstd(stored: &[u8], target: &mut [u8]) -> Result<(), String> {
+pub(super) fn zstd(stored: &[u8], target: &mut [u8]) -> Result<(), String> {
     let mut decoder = ruzstd::decoding::FrameDecoder::new();
     let count = decoder.decode_all(stored, target);
     match count.map_err(|error| error.to_string())? {
@@ -115,7 +115,7 @@ fn transposed(bytes: &[u8], element: usize, block: usize) -> Result<Vec<u8>, Str
 }
 
 /// Bit `k` of byte `j` of each element stands in row `8 j + k`; element `i` is bit `i % 8` of byte `i / 8` of a row.
-fn restore(rows: &[u8], elements: &mut [u8], element: usize) {
+pub(super) fn restore(rows: &[u8], elements: &mut [u8], element: usize) {
     let count = elements.len().checked_div(element).unwrap_or(0);
     for (row, bits) in rows.chunks_exact((count / 8).max(1)).enumerate() {
         for (at, byte) in bits.iter().enumerate().filter(|(_, byte)| **byte != 0) {

@@ -1,0 +1,230 @@
+//! Connections, transactions and the errors of both.
+//!
+//! Transactions run at *read committed* and lock what they decide on (files, then groups by id, then Releases, then
+//! jobs: one order everywhere). What PostgreSQL still ends to resolve a conflict is run again.
+
+use std::time::Duration;
+
+use deadpool::managed::{Object, Pool, PoolError, Timeouts};
+use deadpool_postgres::Transaction;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Error, GenericClient, Row, Statement};
+
+use super::connect::{ConnectError, Connections};
+use crate::stores::ledger::LedgerError;
+
+/// How long a caller waits for a connection of the pool, a new one included.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often a transaction is run that others keep ending.
+const ATTEMPTS: u32 = 8;
+
+pub(super) type Client = Object<Connections>;
+pub(super) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+/// The pool of one process; clones share it.
+#[derive(Debug, Clone)]
+pub(super) struct Database {
+    pool: Pool<Connections>,
+}
+
+impl Database {
+    /// A pool that connects when it is first needed.
+    pub(super) fn new(connections: Connections, size: usize) -> Result<Self, LedgerError> {
+        let timeouts = Timeouts {
+            wait: Some(PATIENCE),
+            create: Some(PATIENCE),
+            recycle: Some(PATIENCE),
+        };
+        let pool = Pool::builder(connections)
+            .max_size(size)
+            .timeouts(timeouts)
+            .runtime(deadpool::Runtime::Tokio1)
+            .build();
+        Ok(Self {
+            pool: pool.map_err(|error| LedgerError::Unavailable(Box::new(error)))?,
+        })
+    }
+
+    /// A connection of our own for a while.
+    pub(super) async fn client(&self) -> Result<Client, LedgerError> {
+        self.pool.get().await.map_err(|error| match error {
+            PoolError::Backend(ConnectError::Database(error)) => error.into(),
+            error => LedgerError::Unavailable(Box::new(error)),
+        })
+    }
+}
+
+/// Runs `$body`, a future over the transaction `$tx`, and commits it; again, where PostgreSQL ended it to resolve a
+/// conflict. A macro, because a closure cannot say that its future, which borrows the transaction, may be sent.
+macro_rules! transact {
+    ($database:expr, $tx:ident => $body:expr) => {{
+        let mut tries = $crate::stores::ledger::postgres::database::Tries::default();
+        loop {
+            let done: Result<_, $crate::stores::ledger::LedgerError> = async {
+                let mut client = $database.client().await?;
+                let done: Result<_, $crate::stores::ledger::LedgerError> = async {
+                    let transaction = client.transaction().await?;
+                    let $tx = &transaction;
+                    let value = $body.await?;
+                    transaction.commit().await?;
+                    Ok(value)
+                }
+                .await;
+                if let Err(error) = &done {
+                    $crate::stores::ledger::postgres::database::part(client, error);
+                }
+                done
+            }
+            .await;
+            match done {
+                Err(error) if tries.allow(&error) => tries.pause().await,
+                done => break done,
+            }
+        }
+    }};
+}
+pub(super) use transact;
+
+/// Keeps a connection that an error has shown to be lost from being used again; the pool may notice it later.
+pub(super) fn part(client: Client, error: &LedgerError) {
+    let LedgerError::Unavailable(source) = error else {
+        return;
+    };
+    let is_lost = |error: &Error| {
+        let code = error.code().map(SqlState::code);
+        error.is_closed()
+            || code.is_none_or(|code| code.starts_with("57P") || code.starts_with("08"))
+    };
+    if source.downcast_ref::<Error>().is_some_and(is_lost) {
+        drop(Client::take(client));
+    }
+}
+
+/// Counts the attempts at one transaction.
+#[derive(Debug, Default)]
+pub(super) struct Tries(u32);
+
+impl Tries {
+    /// Whether the transaction is to be run again after this error.
+    pub(super) fn allow(&mut self, error: &LedgerError) -> bool {
+        self.0 += 1;
+        self.0 < ATTEMPTS && is_conflict(error)
+    }
+
+    /// Waits a moment, longer each time and never the same for two that met.
+    pub(super) async fn pause(&self) {
+        let longest = 4_u64 << self.0.min(6);
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(1..=longest))).await;
+    }
+}
+
+/// Whether others stood in the way: nothing was done, and the next attempt may succeed.
+fn is_conflict(error: &LedgerError) -> bool {
+    let LedgerError::Unavailable(source) = error else {
+        return false;
+    };
+    let error = source.downcast_ref::<Error>();
+    matches!(
+        error.and_then(Error::code),
+        Some(
+            &SqlState::T_R_SERIALIZATION_FAILURE
+                | &SqlState::T_R_DEADLOCK_DETECTED
+                | &SqlState::UNIQUE_VIOLATION
+        )
+    )
+}
+
+impl From<Error> for LedgerError {
+    fn from(error: Error) -> Self {
+        // Class 22, data exceptions: another try would end the same.
+        let is_refused = error
+            .code()
+            .is_some_and(|code| code.code().starts_with("22"));
+        if is_refused {
+            Self::Refused(Box::new(error))
+        } else {
+            Self::Unavailable(Box::new(error))
+        }
+    }
+}
+
+/// What runs statements: a connection, or a transaction on one.
+pub(super) trait Session: Sync {
+    /// The same without the cache of statements.
+    type Raw: GenericClient + Sync;
+
+    /// Runs what is prepared.
+    fn raw(&self) -> &Self::Raw;
+
+    /// A statement, prepared once for each connection.
+    fn prepared(&self, sql: &str) -> impl Future<Output = Result<Statement, Error>> + Send;
+}
+
+impl Session for Client {
+    type Raw = tokio_postgres::Client;
+
+    fn raw(&self) -> &Self::Raw {
+        self
+    }
+
+    async fn prepared(&self, sql: &str) -> Result<Statement, Error> {
+        self.prepare_cached(sql).await
+    }
+}
+
+impl<'a> Session for Transaction<'a> {
+    type Raw = tokio_postgres::Transaction<'a>;
+
+    fn raw(&self) -> &Self::Raw {
+        self
+    }
+
+    async fn prepared(&self, sql: &str) -> Result<Statement, Error> {
+        self.prepare_cached(sql).await
+    }
+}
+
+/// The rows of a query.
+pub(super) async fn rows(
+    session: &impl Session,
+    sql: &str,
+    parameters: Parameters<'_>,
+) -> Result<Vec<Row>, LedgerError> {
+    let statement = session.prepared(sql).await?;
+    Ok(session.raw().query(&statement, parameters).await?)
+}
+
+/// The row of a query that has one at most.
+pub(super) async fn row(
+    session: &impl Session,
+    sql: &str,
+    parameters: Parameters<'_>,
+) -> Result<Option<Row>, LedgerError> {
+    let statement = session.prepared(sql).await?;
+    Ok(session.raw().query_opt(&statement, parameters).await?)
+}
+
+/// The row of a query that has one, or the data are at fault.
+pub(super) async fn one(
+    session: &impl Session,
+    sql: &str,
+    parameters: Parameters<'_>,
+) -> Result<Row, LedgerError> {
+    let found = row(session, sql, parameters).await?;
+    found.ok_or_else(|| LedgerError::Corrupt {
+        what: "a row that another one names",
+        source: "it is not there".into(),
+    })
+}
+
+/// Runs a statement; how many rows it changed.
+pub(super) async fn execute(
+    session: &impl Session,
+    sql: &str,
+    parameters: Parameters<'_>,
+) -> Result<u64, LedgerError> {
+    let statement = session.prepared(sql).await?;
+    Ok(session.raw().execute(&statement, parameters).await?)
+}

@@ -1,0 +1,145 @@
+//! Declaring a group: its Asset, Release, job and request in one go, or what is there already.
+
+use deadpool_postgres::Transaction;
+
+use super::database::{Parameters, execute, one};
+use super::groups::{self, GroupRow};
+use super::platform::{self, NewRelease};
+use super::values::{At, Text};
+use crate::stores::ledger::takeover::{Standing, Step, decide};
+use crate::stores::ledger::{
+    Declaration, Declared, GroupId, GroupState, LedgerError, Origin, Release, SourceGroup, ids,
+};
+
+pub(super) async fn declare(
+    tx: &Transaction<'_>,
+    declaration: &Declaration,
+) -> Result<Declared, LedgerError> {
+    let Declaration {
+        platform_id,
+        dataset_id,
+        resource_id,
+        version_id,
+        ..
+    } = declaration;
+    let asset_id = ids::asset_id(platform_id, dataset_id, resource_id);
+    let request_id = ids::request_id(dataset_id, resource_id, version_id.as_deref());
+    let id = ids::group_id(&asset_id);
+    wait_for_others(tx, &id).await?;
+    let is_new = match groups::lock(tx, &id).await? {
+        Some(row) => meet(tx, &row, declaration).await?,
+        None => {
+            platform::ensure_asset(tx, &asset_id, declaration).await?;
+            let at = declaration.at;
+            let release = platform::create_release(tx, &asset_id, declaration, at).await?;
+            groups::write(tx, &id, &asset_id, &release, declaration).await?;
+            true
+        }
+    };
+    let row = groups::load(tx, &id).await?;
+    Ok(Declared {
+        group: row.group,
+        asset_id,
+        request_id,
+        is_new,
+    })
+}
+
+/// Lets one declaration of a group follow the other: a group that is not there yet has no row to lock.
+async fn wait_for_others(tx: &Transaction<'_>, id: &GroupId) -> Result<(), LedgerError> {
+    let sql = "SELECT pg_advisory_xact_lock(hashtextextended('landfall.source_group ' || $1, 0))";
+    one(tx, sql, &[&id.0]).await?;
+    Ok(())
+}
+
+/// Meets a group that is there already; `true` if the declaration changed it.
+async fn meet(
+    tx: &Transaction<'_>,
+    row: &GroupRow,
+    declaration: &Declaration,
+) -> Result<bool, LedgerError> {
+    let group = &row.group;
+    platform::lock(tx, &group.release_id).await?;
+    let release = platform::load(tx, &group.release_id).await?;
+    let was_combined = groups::was_combined(tx, &group.id).await?;
+    let standing = Standing {
+        was_combined,
+        approval_state: &release.approval_state,
+    };
+    let at = declaration.at;
+    let new = match decide(&group.declaration, declaration, standing)? {
+        Step::Keep => {
+            try_again(tx, group, declaration).await?;
+            return Ok(false);
+        }
+        Step::Replace => {
+            let event = platform::Event::overwritten();
+            platform::audit(tx, &release.release_id, &event, at).await?;
+            platform::withdraw_release(tx, &release).await?;
+            platform::create_release(tx, &row.asset_id, declaration, at).await?
+        }
+        Step::NextRelease => platform::create_release(tx, &row.asset_id, declaration, at).await?,
+        Step::Overwrite => overwrite(tx, row, &release, declaration).await?,
+    };
+    groups::redeclare(tx, row, &new, declaration).await?;
+    Ok(true)
+}
+
+/// A submit that is repeated after its job failed queues it again.
+async fn try_again(
+    tx: &Transaction<'_>,
+    group: &SourceGroup,
+    declaration: &Declaration,
+) -> Result<(), LedgerError> {
+    let has_failed = matches!(group.state, GroupState::Failed | GroupState::Blocked);
+    if declaration.origin != Origin::Submit || !has_failed {
+        return Ok(());
+    }
+    let now = declaration.at;
+    groups::set_state(tx, &group.id, GroupState::Collecting, None, None, now).await?;
+    let sql = "UPDATE app.jobs SET metadata = jsonb_set(metadata::jsonb, '{attempt}',
+                   to_jsonb(coalesce((metadata ->> 'attempt')::integer, 1) + 1)) WHERE job_id = $1";
+    execute(tx, sql, &[&Text(&group.job_id)]).await?;
+    platform::requeue(tx, &group.release_id, &group.job_id, now).await
+}
+
+/// Reuses the row of a Release: what is published under it stays readable until its next revision is.
+async fn overwrite(
+    tx: &Transaction<'_>,
+    row: &GroupRow,
+    release: &Release,
+    declaration: &Declaration,
+) -> Result<NewRelease, LedgerError> {
+    let release_id = release.release_id.clone();
+    platform::audit(
+        tx,
+        &release_id,
+        &platform::Event::overwritten(),
+        declaration.at,
+    )
+    .await?;
+    let version = (release.version_ordinal, release.revision + 1);
+    let at = declaration.at;
+    let job_id =
+        platform::queue_job(tx, &row.asset_id, &release_id, declaration, version, at).await?;
+    let sql = "UPDATE app.asset_releases SET job_id = $2, request_id = $3, suggested_version_id = $4,
+                   version_id = NULL, processing_status = 'pending', last_error = NULL,
+                   approval_state = 'pending_review', reviewer = NULL, reviewed_at = NULL, rejection_reason = NULL,
+                   approval_notes = NULL, revoked_at = NULL, revoked_by = NULL, revocation_reason = NULL,
+                   clearance_state = 'uncleared', updated_at = $5::timestamp
+               WHERE release_id = $1";
+    let request_id = ids::request_id(
+        &declaration.dataset_id,
+        &declaration.resource_id,
+        declaration.version_id.as_deref(),
+    );
+    let parameters: Parameters<'_> = &[
+        &Text(&release_id),
+        &Text(&job_id),
+        &Text(request_id),
+        &declaration.version_id.as_ref().map(Text),
+        &At(at),
+    ];
+    execute(tx, sql, parameters).await?;
+    Ok(NewRelease { release_id, job_id })
+}
