@@ -53,7 +53,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "URL")]
     database_url: Option<String>,
     #[command(flatten)]
-    faults: faults::Arguments,
+    faults: faults::FaultArguments,
     /// Print the handler's JSON log lines instead of a story for people.
     #[arg(long)]
     json: bool,

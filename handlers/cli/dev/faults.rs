@@ -7,7 +7,7 @@ use local_host::Chaos;
 /// Which faults.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Faults made on purpose")]
-pub(super) struct Arguments {
+pub(super) struct FaultArguments {
     /// Share of events never delivered, 0 to 1; Sweep finds their blobs.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     lose: f64,
@@ -28,7 +28,7 @@ pub(super) struct Arguments {
     pub(super) no_crash_limit: bool,
 }
 
-impl Arguments {
+impl FaultArguments {
     /// What Event Grid's stand-in does wrong.
     pub(super) fn chaos(&self) -> Chaos {
         Chaos {
