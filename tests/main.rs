@@ -7,6 +7,7 @@
 )]
 
 mod azure;
+mod backfill;
 mod calendars;
 mod cli;
 mod codecs;

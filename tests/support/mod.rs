@@ -93,8 +93,17 @@ impl Dev {
         Self::start_in(tempfile::tempdir().unwrap(), settings)
     }
 
+    /// Starts it with further arguments, and settings in its environment.
+    pub(crate) fn start_told(arguments: &[&str], settings: &[(&str, &str)]) -> Self {
+        Self::start_as(tempfile::tempdir().unwrap(), arguments, settings)
+    }
+
     /// Starts it on a folder that is there already.
     pub(crate) fn start_in(root: TempDir, settings: &[(&str, &str)]) -> Self {
+        Self::start_as(root, &[], settings)
+    }
+
+    fn start_as(root: TempDir, arguments: &[&str], settings: &[(&str, &str)]) -> Self {
         let port = free_port();
         let mut command = landfall();
         command
@@ -103,6 +112,7 @@ impl Dev {
             .args(["--port", &port.to_string()]);
         command.args(["--quiet-period", "PT3S", "--json"]);
         command
+            .args(arguments)
             .envs(settings.iter().copied())
             .stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
