@@ -66,6 +66,7 @@ impl Intake {
             bytes: of_all(so_far.bytes),
             chunks: of_all(so_far.chunks),
             inlined: of_all(so_far.inlined),
+            largest: of_all(so_far.largest),
             steps: of_all(so_far.steps),
         }
     }
