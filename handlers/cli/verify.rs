@@ -142,7 +142,7 @@ async fn verify(
     let unpinned = report::add_states(combined, &found, &mut verification);
     let second = match arguments.against {
         None => None,
-        Some(Against::Libhdf5) => second(combined, arguments, &mut verification).await?,
+        Some(Against::Libhdf5) => second(combined, arguments, sources, &mut verification).await?,
     };
     Ok(Outcome {
         reference: arguments.reference.display().to_string(),
@@ -158,9 +158,10 @@ async fn verify(
 async fn second(
     combined: &VirtualDataset,
     arguments: &Arguments,
+    sources: &NamedSources,
     verification: &mut Verification,
 ) -> Result<Option<Second>, Failure> {
-    libhdf5::compare(combined, arguments.all, verification)
+    libhdf5::compare(combined, arguments.all, sources, verification)
         .await
         .map(Some)
 }
@@ -169,6 +170,7 @@ async fn second(
 async fn second(
     _combined: &VirtualDataset,
     _arguments: &Arguments,
+    _sources: &NamedSources,
     _verification: &mut Verification,
 ) -> Result<Option<Second>, Failure> {
     Ok(None)

@@ -10,7 +10,7 @@ const PROCESS: u64 = 48 << 20;
 /// Of a chunk in the joined dataset: its row.
 const ROW: u64 = 13;
 /// Of a step on a concat coordinate while files are put in order.
-const STEP: u64 = 16;
+const STEP: u64 = 8;
 
 /// The datasets of a series that are to be joined.
 #[derive(Debug)]
@@ -66,18 +66,19 @@ impl Intake {
             bytes: of_all(so_far.bytes),
             chunks: of_all(so_far.chunks),
             inlined: of_all(so_far.inlined),
+            largest: of_all(so_far.largest),
             steps: of_all(so_far.steps),
         }
     }
 }
 
-/// The most memory that joining takes, in bytes: the files, the joined dataset beside them, and either the times on
-/// which files are put in order or the text of a coordinate that is read back.
+/// The most memory that joining takes, in bytes: the files, the joined dataset beside them, and the times on which
+/// files are put in order; or, once the files' values are gone, the largest value thrice, as a table is made of it.
 fn needed(held: Held) -> u64 {
     let joined = held.chunks.saturating_mul(ROW).saturating_add(held.inlined);
     let ordering = held.steps.saturating_mul(STEP);
-    let reading = held.inlined.saturating_mul(3) / 2;
-    [PROCESS, held.bytes, joined, ordering.max(reading)]
+    let writing = held.largest.saturating_mul(3).saturating_sub(held.inlined);
+    [PROCESS, held.bytes, joined, ordering.max(writing)]
         .into_iter()
         .fold(0, u64::saturating_add)
 }

@@ -9,7 +9,7 @@
 //! | `input`, `values` | the files, and the values of their small variables |
 //! | `join`, `run` | runs a join; joins the files of one part: comparison, joined arrays |
 //! | `parts`, `merge` | files that hold different variables: which belong together; what they share |
-//! | `time`, `timeline`, `columns` | puts files in order, checks that time increases; re-encodes times and bounds |
+//! | `time`, `timeline`, `moments`, `columns` | puts files in order, checks that time increases; re-encodes times and bounds |
 //! | `agree`, `coordinates` | what must agree along the series; variables without the concat dimension |
 //! | `plan`, `ragged` | how each variable is joined; the chunk grid that all files share |
 //! | `concat` | joins manifests and inlined values |
@@ -26,6 +26,7 @@ mod extent;
 mod input;
 mod join;
 mod merge;
+mod moments;
 mod outcome;
 mod parts;
 mod plan;

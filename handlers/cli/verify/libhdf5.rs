@@ -22,9 +22,10 @@ const ENDS: usize = 3;
 pub(super) async fn compare(
     combined: &VirtualDataset,
     all: bool,
+    sources: &NamedSources,
     verification: &mut Verification,
 ) -> Result<Second, Failure> {
-    let (mut second, sources) = (Second::default(), NamedSources::default());
+    let mut second = Second::default();
     for source in &combined.sources {
         let path = source.url.strip_prefix("file://").unwrap_or(&source.url);
         let file = source.url.rsplit('/').next().unwrap_or(path);
@@ -35,7 +36,7 @@ pub(super) async fn compare(
             continue;
         }
         let named = Named::File(path.into());
-        let read = input::read_file(&named, &sources, DecodeOptions::default()).await;
+        let read = input::read_file(&named, sources, DecodeOptions::default()).await;
         // What cannot be read has been told already.
         let Ok((fresh, _)) = read else { continue };
         if !matches!(fresh.format, Format::Netcdf4 | Format::Hdf5) {
@@ -45,7 +46,7 @@ pub(super) async fn compare(
             continue;
         }
         second.files += 1;
-        let opened = input::open(&named, &sources).await?;
+        let opened = input::open(&named, sources).await?;
         for (variable, array) in fresh.root.walk() {
             let one = One {
                 path: Path::new(path),

@@ -7,6 +7,7 @@ use crate::combine::attributes;
 use crate::combine::extent;
 use crate::combine::input::{Series, has_axis, length_along};
 use crate::combine::join::Notes;
+use crate::combine::moments::Moments;
 use crate::combine::parts::Part;
 use crate::combine::time::Positions;
 use crate::combine::timeline::{Mark, Timeline};
@@ -207,11 +208,11 @@ impl Outcome<'_> {
             .filter_map(|place| self.timeline.order.get(*place));
         let positions =
             order.filter_map(move |at| clock.and_then(|clock| clock.positions.get(*at)));
-        let instants = positions.filter_map(|positions| match positions {
-            Positions::Instants(instants) => Some(instants),
+        let moments = positions.filter_map(|positions| match positions {
+            Positions::Instants(moments) => Some(moments),
             _ => None,
         });
-        instants.flatten().copied()
+        moments.flat_map(Moments::iter)
     }
 
     fn note_gaps(&mut self, axis: &[usize]) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::combine::values::as_u64;
 use crate::dataset::{Attributes, VirtualDataset, VirtualGroup};
@@ -11,7 +11,8 @@ use crate::dataset::{Attributes, VirtualDataset, VirtualGroup};
 #[derive(Debug, Default)]
 pub struct Sharing {
     attributes: BTreeMap<String, Attributes>,
-    inlined: BTreeMap<String, Bytes>,
+    inlined: BTreeMap<String, Inlined>,
+    blocks: Blocks,
     held: Held,
 }
 
@@ -24,8 +25,18 @@ pub struct Held {
     pub chunks: u64,
     /// Bytes of inlined values that only one dataset has.
     pub inlined: u64,
+    /// Those of the variable that has most of them.
+    pub largest: u64,
     /// Elements among them of variables of one dimension.
     pub steps: u64,
+}
+
+/// The inlined values of one variable.
+#[derive(Debug)]
+struct Inlined {
+    last: Bytes,
+    /// Bytes of those that only one dataset has.
+    bytes: u64,
 }
 
 /// Bytes of a group without anything in it: the nodes of its maps have room for eleven arrays.
@@ -102,22 +113,55 @@ impl Sharing {
     /// their sake.
     fn share_bytes(&mut self, own: &mut Bytes, path: &str) -> bool {
         let len = as_u64(own.len());
-        match self.inlined.get_mut(path) {
-            Some(known) if known == own => {
-                *own = known.clone();
-                false
+        let so_far = match self.inlined.get_mut(path) {
+            Some(known) if known.last == *own => {
+                *own = known.last.clone();
+                return false;
             }
-            known => {
+            Some(known) => {
+                *own = self.blocks.copied(own);
+                known.last = own.clone();
+                known.bytes = known.bytes.saturating_add(len);
+                known.bytes
+            }
+            // What all datasets have alike stands alone: the joined one keeps it, and would keep its block.
+            None => {
                 *own = Bytes::copy_from_slice(own);
-                match known {
-                    Some(known) => *known = own.clone(),
-                    None => drop(self.inlined.insert(path.to_owned(), own.clone())),
-                }
-                self.held.inlined = self.held.inlined.saturating_add(len);
-                self.hold(len.saturating_add(64));
-                true
+                let (last, bytes) = (own.clone(), len);
+                self.inlined
+                    .insert(path.to_owned(), Inlined { last, bytes });
+                len
             }
+        };
+        self.held.largest = self.held.largest.max(so_far);
+        self.held.inlined = self.held.inlined.saturating_add(len);
+        self.hold(len.saturating_add(64));
+        true
+    }
+}
+
+/// Bytes of a block: more than any allocator keeps for later when it is freed, and untouched it costs nothing.
+const BLOCK: usize = 33 << 20;
+/// Bytes from which a value stands alone.
+const ALONE: usize = BLOCK / 16;
+
+/// Values of many datasets, side by side in few blocks. Allocated one by one they would leave holes when the datasets
+/// are dropped, of which nothing goes back to the system: what comes after would need as much again.
+#[derive(Debug, Default)]
+struct Blocks {
+    rest: BytesMut,
+}
+
+impl Blocks {
+    fn copied(&mut self, bytes: &[u8]) -> Bytes {
+        if bytes.len() >= ALONE {
+            return Bytes::copy_from_slice(bytes);
         }
+        if self.rest.capacity() < bytes.len() {
+            self.rest = BytesMut::with_capacity(BLOCK);
+        }
+        self.rest.extend_from_slice(bytes);
+        self.rest.split().freeze()
     }
 }
 
@@ -152,6 +196,8 @@ mod tests {
         // Nine steps, and two latitudes and three longitudes, once.
         assert_eq!((held.chunks, held.steps), (9, 9 + 2 + 3));
         assert!(held.inlined >= 9 * 24, "{held:?}");
+        // Bounds take twice what their times take.
+        assert_eq!(held.largest, 9 * 16);
         let [a, b, _] = &shared;
         let attributes = |dataset: &VirtualDataset| dataset.root.arrays["tas"].attributes.clone();
         assert!(attributes(a).is_shared_with(&attributes(b)));

@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, HashSet};
 use crate::cf::{self, Axis, Calendar, CfError, Instant, TimeUnits, TimeValues, axis_of};
 use crate::combine::CombineError;
 use crate::combine::input::{Input, split, text};
+use crate::combine::moments::Moments;
 use crate::combine::refusal::{Disagreement, MERGE};
 use crate::combine::values::{Reader, as_usize, first_masked, numbers};
 use crate::dataset::{VirtualArray, VirtualDataset};
@@ -16,7 +17,7 @@ use crate::zarr::{ByteOrder, DataType, float, signed, unsigned};
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Positions {
     /// On a calendar.
-    Instants(Vec<Instant>),
+    Instants(Moments),
     /// On an axis of plain numbers.
     Numbers(Vec<f64>),
     /// Nobody can say.
@@ -27,9 +28,13 @@ impl Positions {
     fn first_cmp(&self, other: &Self) -> Ordering {
         let known = match (self, other) {
             (Self::Instants(a), Self::Instants(b)) => {
-                pair(a, b).and_then(|(a, b)| a.partial_cmp(b))
+                let firsts = a.first().zip(b.first());
+                firsts.and_then(|(a, b)| a.partial_cmp(&b))
             }
-            (Self::Numbers(a), Self::Numbers(b)) => pair(a, b).and_then(|(a, b)| a.partial_cmp(b)),
+            (Self::Numbers(a), Self::Numbers(b)) => {
+                let firsts = a.first().zip(b.first());
+                firsts.and_then(|(a, b)| a.partial_cmp(b))
+            }
             _ => return Ordering::Equal,
         };
         known.unwrap_or_else(|| self.is_empty().cmp(&other.is_empty()))
@@ -37,15 +42,11 @@ impl Positions {
 
     fn is_empty(&self) -> bool {
         match self {
-            Self::Instants(instants) => instants.is_empty(),
+            Self::Instants(moments) => moments.is_empty(),
             Self::Numbers(numbers) => numbers.is_empty(),
             Self::Unknown => true,
         }
     }
-}
-
-fn pair<'a, T>(a: &'a [T], b: &'a [T]) -> Option<(&'a T, &'a T)> {
-    Some((a.first()?, b.first()?))
 }
 
 /// A concat coordinate and where each input's steps lie on it, in the order of the inputs.
@@ -117,7 +118,9 @@ fn read_one(
         return Ok(numbers(&bytes, &array.data_type).map_or(Positions::Unknown, Positions::Numbers));
     }
     let read = units_of(array).and_then(|units| {
-        time_values(&bytes, &array.data_type).map_or(Ok(Vec::new()), |values| units.decode(&values))
+        let values = time_values(&bytes, &array.data_type);
+        let instants = values.map_or(Ok(Vec::new()), |values| units.decode(&values))?;
+        Ok(Moments::new(units.calendar(), &instants))
     });
     Ok(read.map_or_else(
         |error| {
@@ -179,7 +182,7 @@ fn check_calendars(
     faults: &mut Vec<Disagreement>,
 ) {
     let calendar_of = |positions: &Positions| match positions {
-        Positions::Instants(instants) => instants.first().map(|instant| instant.calendar().name()),
+        Positions::Instants(moments) => moments.first().map(|first| first.calendar().name()),
         _ => None,
     };
     let Some(first) = positions.iter().find_map(calendar_of) else {
@@ -251,8 +254,12 @@ pub(super) fn check_increasing(
 
 fn fault_inside(path: &str, input: &Input, positions: &Positions) -> Option<Disagreement> {
     let (index, equal, step) = match positions {
-        Positions::Instants(instants) => {
-            let fault = cf::check_increasing(instants)?;
+        Positions::Instants(moments) => {
+            if moments.iter().is_sorted_by(|a, b| a < b) {
+                return None;
+            }
+            let instants: Vec<Instant> = moments.iter().collect();
+            let fault = cf::check_increasing(&instants)?;
             let step = instants.get(fault.index)?.date_time().to_iso();
             (fault.index, fault.order == cf::Order::Duplicate, step)
         }
@@ -286,12 +293,12 @@ fn fault_between(
     let (end, start, shared) = match (first, second) {
         (Positions::Instants(a), Positions::Instants(b)) => {
             let (end, start) = (a.last()?, b.first()?);
-            if end.partial_cmp(start)? == Ordering::Less {
+            if end.partial_cmp(&start)? == Ordering::Less {
                 return None;
             }
-            let known: HashSet<&Instant> = a.iter().collect();
+            let known: HashSet<Instant> = a.iter().collect();
             let shared = b.iter().find(|instant| known.contains(instant));
-            let iso = |instant: &Instant| instant.date_time().to_iso();
+            let iso = |instant: Instant| instant.date_time().to_iso();
             (iso(end), iso(start), shared.map(iso))
         }
         (Positions::Numbers(a), Positions::Numbers(b)) => {

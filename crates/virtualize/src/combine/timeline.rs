@@ -30,7 +30,7 @@ impl Mark {
 /// The steps of a file.
 fn marks(positions: Option<&Positions>) -> Vec<Mark> {
     match positions {
-        Some(Positions::Instants(instants)) => instants.iter().copied().map(Mark::Time).collect(),
+        Some(Positions::Instants(moments)) => moments.iter().map(Mark::Time).collect(),
         Some(Positions::Numbers(numbers)) => numbers.iter().copied().map(Mark::number).collect(),
         _ => Vec::new(),
     }

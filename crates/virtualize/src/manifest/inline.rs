@@ -1,63 +1,76 @@
 //! The chunks that stand in a manifest themselves.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-/// Encoded chunks by their number. Most manifests that have any have one, which needs no map of its own: ten
-/// thousand files have some of each.
+/// Encoded chunks by their number. Most manifests have none, and most others one, which needs no map of its own:
+/// there are files of many thousand variables, and ten thousand files in a series.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Inline {
+pub(super) struct Inline(Option<Box<Chunks>>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Chunks {
     /// The chunk with the smallest number.
-    first: Option<(u64, Bytes)>,
+    first: (u64, Bytes),
     rest: BTreeMap<u64, Bytes>,
 }
 
 impl Inline {
     pub(super) const fn new() -> Self {
-        Self {
-            first: None,
-            rest: BTreeMap::new(),
-        }
+        Self(None)
     }
 
     /// Puts a chunk in; it replaces the one of the same number.
     pub(super) fn insert(&mut self, number: u64, bytes: Bytes) {
-        match &mut self.first {
-            Some((first, old)) if *first == number => *old = bytes,
-            Some((first, _)) if *first < number => drop(self.rest.insert(number, bytes)),
-            _ => {
-                let later = self.first.replace((number, bytes));
-                self.rest.extend(later);
+        let Some(chunks) = &mut self.0 else {
+            let (first, rest) = ((number, bytes), BTreeMap::new());
+            self.0 = Some(Box::new(Chunks { first, rest }));
+            return;
+        };
+        let (first, old) = &mut chunks.first;
+        match number.cmp(first) {
+            Ordering::Equal => *old = bytes,
+            Ordering::Greater => drop(chunks.rest.insert(number, bytes)),
+            Ordering::Less => {
+                let (later, old) = std::mem::replace(&mut chunks.first, (number, bytes));
+                chunks.rest.insert(later, old);
             }
         }
     }
 
     pub(super) fn get(&self, number: u64) -> Option<&Bytes> {
-        match &self.first {
-            Some((first, bytes)) if *first == number => Some(bytes),
-            _ => self.rest.get(&number),
+        let chunks = self.0.as_ref()?;
+        match &chunks.first {
+            (first, bytes) if *first == number => Some(bytes),
+            _ => chunks.rest.get(&number),
         }
     }
 
     /// Every chunk, ascending by number.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &Bytes)> {
-        let first = self.first.iter().map(|(number, bytes)| (*number, bytes));
-        first.chain(self.rest.iter().map(|(number, bytes)| (*number, bytes)))
+        self.0.iter().flat_map(|chunks| {
+            let (number, bytes) = &chunks.first;
+            let rest = chunks.rest.iter().map(|(number, bytes)| (*number, bytes));
+            std::iter::once((*number, bytes)).chain(rest)
+        })
     }
 
     /// Every chunk, to be changed.
     pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut Bytes> {
-        let first = self.first.iter_mut().map(|(_, bytes)| bytes);
-        first.chain(self.rest.values_mut())
+        self.0.iter_mut().flat_map(|chunks| {
+            let first = std::iter::once(&mut chunks.first.1);
+            first.chain(chunks.rest.values_mut())
+        })
     }
 
     pub(super) fn len(&self) -> usize {
-        usize::from(self.first.is_some()) + self.rest.len()
+        self.0.as_ref().map_or(0, |chunks| 1 + chunks.rest.len())
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.first.is_none()
+    pub(super) const fn is_empty(&self) -> bool {
+        self.0.is_none()
     }
 }
 

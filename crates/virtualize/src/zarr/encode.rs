@@ -1,7 +1,10 @@
 //! Encodes single chunks: constant ones that stand in for what is not allocated, and those whose filters no reader
 //! follows.
 
+use std::cell::RefCell;
 use std::io::Write;
+
+use flate2::{Compress, FlushCompress, Status};
 
 use super::checksum::fletcher32;
 use super::decode::{damaged, length, lz4_stored, lzf_stored, szip_stored, transpose};
@@ -20,14 +23,36 @@ pub fn encode_chunk(bytes: &[u8], codecs: &[Codec]) -> Result<Vec<u8>, CodecErro
     Ok(data.unwrap_or_else(|| bytes.to_vec()))
 }
 
+thread_local! {
+    /// The state of the last stream: a quarter of a megabyte, whose freed places glibc does not use again where
+    /// thousands are taken one after the other.
+    static DEFLATE: RefCell<Option<(flate2::Compression, Compress)>> = const { RefCell::new(None) };
+}
+
+/// A zlib stream.
+fn zlib(bytes: &[u8], level: flate2::Compression) -> Result<Vec<u8>, std::io::Error> {
+    let last = DEFLATE.take().filter(|(of, _)| *of == level);
+    let mut state = last.map_or_else(|| Compress::new(level, true), |(_, state)| state);
+    state.reset();
+    let mut out = Vec::with_capacity(bytes.len() / 64 + 128);
+    loop {
+        let done = usize::try_from(state.total_in()).unwrap_or(usize::MAX);
+        let rest = bytes.get(done..).unwrap_or_default();
+        match state.compress_vec(rest, &mut out, FlushCompress::Finish)? {
+            Status::StreamEnd => break,
+            Status::Ok | Status::BufError => out.reserve(out.len().max(4096)),
+        }
+    }
+    DEFLATE.set(Some((level, state)));
+    Ok(out)
+}
+
 fn encode(codec: &Codec, bytes: &[u8]) -> Result<Vec<u8>, CodecError> {
     match codec {
         Codec::Shuffle { element_size } => Ok(shuffle(bytes, *element_size)),
         Codec::Zlib { level } => {
             let level = flate2::Compression::new((*level).min(9));
-            let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), level);
-            write(codec, &mut encoder, bytes)?;
-            encoder.finish().map_err(|error| damaged(codec, error))
+            zlib(bytes, level).map_err(|error| damaged(codec, error))
         }
         Codec::Bz2 { level } => {
             let level = bzip2::Compression::new((*level).clamp(1, 9));
