@@ -101,15 +101,11 @@ libhdf5:
 # The function app as the Functions host wants it: host.json, the function folders and the binary side by side.
 stage:
     cargo build --release --bin landfall
-    rm -rf dist/app
-    mkdir -p dist/app
-    cp -R host.json function-definitions/. dist/app/
-    cp {{ target }}/release/landfall dist/app/
+    infra/stage.sh "{{ target }}/release/landfall" dist/app
 
-# dist/landfall.zip, the staged folder for deployment.
+# dist/landfall.zip, the staged folder for deployment, if the binary asks for no newer system than Azure has.
 package: stage
-    rm -f dist/landfall.zip
-    cd dist/app && python3 -m zipfile -c ../landfall.zip *
+    infra/package.sh dist/app dist/landfall.zip
 
 # What decoding costs, by file: time, requests, rounds and bytes as over an object store.
 bench:

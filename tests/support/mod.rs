@@ -2,6 +2,8 @@
 
 pub(crate) mod azurite;
 pub(crate) mod postgres;
+pub(crate) mod proxy;
+pub(crate) mod rig;
 pub(crate) mod web;
 
 pub(crate) use azurite::node_folder;
@@ -39,9 +41,10 @@ pub(crate) fn demo_series() -> Vec<PathBuf> {
     files
 }
 
-/// The program.
+/// The program; `LANDFALL_TEST_PROGRAM` names another build of it, where time and memory are measured.
 pub(crate) fn landfall() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_landfall"))
+    let other = std::env::var_os("LANDFALL_TEST_PROGRAM");
+    Command::new(other.unwrap_or_else(|| env!("CARGO_BIN_EXE_landfall").into()))
 }
 
 /// The readers' Python.
@@ -103,7 +106,8 @@ impl Dev {
         Self::start_as(root, &[], settings)
     }
 
-    fn start_as(root: TempDir, arguments: &[&str], settings: &[(&str, &str)]) -> Self {
+    /// Starts it on a folder that is there already, with further arguments and settings.
+    pub(crate) fn start_as(root: TempDir, arguments: &[&str], settings: &[(&str, &str)]) -> Self {
         let port = free_port();
         let mut command = landfall();
         command
