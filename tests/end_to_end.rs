@@ -111,30 +111,9 @@ impl Run {
         self.landed.insert(name, bytes);
     }
 
-    fn sql(&self, sql: &str) -> String {
-        self.cluster.sql(&self.site.database, sql)
-    }
-
     fn status(&self, series: &str) -> Value {
         let path = format!("/api/platform/status?dataset_id={series}&resource_id=e2e");
         self.dev.json(&path)
-    }
-
-    /// Waits until the ledger knows what lies in the container, and no series has anything left to do.
-    fn wait_for_rest(&self) {
-        let busy = "SELECT blob || ' is ' || state FROM landfall.source_file WHERE state IN ('landed', 'reading', 'failed')
-            UNION ALL SELECT prefix || ' is ' || state FROM landfall.source_group
-                WHERE state IN ('collecting', 'due', 'combining', 'stale', 'failed')";
-        let known = "SELECT blob || ' ' || etag FROM landfall.source_file WHERE state <> 'gone' ORDER BY blob";
-        wait_until(LIMIT, || {
-            let there = block_on(self.azurite.list(BRONZE, "drops"));
-            let there = there.iter().map(|(name, etag)| format!("{name} {etag}"));
-            let (there, known) = (there.collect::<Vec<_>>().join("\n"), self.sql(known));
-            match (self.sql(busy), there == known) {
-                (busy, true) if busy.is_empty() => Ok(()),
-                (busy, _) => Err(format!("{busy}\nin the ledger:\n{known}\nin bronze:\n{there}")),
-            }
-        });
     }
 
     /// A file that cannot be read is told with its name and the reason, and its series says why it does not go on.
@@ -220,14 +199,14 @@ fn whatever_happens_to_the_events_what_is_published_is_what_the_files_say() {
     block_on(run.azurite.delete(BRONZE, &format!("drops/{taken}")));
     run.landed.remove(&taken).unwrap();
     run.put(EDITED, &garbage, fs::read(&garbage).unwrap());
-    run.wait_for_rest();
+    run.site.wait_for_rest(&run.azurite, run.cluster, LIMIT);
 
     run.assert_refusal_shows(BROKEN, &cut);
     assert_published(&run, &series, folder.path());
     let states = "SELECT state, count(*) FROM landfall.source_file GROUP BY 1 ORDER BY 1";
     let referenced = count + 1 - 2;
     assert_eq!(
-        run.sql(states),
+        run.site.sql(run.cluster, states),
         format!("gone|1\nreferenced|{referenced}\nrejected|1")
     );
     let found = run.dev.steps("swept");

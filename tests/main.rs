@@ -10,6 +10,7 @@ mod azure;
 mod backfill;
 mod calendars;
 mod cli;
+mod chaos;
 mod codecs;
 mod combine;
 mod corpus;

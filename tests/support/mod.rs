@@ -346,6 +346,16 @@ impl Dev {
         );
     }
 
+    /// The same, if there is a handler and the signal meets it.
+    pub(crate) fn try_kill_handler(&self) -> bool {
+        let Some(pid) = self.handler_pid() else {
+            return false;
+        };
+        let mut kill = Command::new("kill");
+        kill.args(["-9", &pid.to_string()]).stderr(Stdio::null());
+        kill.status().unwrap().success()
+    }
+
     /// Files below silver with their bytes, by name.
     pub(crate) fn silver_files(&self) -> std::collections::BTreeMap<String, Vec<u8>> {
         let mut found = std::collections::BTreeMap::new();

@@ -1,6 +1,8 @@
 //! The function app as it is deployed, on stand-ins for what it is deployed on: laid out by the recipe's own script and
 //! run by the local host, blobs and queues in Azurite (OAuth, https), the ledger in PostgreSQL.
 
+use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -114,6 +116,60 @@ impl Site {
         Dev::start_as(tempfile::tempdir().unwrap(), &all, &given)
     }
 }
+
+impl Site {
+    /// Runs SQL on the ledger and gives what psql prints.
+    pub(crate) fn sql(&self, cluster: &Cluster, sql: &str) -> String {
+        cluster.sql(&self.database, sql)
+    }
+
+    /// Waits until the ledger knows what lies in the container of sources, and no file or series has had anything left
+    /// to do for some seconds.
+    pub(crate) fn wait_for_rest(&self, azurite: &Azurite, cluster: &Cluster, limit: Duration) {
+        let calm = Cell::new(None::<Instant>);
+        wait_until(limit, || {
+            let busy = self.unrest(azurite, cluster);
+            if !busy.is_empty() {
+                calm.set(None);
+                return Err(busy);
+            }
+            let since = calm.get().unwrap_or_else(Instant::now);
+            calm.set(Some(since));
+            match since.elapsed() > CALM {
+                true => Ok(()),
+                false => Err(String::from("it has not been at rest for long")),
+            }
+        });
+    }
+
+    /// What is still to be done, a line each.
+    fn unrest(&self, azurite: &Azurite, cluster: &Cluster) -> String {
+        let busy = self.sql(cluster, BUSY);
+        let known = self.sql(cluster, KNOWN);
+        let there = block_on(azurite.list(BRONZE, &self.bronze));
+        let there: BTreeSet<String> = there
+            .iter()
+            .map(|(name, etag)| format!("{name} {etag}"))
+            .collect();
+        let known: BTreeSet<String> = known.lines().map(String::from).collect();
+        let missed = there.symmetric_difference(&known);
+        let missed = missed.map(|line| format!("not in both, bronze and the ledger: {line}"));
+        let lines = busy.lines().map(String::from).chain(missed);
+        lines.collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// How long nothing must happen for things to be at rest.
+const CALM: Duration = Duration::from_secs(3);
+
+/// Files and series that somebody still has to do something about.
+const BUSY: &str = "
+    SELECT blob || ' is ' || state FROM landfall.source_file WHERE state IN ('landed', 'reading', 'failed')
+    UNION ALL SELECT prefix || ' is ' || state || coalesce(' ' || fault::text, '') FROM landfall.source_group
+        WHERE state IN ('collecting', 'due', 'combining', 'stale', 'failed')";
+
+/// Files with the versions that the ledger has of them.
+const KNOWN: &str = "SELECT blob || ' ' || etag FROM landfall.source_file WHERE state <> 'gone'";
 
 /// What makes Sweep do in seconds what it does in minutes.
 const SOON: [(&str, &str); 5] = [
