@@ -272,6 +272,18 @@ fn after_a_storm_everything_is_as_on_a_quiet_day() {
     assert_written_agrees(&storm, &site, &quiet);
 }
 
+#[test]
+fn without_the_switch_the_third_crash_is_the_last() {
+    let mut dev = Dev::start();
+    for _ in 0..3 {
+        let before = dev.wait_for("a handler", || dev.handler_pid());
+        dev.kill_handler();
+        let is_other = || dev.handler_pid() != Some(before);
+        dev.wait_for("its end", || is_other().then_some(()));
+    }
+    assert_eq!(dev.wait_for_end(), Some(1));
+}
+
 /// Series make themselves known by the names of their files.
 const NAMED: [(&str, &str); 1] = [("LANDFALL_AUTO_GROUP", "true")];
 

@@ -8,6 +8,7 @@
 
 mod azure;
 mod backfill;
+mod bad_input;
 mod calendars;
 mod cli;
 mod chaos;
@@ -17,12 +18,14 @@ mod corpus;
 mod economy;
 mod end_to_end;
 mod event_to_item;
+mod faults;
 mod fill_values;
 mod function_definitions;
 mod hostile;
 mod http_api;
 mod hypercube;
 mod inspect;
+mod load;
 mod matrix;
 mod mismatch;
 mod postgres;

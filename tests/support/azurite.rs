@@ -265,6 +265,14 @@ fn run(folder: &Path, is_on_disk: bool) -> (Child, u16, u16) {
     (process, blob_port, queue_port)
 }
 
+impl Drop for Azurite {
+    fn drop(&mut self) {
+        // It may still be writing into the folder.
+        drop(self.process.stdin.take());
+        self.process.wait().ok();
+    }
+}
+
 /// The port that a service says it listens on.
 fn port(lines: &mut impl Iterator<Item = String>, service: &str) -> u16 {
     let start = format!("Azurite {service} service is successfully listening at ");

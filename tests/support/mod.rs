@@ -356,6 +356,18 @@ impl Dev {
         kill.status().unwrap().success()
     }
 
+    /// Waits until it has ended by itself, and gives its exit code.
+    pub(crate) fn wait_for_end(&mut self) -> Option<i32> {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(start.elapsed() < PATIENCE, "it does not end");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Files below silver with their bytes, by name.
     pub(crate) fn silver_files(&self) -> std::collections::BTreeMap<String, Vec<u8>> {
         let mut found = std::collections::BTreeMap::new();

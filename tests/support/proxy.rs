@@ -75,8 +75,20 @@ struct State {
     client: reqwest::Client,
     chance: Mutex<fastrand::Rng>,
     per_mille: AtomicU32,
+    kinds: Mutex<Vec<Fault>>,
     stall: Duration,
     made: Mutex<BTreeMap<Fault, u32>>,
+    traffic: Mutex<Traffic>,
+}
+
+/// What has gone through a proxy.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Traffic {
+    /// Requests by method and status, such as `GET 206`.
+    pub(crate) answered: BTreeMap<String, u32>,
+    /// Most requests of GET at one time.
+    pub(crate) most_reads: u32,
+    reads: u32,
 }
 
 type Body = BoxBody<Bytes, io::Error>;
@@ -95,8 +107,10 @@ impl Proxy {
             client: client.build().unwrap(),
             chance: Mutex::new(fastrand::Rng::with_seed(seed)),
             per_mille: AtomicU32::new(0),
+            kinds: Mutex::new(Fault::ALL.into()),
             stall,
             made: Mutex::default(),
+            traffic: Mutex::default(),
         });
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -123,6 +137,16 @@ impl Proxy {
     /// How many of a thousand requests meet a fault from now on.
     pub(crate) fn set_faults(&self, per_mille: u32) {
         self.state.per_mille.store(per_mille, Ordering::Relaxed);
+    }
+
+    /// Makes faults of one kind only.
+    pub(crate) fn set_kind(&self, kind: Fault) {
+        *self.state.kinds.lock().unwrap() = vec![kind];
+    }
+
+    /// What has gone through since this was last asked.
+    pub(crate) fn take_traffic(&self) -> Traffic {
+        std::mem::take(&mut *self.state.traffic.lock().unwrap())
     }
 
     /// Passes requests on to another port from now on.
@@ -200,8 +224,11 @@ impl State {
     /// What goes wrong with the next request, if anything does.
     fn fault(&self) -> Option<Fault> {
         let mut chance = self.chance.lock().unwrap();
-        let fault = (chance.u32(0..1000) < self.per_mille.load(Ordering::Relaxed))
-            .then(|| Fault::ALL[chance.usize(..Fault::ALL.len())])?;
+        if chance.u32(0..1000) >= self.per_mille.load(Ordering::Relaxed) {
+            return None;
+        }
+        let kinds = self.kinds.lock().unwrap();
+        let fault = kinds[chance.usize(..kinds.len())];
         *self.made.lock().unwrap().entry(fault).or_default() += 1;
         Some(fault)
     }
@@ -261,12 +288,40 @@ impl State {
         if !matches!(head.method, Method::GET | Method::HEAD) {
             headers.insert(CONTENT_LENGTH, body.len().into());
         }
-        let is_head = head.method == Method::HEAD;
+        let (method, is_head) = (head.method.clone(), head.method == Method::HEAD);
+        let _under_way = UnderWay::begin(&self.traffic, &method);
         let sent = self.client.request(head.method, url).headers(headers);
         let answer = sent.body(body).send().await.map_err(io::Error::other)?;
         let (status, headers) = (answer.status(), answer.headers().clone());
         let body = answer.bytes().await.map_err(io::Error::other)?;
+        let mut traffic = self.traffic.lock().unwrap();
+        let kind = format!("{method} {}", status.as_u16());
+        *traffic.answered.entry(kind).or_default() += 1;
         let length = (!is_head).then(|| u64::try_from(body.len()).unwrap());
         Ok((status, headers, body, length))
+    }
+}
+
+/// A read that is under way.
+struct UnderWay<'a>(Option<&'a Mutex<Traffic>>);
+
+impl<'a> UnderWay<'a> {
+    fn begin(traffic: &'a Mutex<Traffic>, method: &Method) -> Self {
+        if method != Method::GET {
+            return Self(None);
+        }
+        let mut now = traffic.lock().unwrap();
+        now.reads += 1;
+        now.most_reads = now.most_reads.max(now.reads);
+        Self(Some(traffic))
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        if let Some(traffic) = self.0 {
+            let mut now = traffic.lock().unwrap();
+            now.reads = now.reads.saturating_sub(1);
+        }
     }
 }
