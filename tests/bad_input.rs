@@ -38,7 +38,10 @@ fn recorded(dev: &Dev) -> (i64, i64) {
         let sql = format!("SELECT count(*) FROM {table}");
         ledger.query_row(&sql, [], |row| row.get(0)).unwrap()
     };
-    (count("landfall_source_file"), count("landfall_source_group"))
+    (
+        count("landfall_source_file"),
+        count("landfall_source_group"),
+    )
 }
 
 /// The port of the handler, past the host in front of it.
@@ -51,8 +54,11 @@ fn send(port: u64, path: &str, body: Vec<u8>) -> (u16, Value) {
     block_on(async {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         // As the host sends it: without a length.
-        let body = reqwest::Body::wrap_stream(futures_util::stream::iter([Ok::<_, std::io::Error>(body)]));
-        let request = client.post(format!("http://127.0.0.1:{port}{path}")).body(body);
+        let body =
+            reqwest::Body::wrap_stream(futures_util::stream::iter([Ok::<_, std::io::Error>(body)]));
+        let request = client
+            .post(format!("http://127.0.0.1:{port}{path}"))
+            .body(body);
         let answer = request.send().await.unwrap();
         let status = answer.status().as_u16();
         (status, answer.json().await.unwrap_or_default())
@@ -102,8 +108,18 @@ fn invocations() -> Vec<(&'static str, Vec<u8>, u16, &'static str)> {
         b"\xff\xfe{\0}".to_vec(),
         deep,
     ];
-    for function in ["/BlobEvent", "/ReferenceDue", "/CombineDue", "/ReferencePoison", "/CombinePoison"] {
-        bodies.extend(malformed.iter().map(|body| (function, body.clone(), 400, REFUSED)));
+    for function in [
+        "/BlobEvent",
+        "/ReferenceDue",
+        "/CombineDue",
+        "/ReferencePoison",
+        "/CombinePoison",
+    ] {
+        bodies.extend(
+            malformed
+                .iter()
+                .map(|body| (function, body.clone(), 400, REFUSED)),
+        );
         bodies.push((function, vec![b' '; 3 << 20], 413, REFUSED));
     }
     for address in [
@@ -134,7 +150,12 @@ fn invocations() -> Vec<(&'static str, Vec<u8>, u16, &'static str)> {
         bodies.push(("/ReferenceDue", message(address), 200, NO_SOURCE));
     }
     let unknown = json!({"Data": {"msg": {"group_id": "../../etc", "generation": 1}}}).to_string();
-    bodies.push(("/CombineDue", text(&unknown), 200, "Ignored a message for an unknown group"));
+    bodies.push((
+        "/CombineDue",
+        text(&unknown),
+        200,
+        "Ignored a message for an unknown group",
+    ));
     bodies
 }
 
@@ -145,7 +166,12 @@ fn strange_events() -> Vec<(Value, &'static str)> {
     let subject = |text: &str| event("BlobCreated", "local", text, &json!({"api": "PutBlob"}));
     let renamed = |from: &str| {
         let to = "/blobServices/default/containers/bronze/blobs/b.nc";
-        event("BlobRenamed", "local", to, &json!({"api": "RenameFile", "sourceUrl": from}))
+        event(
+            "BlobRenamed",
+            "local",
+            to,
+            &json!({"api": "RenameFile", "sourceUrl": from}),
+        )
     };
     vec![
         (created("bronze", "../../../etc/passwd.nc"), REFUSED),
@@ -158,14 +184,38 @@ fn strange_events() -> Vec<(Value, &'static str)> {
         (created("bronze/..", "a.nc"), REFUSED),
         (subject("bronze/a.nc"), REFUSED),
         (subject(""), REFUSED),
-        (event("BlobCreated", "../local", "/blobServices/default/containers/bronze/blobs/a.nc", &json!({})), REFUSED),
-        (event("BlobCreated", "local", "/blobServices/default/containers/bronze/blobs/a.nc", &json!("x")), REFUSED),
+        (
+            event(
+                "BlobCreated",
+                "../local",
+                "/blobServices/default/containers/bronze/blobs/a.nc",
+                &json!({}),
+            ),
+            REFUSED,
+        ),
+        (
+            event(
+                "BlobCreated",
+                "local",
+                "/blobServices/default/containers/bronze/blobs/a.nc",
+                &json!("x"),
+            ),
+            REFUSED,
+        ),
         (renamed("file:///etc/passwd.nc"), REFUSED),
         (renamed("https://169.254.169.254/bronze/a.nc"), REFUSED),
         (created("silver", "refs/a.nc"), IGNORED),
         (created("bronze", "a.exe"), IGNORED),
         (created("bronze", "landfall.json.nc.txt"), IGNORED),
-        (event("BlobCreated", "foreign", "/blobServices/default/containers/bronze/blobs/a.nc", &json!({})), IGNORED),
+        (
+            event(
+                "BlobCreated",
+                "foreign",
+                "/blobServices/default/containers/bronze/blobs/a.nc",
+                &json!({}),
+            ),
+            IGNORED,
+        ),
     ]
 }
 
@@ -193,14 +243,18 @@ fn what_no_host_sends_is_refused_and_told() {
     let (status, answer) = send(port, "/NoSuchFunction", b"{}".to_vec());
     assert_eq!((status, &answer["error_type"]), (404, &json!("NotFound")));
     let webhook = "/runtime/webhooks/eventgrid?functionName=NoSuchFunction";
-    assert_eq!(dev.post(webhook, &json!([created("bronze", "a.nc")])).0, 404);
+    assert_eq!(
+        dev.post(webhook, &json!([created("bronze", "a.nc")])).0,
+        404
+    );
     assert_eq!(recorded(&dev), (0, 0));
     assert_eq!(everything(dev.root.path()), before);
 }
 
 /// Requests to the API that are at fault: path, body, status, and what the answer and the log say.
 fn requests() -> Vec<(&'static str, Value, u16, &'static str)> {
-    let submission = |source: &str| json!({"dataset_id": "a", "resource_id": "b", "source_url": source});
+    let submission =
+        |source: &str| json!({"dataset_id": "a", "resource_id": "b", "source_url": source});
     let mut requests = Vec::new();
     for (source, said) in [
         ("file:///etc/", "the scheme is not"),
@@ -210,7 +264,10 @@ fn requests() -> Vec<(&'static str, Value, u16, &'static str)> {
         ("https://10.0.0.1/bronze/", "no storage account"),
         ("https://localhost:8080/bronze/", "no storage account"),
         ("https://example.org/bronze/", "no storage account"),
-        ("abfs://bronze@foreign.dfs.core.windows.net/", "account `foreign` is not allowed"),
+        (
+            "abfs://bronze@foreign.dfs.core.windows.net/",
+            "account `foreign` is not allowed",
+        ),
         ("abfs://silver/", "container `silver` is not allowed"),
         ("abfs://bronze/../silver/", "a segment"),
         ("abfs://bronze/a\0b/", "control character"),
@@ -220,8 +277,18 @@ fn requests() -> Vec<(&'static str, Value, u16, &'static str)> {
         requests.push(("/api/replay", json!({"source_url": source}), 400, said));
     }
     requests.push(("/api/platform/submit", json!([]), 400, "not a JSON object"));
-    requests.push(("/api/platform/submit", json!("x".repeat(5 << 20)), 413, "larger than"));
-    requests.push(("/api/replay", json!({"events": "x".repeat(5 << 20)}), 413, "larger than"));
+    requests.push((
+        "/api/platform/submit",
+        json!("x".repeat(5 << 20)),
+        413,
+        "larger than",
+    ));
+    requests.push((
+        "/api/replay",
+        json!({"events": "x".repeat(5 << 20)}),
+        413,
+        "larger than",
+    ));
     requests
 }
 
@@ -237,7 +304,10 @@ fn what_a_client_may_not_ask_for_is_refused_and_told() {
         assert!(error.contains(said), "{path} {shown}: {answer}");
         assert_eq!(answer["error_type"], "ValidationError", "{path} {shown}");
         dev.wait_for("a line in the log", || {
-            let told = dev.messages("").into_iter().filter(|line| line["level"] == "INFO");
+            let told = dev
+                .messages("")
+                .into_iter()
+                .filter(|line| line["level"] == "INFO");
             let mut told = told.map(|line| line["message"].as_str().unwrap().to_owned());
             told.any(|line| line.contains(said)).then_some(())
         });
@@ -312,13 +382,28 @@ fn a_storage_service_that_points_elsewhere_is_not_followed() {
 fn odd_names_stay_where_they_are() {
     let dev = Dev::start();
     let file = fixture("mismatch/base.nc");
-    for name in ["%2e%2e/%2f.nc", "a b/c?d#e.nc", "~/$HOME.nc", "'; DROP TABLE x; --.nc"] {
+    for name in [
+        "%2e%2e/%2f.nc",
+        "a b/c?d#e.nc",
+        "~/$HOME.nc",
+        "'; DROP TABLE x; --.nc",
+    ] {
         dev.land(&file, name);
     }
-    dev.wait_for("their references", || (dev.steps("referenced").len() == 4).then_some(()));
-    let references = dev.silver_files().into_keys().filter(|name| name.starts_with("refs/files/"));
+    dev.wait_for("their references", || {
+        (dev.steps("referenced").len() == 4).then_some(())
+    });
+    let references = dev
+        .silver_files()
+        .into_keys()
+        .filter(|name| name.starts_with("refs/files/"));
     let references: BTreeSet<String> = references.collect();
-    let expected = ["%2e%2e/%2f.json", "a b/c?d#e.json", "~/$HOME.json", "'; DROP TABLE x; --.json"];
+    let expected = [
+        "%2e%2e/%2f.json",
+        "a b/c?d#e.json",
+        "~/$HOME.json",
+        "'; DROP TABLE x; --.json",
+    ];
     let expected = expected.map(|name| format!("refs/files/local/bronze/{name}"));
     assert_eq!(references, expected.into());
 }

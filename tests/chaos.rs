@@ -83,8 +83,8 @@ impl Storm {
     fn gather(folder: &Path, events: usize, seed: u64, stall: Duration) -> Self {
         let azurite = Azurite::on_disk();
         let (blobs, queues) = azurite.ports();
-        let proxies = [blobs, queues]
-            .map(|port| Proxy::before(port, azurite.certificates(), seed, stall));
+        let proxies =
+            [blobs, queues].map(|port| Proxy::before(port, azurite.certificates(), seed, stall));
         let pairs = (events / 150).clamp(1, 6);
         let folders = |start: &str| (0..pairs).map(|n| format!("{start}{n}")).collect();
         Self {
@@ -102,7 +102,8 @@ impl Storm {
 
     fn names(&self) -> Vec<String> {
         let folders = self.declared.iter().chain(&self.undeclared);
-        let names = folders.flat_map(|folder| self.files.keys().map(move |f| format!("{folder}/{f}")));
+        let names =
+            folders.flat_map(|folder| self.files.keys().map(move |f| format!("{folder}/{f}")));
         names.collect()
     }
 
@@ -194,7 +195,13 @@ impl Storm {
 }
 
 /// Kills the handler so often, evenly over the events and at random moments; gives how often it was there to be killed.
-fn kill_at_random(dev: &Dev, kills: usize, events: usize, happened: &AtomicUsize, seed: u64) -> usize {
+fn kill_at_random(
+    dev: &Dev,
+    kills: usize,
+    events: usize,
+    happened: &AtomicUsize,
+    seed: u64,
+) -> usize {
     let mut chance = fastrand::Rng::with_seed(seed);
     let mut killed = 0;
     for kill in 0..kills {
@@ -233,22 +240,39 @@ fn rage(storm: &mut Storm, dev: &Dev, events: usize, happened: &AtomicUsize) {
 
 #[test]
 fn after_a_storm_everything_is_as_on_a_quiet_day() {
-    let (events, kills) = (setting("LANDFALL_CHAOS_EVENTS", 60), setting("LANDFALL_CHAOS_KILLS", 6));
+    let (events, kills) = (
+        setting("LANDFALL_CHAOS_EVENTS", 60),
+        setting("LANDFALL_CHAOS_KILLS", 6),
+    );
     let seed = u64::try_from(setting("LANDFALL_SEED", 3)).unwrap();
     let is_whole = events > 500;
     // Longer than a client waits for an answer, where there is time for it.
     let stall = Duration::from_secs(if is_whole { 21 } else { 2 });
     let folder = tempfile::tempdir().unwrap();
     let mut storm = Storm::gather(folder.path(), events, seed, stall);
-    let site = storm.site("silver", SILVER).through(&storm.proxies[0], &storm.proxies[1]);
+    let site = storm
+        .site("silver", SILVER)
+        .through(&storm.proxies[0], &storm.proxies[1]);
     let faults = [
-        "--duplicate", "0.3", "--lose", "0.05", "--reorder", "0.3", "--delay", "300", "--no-crash-limit",
-        "--list-every", "PT0.3S",
+        "--duplicate",
+        "0.3",
+        "--lose",
+        "0.05",
+        "--reorder",
+        "0.3",
+        "--delay",
+        "300",
+        "--no-crash-limit",
+        "--list-every",
+        "PT0.3S",
     ];
     let dev = site.start(&faults, &NAMED);
     storm.declare(&dev);
     let garbage = storm.files.keys().next().unwrap().clone();
-    storm.happen(&format!("{BROKEN}/{garbage}"), Change::Put(b"garbage".to_vec()));
+    storm.happen(
+        &format!("{BROKEN}/{garbage}"),
+        Change::Put(b"garbage".to_vec()),
+    );
     let happened = AtomicUsize::new(0);
     let killed = std::thread::scope(|scope| {
         let killer = scope.spawn(|| kill_at_random(&dev, kills, events, &happened, seed));
@@ -317,14 +341,23 @@ fn assert_data(storm: &Storm, dev: &Dev, folder: &Path) {
         let path = format!("/api/platform/status?dataset_id={dataset}&resource_id={resource}");
         let status = dev.json(&path);
         let store = status["outputs"]["zarr_url"].as_str();
-        read_with_xarray("served", store.unwrap_or_else(|| panic!("{status}")), &files);
+        read_with_xarray(
+            "served",
+            store.unwrap_or_else(|| panic!("{status}")),
+            &files,
+        );
     }
 }
 
 fn assert_ledgers_agree(storm: &Storm, site: &Site, quiet: &Site) {
     for sql in SAME {
-        let (ours, theirs) = (site.sql(&storm.cluster, sql), quiet.sql(&storm.cluster, sql));
-        let theirs = theirs.replace("abfs://quiet", "abfs://silver").replace("az://quiet", "az://silver");
+        let (ours, theirs) = (
+            site.sql(&storm.cluster, sql),
+            quiet.sql(&storm.cluster, sql),
+        );
+        let theirs = theirs
+            .replace("abfs://quiet", "abfs://silver")
+            .replace("az://quiet", "az://silver");
         assert_eq!(ours, theirs, "{sql}");
     }
     let unfinished = "SELECT count(*) FROM landfall.combine_run WHERE state = 'running'";
@@ -351,17 +384,28 @@ fn assert_written_agrees(storm: &Storm, site: &Site, quiet: &Site) {
         let path = format!("{}/{name}", site.silver);
         block_on(storm.azurite.get(SILVER, &path)).unwrap_or_else(|| panic!("no {path}"))
     };
-    let references = "SELECT reference_path FROM landfall.source_file WHERE state = 'referenced' ORDER BY blob";
+    let references =
+        "SELECT reference_path FROM landfall.source_file WHERE state = 'referenced' ORDER BY blob";
     let references = quiet.sql(&storm.cluster, references);
     assert!(!references.is_empty());
     for name in references.lines() {
         assert!(blob(site, name) == blob(quiet, name), "{name} differs");
     }
-    let combined = "SELECT blob_path FROM app.asset_releases WHERE blob_path IS NOT NULL ORDER BY asset_id";
-    let (ours, theirs) = (site.sql(&storm.cluster, combined), quiet.sql(&storm.cluster, combined));
-    assert_eq!(ours.lines().count(), storm.declared.len() + storm.undeclared.len());
+    let combined =
+        "SELECT blob_path FROM app.asset_releases WHERE blob_path IS NOT NULL ORDER BY asset_id";
+    let (ours, theirs) = (
+        site.sql(&storm.cluster, combined),
+        quiet.sql(&storm.cluster, combined),
+    );
+    assert_eq!(
+        ours.lines().count(),
+        storm.declared.len() + storm.undeclared.len()
+    );
     for (ours, theirs) in ours.lines().zip(theirs.lines()) {
-        assert!(blob(site, ours) == blob(quiet, theirs), "{ours} differs from {theirs}");
+        assert!(
+            blob(site, ours) == blob(quiet, theirs),
+            "{ours} differs from {theirs}"
+        );
     }
     // Nothing was published that is not there: each run that ended well has its document, whole.
     let published = "SELECT blob_path FROM landfall.combine_run WHERE state = 'published'";

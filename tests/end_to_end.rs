@@ -122,9 +122,8 @@ impl Run {
         let is_told = |status: &Value| {
             let files = status["files"].as_array().into_iter().flatten();
             let mut of_name = files.filter(|file| file["url"].as_str().unwrap().ends_with(&name));
-            let is_listed = of_name.any(|file| {
-                file["state"] == "rejected" && file["reason"]["message"].is_string()
-            });
+            let is_listed = of_name
+                .any(|file| file["state"] == "rejected" && file["reason"]["message"].is_string());
             let why = status["error"]["message"].as_str().unwrap_or_default();
             is_listed && why.contains(&name) && status["progress"]["files"]["rejected"] == 1
         };
@@ -143,7 +142,13 @@ fn drop_all(run: &mut Run, series: &[Series]) -> (PathBuf, PathBuf) {
         .flat_map(|series| series.files.iter().map(|file| (series.name.as_str(), file)))
         .collect();
     chance.shuffle(&mut order);
-    let of = |name: &str| &series.iter().find(|series| series.name == name).unwrap().files;
+    let of = |name: &str| {
+        &series
+            .iter()
+            .find(|series| series.name == name)
+            .unwrap()
+            .files
+    };
     let (garbage, cut) = (of(EDITED)[2].clone(), of(BROKEN)[1].clone());
     for (place, (name, file)) in order.iter().enumerate() {
         let mut bytes = fs::read(file).unwrap();
@@ -166,7 +171,16 @@ fn start(azurite: Azurite) -> Run {
     let site = Site::make(&azurite, cluster(), ("drops", "silver"), SILVER);
     // The seed has several of the first thirty events lost.
     let faults = [
-        "--duplicate", "0.3", "--lose", "0.05", "--reorder", "0.3", "--delay", "200", "--seed", "5",
+        "--duplicate",
+        "0.3",
+        "--lose",
+        "0.05",
+        "--reorder",
+        "0.3",
+        "--delay",
+        "200",
+        "--seed",
+        "5",
     ];
     let dev = site.start(&faults, &[]);
     Run {
@@ -183,10 +197,17 @@ fn whatever_happens_to_the_events_what_is_published_is_what_the_files_say() {
     let count = std::env::var("LANDFALL_E2E_FILES").map_or(30, |count| count.parse().unwrap());
     let folder = tempfile::tempdir().unwrap();
     let series = all_series(folder.path(), count);
-    let corrected = make(&folder.path().join("second"), EDITED, 2, &["--edition", "2"]);
+    let corrected = make(
+        &folder.path().join("second"),
+        EDITED,
+        2,
+        &["--edition", "2"],
+    );
     let mut run = start(Azurite::in_memory());
     for (place, series) in series.iter().enumerate().filter(|(place, _)| *place != 1) {
-        let (status, answer) = run.dev.post("/api/platform/submit", &submission(series, place));
+        let (status, answer) = run
+            .dev
+            .post("/api/platform/submit", &submission(series, place));
         assert_eq!(status, 202, "{answer}");
     }
     let (garbage, cut) = drop_all(&mut run, &series);
@@ -210,7 +231,9 @@ fn whatever_happens_to_the_events_what_is_published_is_what_the_files_say() {
         format!("gone|1\nreferenced|{referenced}\nrejected|1")
     );
     let found = run.dev.steps("swept");
-    let found = found.iter().filter_map(|line| line["unannounced.count"].as_u64());
+    let found = found
+        .iter()
+        .filter_map(|line| line["unannounced.count"].as_u64());
     assert!(found.sum::<u64>() > 0, "no event was lost");
 }
 
@@ -240,7 +263,11 @@ fn assert_published(run: &Run, series: &[Series], folder: &Path) {
             continue;
         }
         assert_eq!(status["job_status"], "completed", "{status}");
-        assert_eq!(status["outputs"]["result"]["source_files"], files.len(), "{status}");
+        assert_eq!(
+            status["outputs"]["result"]["source_files"],
+            files.len(),
+            "{status}"
+        );
         let store = status["outputs"]["zarr_url"].as_str().unwrap();
         read_with_xarray("served", store, &files);
     }

@@ -17,7 +17,10 @@ fn combined(azurite: &Azurite, port: u16) -> Value {
         .args(["combine", "az://faults/cmip6/", "--json", "-o"])
         .arg(&output)
         .env("LANDFALL_BRONZE_ACCOUNT", BRONZE)
-        .env("LANDFALL_BLOB_ENDPOINT", format!("https://127.0.0.1:{port}/{{account}}"))
+        .env(
+            "LANDFALL_BLOB_ENDPOINT",
+            format!("https://127.0.0.1:{port}/{{account}}"),
+        )
         .env("LANDFALL_CREDENTIAL", "token-file")
         .env("LANDFALL_TOKEN_FILE", azurite.token_file())
         .env("SSL_CERT_FILE", azurite.trust())
@@ -49,11 +52,18 @@ fn a_fault_that_passes_changes_nothing(
         for file in demo_series() {
             let name = format!("faults/cmip6/{}", name_of(&file));
             if azurite.get(BRONZE, &name).await.is_none() {
-                azurite.put(BRONZE, &name, std::fs::read(&file).unwrap()).await;
+                azurite
+                    .put(BRONZE, &name, std::fs::read(&file).unwrap())
+                    .await;
             }
         }
     });
-    let proxy = Proxy::before(azurite.ports().0, azurite.certificates(), 1, Duration::from_millis(500));
+    let proxy = Proxy::before(
+        azurite.ports().0,
+        azurite.certificates(),
+        1,
+        Duration::from_millis(500),
+    );
     let expected = combined(azurite, proxy.port());
     proxy.set_kind(fault);
     proxy.set_faults(400);

@@ -63,7 +63,12 @@ impl Handler {
     /// Processor time used so far, in hundredths of a second.
     fn ticks(&self) -> u64 {
         let stat = self.proc("stat");
-        let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+        let fields: Vec<&str> = stat
+            .rsplit_once(')')
+            .unwrap()
+            .1
+            .split_whitespace()
+            .collect();
         fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
     }
 
@@ -71,7 +76,12 @@ impl Handler {
     fn take_peak(&self) -> u64 {
         let status = self.proc("status");
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let peak = line.unwrap().trim().trim_end_matches(" kB").parse().unwrap();
+        let peak = line
+            .unwrap()
+            .trim()
+            .trim_end_matches(" kB")
+            .parse()
+            .unwrap();
         std::fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5").unwrap();
         peak
     }
@@ -87,7 +97,10 @@ impl Handler {
                 let request = client.post(&url).json(&body);
                 async move { request.send().await.unwrap().status().as_u16() }
             });
-            let statuses: Vec<u16> = stream::iter(posts).buffer_unordered(at_once).collect().await;
+            let statuses: Vec<u16> = stream::iter(posts)
+                .buffer_unordered(at_once)
+                .collect()
+                .await;
             assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
         });
     }
@@ -126,8 +139,15 @@ impl Place {
     }
 
     fn settings(&self, further: &[(&'static str, &str)]) -> Vec<(&'static str, String)> {
-        let further = further.iter().map(|(name, value)| (*name, (*value).to_owned()));
-        self.site.settings().iter().cloned().chain(further).collect()
+        let further = further
+            .iter()
+            .map(|(name, value)| (*name, (*value).to_owned()));
+        self.site
+            .settings()
+            .iter()
+            .cloned()
+            .chain(further)
+            .collect()
     }
 
     /// Puts so many files below a folder and gives the events that announce them.
@@ -138,7 +158,10 @@ impl Place {
                 let (blob, bytes) = (format!("{folder}/{number:05}.nc"), bytes.clone());
                 async move {
                     let length = bytes.len();
-                    let etag = self.azurite.put(BRONZE, &format!("load/{blob}"), bytes).await;
+                    let etag = self
+                        .azurite
+                        .put(BRONZE, &format!("load/{blob}"), bytes)
+                        .await;
                     created(&blob, &etag, length)
                 }
             });
@@ -190,7 +213,11 @@ fn however_many_events_come_at_once_so_many_files_are_read_and_the_others_become
     let messages = block_on(place.azurite.take_messages(SILVER, "reference-due"));
     let more = block_on(place.azurite.take_messages(SILVER, "reference-due"));
     assert_eq!(referenced + messages.len() + more.len(), 64);
-    assert_eq!(place.count("landed"), 64 - referenced, "persisted before they are handed over");
+    assert_eq!(
+        place.count("landed"),
+        64 - referenced,
+        "persisted before they are handed over"
+    );
 }
 
 /// Run by `just load` on the release build. Figures are of our process alone: Azurite and PostgreSQL have theirs.
@@ -223,5 +250,8 @@ fn figures_of_the_release_build() {
     );
     assert!(*start < Duration::from_millis(100), "{starts:?}");
     assert!(cpu <= 10.0, "{cpu} ms");
-    assert!(peaks[1] < 200_000 && peaks[1] < peaks[0] * 3 / 2, "{peaks:?}");
+    assert!(
+        peaks[1] < 200_000 && peaks[1] < peaks[0] * 3 / 2,
+        "{peaks:?}"
+    );
 }

@@ -33,7 +33,10 @@ fn the_staged_folder_has_the_functions_beside_host_json_and_what_it_starts() {
     let program = program.as_str().unwrap();
     expected.extend(["host.json", program].map(String::from));
     assert_eq!(names_in(&app), expected);
-    let mode = fs::metadata(app.join(program)).unwrap().permissions().mode();
+    let mode = fs::metadata(app.join(program))
+        .unwrap()
+        .permissions()
+        .mode();
     assert_eq!(mode & 0o777, 0o755);
     for function in functions {
         let files = names_in(&app.join(&function));
@@ -51,7 +54,10 @@ fn the_package_holds_the_folder_and_a_binary_that_old_systems_run() {
     assert!(staged.unwrap().success());
     let package = |newest: &str| {
         let mut command = script("package.sh");
-        command.arg(&app).arg(&zip).env("LANDFALL_MAX_GLIBC", newest);
+        command
+            .arg(&app)
+            .arg(&zip)
+            .env("LANDFALL_MAX_GLIBC", newest);
         command.output().unwrap()
     };
     let refused = package("2.0");
@@ -63,7 +69,10 @@ fn the_package_holds_the_folder_and_a_binary_that_old_systems_run() {
     let script = "import sys, zipfile
 for entry in zipfile.ZipFile(sys.argv[1]).infolist():
     print(oct(entry.external_attr >> 16)[-3:], entry.filename)";
-    let listed = Command::new("python3").args(["-c", script]).arg(&zip).output();
+    let listed = Command::new("python3")
+        .args(["-c", script])
+        .arg(&zip)
+        .output();
     let listed = String::from_utf8(listed.unwrap().stdout).unwrap();
     for line in ["755 landfall", "host.json", "BlobEvent/function.json"] {
         assert!(listed.contains(line), "{line} in {listed}");
@@ -94,7 +103,9 @@ fn the_staged_app_does_the_main_job_on_azurite_and_postgresql() {
     let counted = "SELECT state, count(*) FROM landfall.source_file GROUP BY 1";
     assert_eq!(cluster.sql(&site.database, counted), "referenced|3");
     let written = block_on(azurite.list(SILVER, "silver"));
-    let references = written.keys().filter(|name| name.starts_with("refs/files/"));
+    let references = written
+        .keys()
+        .filter(|name| name.starts_with("refs/files/"));
     assert_eq!(references.count(), 3, "{written:?}");
     assert!(dev.silver_files().is_empty(), "nothing is kept here");
 }

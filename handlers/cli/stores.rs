@@ -6,7 +6,8 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use crate::config::{
-    AzureAccess, AzureBlobsConfig, BlobsConfig, ContainerConfig, DeadLettersConfig, QueuesConfig, StorageConfig,
+    AzureAccess, AzureBlobsConfig, BlobsConfig, ContainerConfig, DeadLettersConfig, QueuesConfig,
+    StorageConfig,
 };
 use crate::stores::azure::AzureConnection;
 use crate::stores::blobs::{AzureBlobs, BlobPath, Blobs, LocalBlobs};

@@ -145,7 +145,9 @@ async fn collect<B: Buf>(
 const PASSED_OVER: usize = 32 << 20;
 
 /// Takes what still comes of a body that is refused: who is cut off while sending does not hear why.
-pub(super) async fn pass_over<B: Buf>(mut body: impl Stream<Item = Result<B, warp::Error>> + Unpin) {
+pub(super) async fn pass_over<B: Buf>(
+    mut body: impl Stream<Item = Result<B, warp::Error>> + Unpin,
+) {
     let mut taken = 0;
     while let Some(Ok(part)) = body.next().await {
         taken += part.remaining();

@@ -209,7 +209,9 @@ impl Azurite {
         let part = |blob: &str, tag: &str| {
             let rest = blob.split_once(&format!("<{tag}>")).unwrap().1;
             let text = rest.split_once(&format!("</{tag}>")).unwrap().0;
-            text.trim_matches('"').replace("&quot;", "").replace("&amp;", "&")
+            text.trim_matches('"')
+                .replace("&quot;", "")
+                .replace("&amp;", "&")
         };
         let blobs = text.split("<Blob>").skip(1);
         blobs

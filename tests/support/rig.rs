@@ -87,7 +87,8 @@ impl Site {
     #[must_use]
     pub(crate) fn through(mut self, blobs: &Proxy, queues: &Proxy) -> Self {
         let endpoint = |proxy: &Proxy| format!("https://127.0.0.1:{}/{{account}}", proxy.port());
-        self.settings.retain(|(name, _)| !name.ends_with("_ENDPOINT"));
+        self.settings
+            .retain(|(name, _)| !name.ends_with("_ENDPOINT"));
         self.settings
             .push(("LANDFALL_BLOB_ENDPOINT", endpoint(blobs)));
         self.settings
@@ -111,7 +112,11 @@ impl Site {
         let mut all = vec!["--app", &app];
         all.extend(arguments);
         let mut given: Vec<(&str, &str)> = SOON.to_vec();
-        given.extend(self.settings.iter().map(|(name, value)| (*name, value.as_str())));
+        given.extend(
+            self.settings
+                .iter()
+                .map(|(name, value)| (*name, value.as_str())),
+        );
         given.extend(settings);
         Dev::start_as(tempfile::tempdir().unwrap(), &all, &given)
     }
