@@ -60,10 +60,7 @@ async fn claim(ledger: &PostgresLedger, resource: &str) -> Claim {
         .record_outcome(file.id, "v1", &outcome)
         .await
         .unwrap();
-    let settled = ledger
-        .settle(&group, DUE, START)
-        .await
-        .unwrap();
+    let settled = ledger.settle(&group, DUE, START).await.unwrap();
     let lease = Lease {
         runner: String::from("one"),
         now: START,
