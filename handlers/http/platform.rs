@@ -18,7 +18,8 @@ const BODY_CAP: usize = 4 << 20;
 /// Releases that a list shows.
 const LISTED: u32 = 100;
 
-type Query = HashMap<String, String>;
+/// The parameters of a request.
+pub(super) type Query = HashMap<String, String>;
 
 /// The routes.
 pub fn routes(app: Arc<App>) -> impl Filter<Extract = (impl Reply,), Error = Rejection> + Clone {
@@ -100,7 +101,8 @@ async fn releases(app: &App) -> Result<Answer, ApiError> {
     ))
 }
 
-fn is_set(query: &Query, name: &str) -> Result<bool, ApiError> {
+/// Whether a parameter is `true`.
+pub(super) fn is_set(query: &Query, name: &str) -> Result<bool, ApiError> {
     match query.get(name).map(String::as_str) {
         None | Some("false" | "0") => Ok(false),
         Some("true" | "1" | "") => Ok(true),
