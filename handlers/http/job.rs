@@ -91,27 +91,36 @@ async fn tasks_now(app: &App, job_id: &str) -> Result<Option<Vec<Task>>, ApiErro
 
 async fn status(app: &App, job_id: &str, verbose: bool) -> Result<Answer, ApiError> {
     let (job, tasks) = job(app, job_id).await?;
-    let document = json!({
-        "jobId": job_id,
-        "jobType": job.job_type,
-        "status": job.status,
-        "stage": stage(&job, &tasks),
-        "totalStages": job.total_stages,
-        "attempt": job.attempt,
-        "parameters": job.parameters,
-        "stageResults": results(&tasks),
-        "createdAt": job.created_at,
-        "updatedAt": job.updated_at,
-        "resultData": job.result_data,
-        "errorDetails": job.error_details,
-        "taskSummary": summary(&tasks, verbose),
-    });
-    let mut answer = json_answer(StatusCode::OK, &document);
+    let mut answer = json_answer(StatusCode::OK, &told(&job, &tasks, verbose));
     if matches!(job.status.as_str(), "queued" | "processing") {
         let seconds = HeaderValue::from_static("5");
         answer.headers_mut().insert(header::RETRY_AFTER, seconds);
     }
     Ok(answer)
+}
+
+/// A job with its tasks, as a detail of a status.
+pub(super) async fn detail(app: &App, job_id: &str) -> Result<Value, ApiError> {
+    let (job, tasks) = job(app, job_id).await?;
+    Ok(told(&job, &tasks, true))
+}
+
+fn told(job: &Job, tasks: &[Task], verbose: bool) -> Value {
+    json!({
+        "jobId": job.job_id,
+        "jobType": job.job_type,
+        "status": job.status,
+        "stage": stage(job, tasks),
+        "totalStages": job.total_stages,
+        "attempt": job.attempt,
+        "parameters": job.parameters,
+        "stageResults": results(tasks),
+        "createdAt": job.created_at,
+        "updatedAt": job.updated_at,
+        "resultData": job.result_data,
+        "errorDetails": job.error_details,
+        "taskSummary": summary(tasks, verbose),
+    })
 }
 
 /// The stage that work is in: that of the job, or while its files come in the last that one of them has reached.

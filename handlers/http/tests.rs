@@ -4,6 +4,7 @@ mod backfill;
 mod events;
 mod flow;
 mod stage;
+mod submit;
 mod sweep;
 
 use rstest::rstest;
