@@ -6,57 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::published::{Addresses, Approval};
-
-/// Property that tells a collection of ours, which goes with its last item, from one that somebody else has made.
-pub const MANAGED_BY: &str = "ddh:managed_by";
-
-/// Value of [`MANAGED_BY`].
-pub const MANAGER: &str = "landfall";
-
-/// What the schema asks for where no item says where it is.
-const WHOLE_EARTH: [f64; 4] = [-180.0, -90.0, 180.0, 90.0];
-
-/// Where and when the items of a collection are.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Extent {
-    /// West, south, east, north; west is greater than east across the antimeridian.
-    pub bbox: Option<[f64; 4]>,
-    /// First instant, ISO 8601.
-    pub start: Option<String>,
-    /// Last instant, ISO 8601.
-    pub end: Option<String>,
-}
-
-impl Extent {
-    /// The extent of one item. A `datetime` that is only that of its creation says nothing.
-    pub fn of_item(item: &Value) -> Self {
-        let bbox = item.get("bbox").and_then(Value::as_array);
-        let numbers: Vec<f64> = bbox
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_f64)
-            .collect();
-        let time = |name: &str| {
-            let text = item.get("properties")?.get(name)?.as_str()?;
-            Some(text.to_owned())
-        };
-        Self {
-            bbox: <[f64; 4]>::try_from(numbers).ok(),
-            start: time("start_datetime"),
-            end: time("end_datetime"),
-        }
-    }
-
-    /// As a collection has it. Where no item says where it is the box is the whole Earth, which is what the schema
-    /// leaves, and `landfall:spatial_extent` says that this is not known.
-    pub fn to_json(&self) -> Value {
-        let mut spatial = json!({"bbox": [self.bbox.unwrap_or(WHOLE_EARTH)]});
-        if self.bbox.is_none() {
-            spatial["landfall:spatial_extent"] = json!("unknown");
-        }
-        json!({"spatial": spatial, "temporal": {"interval": [[self.start, self.end]]}})
-    }
-}
+use crate::stores::ledger::{Extent, MANAGED_BY, MANAGER};
 
 /// The collection of an item that is about to be published, for where there is none yet.
 ///
@@ -106,7 +56,6 @@ fn links(id: &str, addresses: &Addresses<'_>) -> Value {
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
-    use rstest::rstest;
 
     use super::*;
 
@@ -125,22 +74,6 @@ mod tests {
             reviewer: "someone@example",
             approved_at: Timestamp::UNIX_EPOCH,
         }
-    }
-
-    #[rstest]
-    #[case::known(
-        json!({"bbox": [170.0, -20.0, -170.0, 10.0], "properties":
-            {"start_datetime": "2000-01-01T00:00:00Z", "end_datetime": "2000-02-29T00:00:00Z"}}),
-        json!({"spatial": {"bbox": [[170.0, -20.0, -170.0, 10.0]]},
-            "temporal": {"interval": [["2000-01-01T00:00:00Z", "2000-02-29T00:00:00Z"]]}})
-    )]
-    #[case::unknown(
-        json!({"geometry": null, "properties": {"datetime": "2026-01-01T00:00:00Z"}}),
-        json!({"spatial": {"bbox": [[-180.0, -90.0, 180.0, 90.0]], "landfall:spatial_extent": "unknown"},
-            "temporal": {"interval": [[null, null]]}})
-    )]
-    fn the_extent_is_that_of_the_item(#[case] item: Value, #[case] extent: Value) {
-        assert_eq!(Extent::of_item(&item).to_json(), extent);
     }
 
     #[test]
