@@ -1,4 +1,4 @@
-//! pgSTAC in the tests' own PostgreSQL: a database with PostGIS and pgSTAC, made once and then copied.
+//! pgSTAC in the tests' own PostgreSQL: a database with `PostGIS` and pgSTAC, made once and then copied.
 //!
 //! The SQL is that of the wheel `pypgstac` in `.venv/stac` (`tests/support/setup.sh stac`), which has every version's.
 //! `LANDFALL_TEST_PGSTAC` names another version than the newest, such as `0.9.8`.
@@ -28,7 +28,7 @@ pub(crate) fn stac_python() -> PathBuf {
     environment().join("bin/python")
 }
 
-/// A new database with PostGIS and pgSTAC; its name.
+/// A new database with `PostGIS` and pgSTAC; its name.
 pub(crate) fn with_pgstac() -> String {
     static TEMPLATE: OnceLock<String> = OnceLock::new();
     let template = TEMPLATE.get_or_init(|| {
