@@ -100,6 +100,13 @@ impl ApiError {
         self
     }
 
+    /// The same with the fields that errors have in STAC and in OGC's APIs.
+    #[must_use]
+    pub fn in_words_of_stac(self) -> Self {
+        let (code, description) = (json!(self.error_type), json!(self.message));
+        self.with("code", code).with("description", description)
+    }
+
     fn log(&self) {
         let chain = self.cause.as_deref().map(chain_of).unwrap_or_default();
         if self.status == StatusCode::INTERNAL_SERVER_ERROR {

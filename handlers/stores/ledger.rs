@@ -11,6 +11,7 @@ mod order;
 mod place;
 mod postgres;
 pub(crate) mod sqlite;
+mod stac;
 mod takeover;
 
 pub use model::*;
@@ -18,6 +19,7 @@ pub use postgres::{
     ConnectError, Migration, MigrationError, MigrationOptions, PostgresLedger, TokenSource,
 };
 pub use sqlite::SqliteLedger;
+pub use stac::{Extent, MANAGED_BY, MANAGER, StacCatalog, StacPage, StacWindow};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -242,6 +244,9 @@ pub trait ReleaseCatalog: Send + Sync {
 }
 
 /// The whole ledger.
-pub trait Ledger: FileLedger + GroupLedger + ReleaseCatalog + std::fmt::Debug {}
+pub trait Ledger:
+    FileLedger + GroupLedger + ReleaseCatalog + StacCatalog + std::fmt::Debug
+{
+}
 
-impl<T: FileLedger + GroupLedger + ReleaseCatalog + std::fmt::Debug> Ledger for T {}
+impl<T: FileLedger + GroupLedger + ReleaseCatalog + StacCatalog + std::fmt::Debug> Ledger for T {}
