@@ -47,7 +47,7 @@ enum Command {
     /// List the series of a folder or container and what would declare them; or submit them all.
     Inventory(inventory::Arguments),
     /// Declare a series to a running app.
-    Submit(submit::Arguments),
+    Submit(Box<submit::Arguments>),
     /// Tell how far a series is, as a running app knows it.
     Status(status::Arguments),
     /// Have a running app take events once more: dead letters, kept ones, or those of a container.
@@ -96,7 +96,7 @@ impl Command {
             Self::Validate(arguments) => block_on_one_thread(validate::run(arguments)),
             Self::Combine(arguments) => block_on_threads(combine::run(arguments)),
             Self::Inventory(arguments) => block_on_threads(inventory::run(arguments)),
-            Self::Submit(arguments) => block_on_one_thread(submit::run(arguments)),
+            Self::Submit(arguments) => block_on_one_thread(submit::run(*arguments)),
             Self::Status(arguments) => block_on_one_thread(status::run(arguments)),
             Self::Replay(arguments) => block_on_one_thread(replay::run(arguments)),
             Self::Verify(arguments) => block_on_threads(verify::run(arguments)),

@@ -212,7 +212,7 @@ fn list(texts: &[String]) -> Option<Value> {
 }
 
 fn flag(is_set: bool) -> Option<Value> {
-    is_set.then(|| json!(true))
+    is_set.then_some(Value::Bool(true))
 }
 
 impl Names {

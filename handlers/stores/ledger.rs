@@ -11,6 +11,7 @@ mod order;
 mod place;
 mod postgres;
 pub(crate) mod sqlite;
+mod stac;
 mod takeover;
 mod work;
 
@@ -19,6 +20,7 @@ pub use postgres::{
     ConnectError, Migration, MigrationError, MigrationOptions, PostgresLedger, TokenSource,
 };
 pub use sqlite::SqliteLedger;
+pub use stac::{Extent, MANAGED_BY, MANAGER, StacCatalog, StacPage, StacWindow};
 pub use work::tasks_of_files;
 
 use async_trait::async_trait;
@@ -273,6 +275,9 @@ pub trait ReleaseCatalog: Send + Sync {
 }
 
 /// The whole ledger.
-pub trait Ledger: FileLedger + GroupLedger + ReleaseCatalog + std::fmt::Debug {}
+pub trait Ledger:
+    FileLedger + GroupLedger + ReleaseCatalog + StacCatalog + std::fmt::Debug
+{
+}
 
-impl<T: FileLedger + GroupLedger + ReleaseCatalog + std::fmt::Debug> Ledger for T {}
+impl<T: FileLedger + GroupLedger + ReleaseCatalog + StacCatalog + std::fmt::Debug> Ledger for T {}

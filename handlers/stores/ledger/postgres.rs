@@ -12,6 +12,7 @@ mod groups;
 mod migrate;
 mod platform;
 mod settle;
+mod stac;
 mod tasks;
 mod values;
 
@@ -30,7 +31,8 @@ use values::{Int, Text};
 use super::{
     Claim, Claimed, CombineEnd, Declaration, Declared, Fault, FileId, FileLedger, FileOutcome,
     GroupId, GroupLedger, Job, Judge, Landing, Lease, LedgerError, PublishedCombine, Recorded,
-    Release, ReleaseCatalog, Revision, Settled, SourceFile, SourceGroup, Task,
+    Release, ReleaseCatalog, Revision, Settled, SourceFile, SourceGroup, StacCatalog, StacPage,
+    StacWindow, Task,
 };
 use crate::stores::blobs::BlobPath;
 
@@ -266,6 +268,49 @@ impl ReleaseCatalog for PostgresLedger {
 
     async fn check_schema(&self) -> Result<i64, LedgerError> {
         migrate::check_schema(&self.database.client().await?).await
+    }
+}
+
+#[async_trait]
+impl StacCatalog for PostgresLedger {
+    async fn has_catalogue(&self) -> Result<bool, LedgerError> {
+        stac::is_present(&self.database.client().await?).await
+    }
+
+    async fn stac_collections(&self, window: &StacWindow) -> Result<Option<StacPage>, LedgerError> {
+        let client = self.database.client().await?;
+        match stac::is_present(&client).await? {
+            true => stac::collections(&client, window).await.map(Some),
+            false => Ok(None),
+        }
+    }
+
+    async fn stac_collection(&self, id: &str) -> Result<Option<StacPage>, LedgerError> {
+        let client = self.database.client().await?;
+        match stac::is_present(&client).await? {
+            true => stac::collection(&client, id).await.map(Some),
+            false => Ok(None),
+        }
+    }
+
+    async fn stac_items(
+        &self,
+        collection: &str,
+        window: &StacWindow,
+    ) -> Result<Option<StacPage>, LedgerError> {
+        let client = self.database.client().await?;
+        match stac::is_present(&client).await? {
+            true => stac::items(&client, collection, window).await.map(Some),
+            false => Ok(None),
+        }
+    }
+
+    async fn stac_item(&self, collection: &str, id: &str) -> Result<Option<StacPage>, LedgerError> {
+        let client = self.database.client().await?;
+        match stac::is_present(&client).await? {
+            true => stac::item(&client, collection, id).await.map(Some),
+            false => Ok(None),
+        }
     }
 }
 

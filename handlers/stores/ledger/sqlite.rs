@@ -24,7 +24,8 @@ pub(crate) use values::{time, time_text};
 use super::{
     Claim, Claimed, CombineEnd, Declaration, Declared, Fault, FileId, FileLedger, FileOutcome,
     GroupId, GroupLedger, Job, Judge, Landing, Lease, LedgerError, PublishedCombine, Recorded,
-    Release, ReleaseCatalog, Revision, Settled, SourceFile, SourceGroup, Task,
+    Release, ReleaseCatalog, Revision, Settled, SourceFile, SourceGroup, StacCatalog, StacPage,
+    StacWindow, Task,
 };
 use crate::stores::blobs::BlobPath;
 
@@ -318,6 +319,30 @@ impl ReleaseCatalog for SqliteLedger {
 
     async fn check_schema(&self) -> Result<i64, LedgerError> {
         self.database.read(|tx| database::check_schema(tx)).await
+    }
+}
+
+/// There is no STAC catalogue in SQLite.
+#[async_trait]
+impl StacCatalog for SqliteLedger {
+    async fn has_catalogue(&self) -> Result<bool, LedgerError> {
+        Ok(false)
+    }
+
+    async fn stac_collections(&self, _: &StacWindow) -> Result<Option<StacPage>, LedgerError> {
+        Ok(None)
+    }
+
+    async fn stac_collection(&self, _: &str) -> Result<Option<StacPage>, LedgerError> {
+        Ok(None)
+    }
+
+    async fn stac_items(&self, _: &str, _: &StacWindow) -> Result<Option<StacPage>, LedgerError> {
+        Ok(None)
+    }
+
+    async fn stac_item(&self, _: &str, _: &str) -> Result<Option<StacPage>, LedgerError> {
+        Ok(None)
     }
 }
 
