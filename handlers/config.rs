@@ -116,6 +116,9 @@ pub struct HttpConfig {
     /// Whether to stop when the standard input ends, from `LANDFALL_STOP_WITH_STDIN` (default `false`; `dev` sets
     /// it, so that no handler outlives it).
     pub stop_with_stdin: bool,
+    /// Address of TiTiler's xarray routes, from `LANDFALL_TITILER_URL`; without it no item links to TiTiler. An
+    /// unmodified TiTiler opens `public_url` over https alone.
+    pub titiler_url: Option<String>,
     /// `Access-Control-Allow-Origin` of the served Zarr, from `LANDFALL_CORS_ORIGIN` (default none).
     pub cors_origin: Option<String>,
 }
@@ -284,6 +287,8 @@ impl HttpConfig {
             public_url: public_url.trim_end_matches('/').to_owned(),
             open_access: flag("LANDFALL_OPEN_ACCESS")?,
             stop_with_stdin: flag("LANDFALL_STOP_WITH_STDIN")?,
+            titiler_url: optional("LANDFALL_TITILER_URL")
+                .map(|url| url.trim_end_matches('/').to_owned()),
             cors_origin: optional("LANDFALL_CORS_ORIGIN"),
         })
     }

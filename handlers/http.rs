@@ -5,6 +5,7 @@
 //! | [`triggers`] | what the Functions host sends: `POST /BlobEvent`, `/CombineDue`, … |
 //! | [`platform`], [`job`] | `/api/platform/…`, `/api/releases…`; `/api/jobs/status/…`, `/api/dbadmin/tasks/…` |
 //! | [`inventory`] | `/api/inventory`, `/api/replay` |
+//! | [`stac`] | `/api/stac…`, what is published in the STAC catalogue |
 //! | [`zarr`] | `/api/zarr/…`, the served stores |
 //! | [`probes`] | `/api/livez`, `/api/readyz`, `/api/health` |
 //! | [`error`] | errors as answers |
@@ -14,6 +15,7 @@ pub mod inventory;
 pub mod job;
 pub mod platform;
 pub mod probes;
+pub mod stac;
 mod status;
 mod submit;
 pub mod triggers;
@@ -71,6 +73,7 @@ pub fn routes(
         .or(platform::routes(Arc::clone(&app)))
         .or(job::routes(Arc::clone(&app)))
         .or(inventory::routes(Arc::clone(&app)))
+        .or(stac::routes(Arc::clone(&app)))
         .or(probes::routes(Arc::clone(&app)))
         .or(triggers::routes(app))
         .recover(error::recover)

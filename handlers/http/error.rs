@@ -107,6 +107,13 @@ impl ApiError {
         self
     }
 
+    /// The same with the fields that errors have in STAC and in OGC's APIs.
+    #[must_use]
+    pub fn in_words_of_stac(self) -> Self {
+        let (code, description) = (json!(self.error_type), json!(self.message));
+        self.with("code", code).with("description", description)
+    }
+
     fn log(&self) {
         let chain = self.cause.as_deref().map(chain_of).unwrap_or_default();
         if self.status == StatusCode::INTERNAL_SERVER_ERROR {
@@ -169,7 +176,10 @@ impl From<Conflict> for ApiError {
                 Self::conflict("ReleaseExistsError", conflict.to_string())
                     .with("difference", difference)
             }
-            Conflict::Approved { .. } => Self::conflict("ReleaseStateError", conflict.to_string()),
+            Conflict::Approved { .. } | Conflict::StillOpen { .. } => {
+                Self::conflict("ReleaseStateError", conflict.to_string())
+            }
+            Conflict::Version { .. } => Self::conflict("VersionConflict", conflict.to_string()),
             Conflict::OwnedByOther { .. } => {
                 Self::conflict("ReleaseExistsError", conflict.to_string())
             }

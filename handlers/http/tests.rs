@@ -3,7 +3,9 @@
 mod backfill;
 mod events;
 mod flow;
+mod stac;
 mod stage;
+mod submit;
 mod sweep;
 
 use rstest::rstest;

@@ -1,12 +1,14 @@
 //! `landfall dev` in a temporary folder, and what tests ask of it.
 
 pub(crate) mod azurite;
+pub(crate) mod pgstac;
 pub(crate) mod postgres;
 pub(crate) mod proxy;
 pub(crate) mod rig;
 pub(crate) mod web;
 
 pub(crate) use azurite::node_folder;
+use postgres::cluster;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};

@@ -147,6 +147,28 @@ impl Cluster {
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
+    /// Runs a file of SQL as one transaction.
+    pub(crate) fn run_file(&self, database: &str, file: &Path) {
+        let output = Command::new(self.bin.join("psql"))
+            .args([
+                "-X",
+                "-q",
+                "-1",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-o",
+                "/dev/null",
+                "-f",
+            ])
+            .arg(file)
+            .arg(self.url(database))
+            .env("PGOPTIONS", "-c client_min_messages=warning")
+            .output()
+            .unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{}: {errors}", file.display());
+    }
+
     /// The certificate that signed the server's, for `localhost`.
     pub(crate) fn root_certificate(&self) -> PathBuf {
         self.folder.join("ca.pem")

@@ -94,13 +94,22 @@ async fn judge_members(
     judge: Judge,
     now: Timestamp,
 ) -> Result<Verdict, LedgerError> {
-    let mut members = groups::members(tx, &group.id).await?;
-    members.retain(|file| file.state != FileState::Gone);
+    let members = present(tx, group).await?;
     Ok((judge.by_members)(&Snapshot {
         group,
         members: &members,
         now,
     }))
+}
+
+/// The members that are not gone.
+async fn present(
+    tx: &Transaction<'_>,
+    group: &SourceGroup,
+) -> Result<Vec<SourceFile>, LedgerError> {
+    let mut members = groups::members(tx, &group.id).await?;
+    members.retain(|file| file.state != FileState::Gone);
+    Ok(members)
 }
 
 /// How many members there are, and whether others than in the current generation.
@@ -199,7 +208,7 @@ async fn apply(
     match &fault {
         Some(fault) => {
             set.await?;
-            platform::block(tx, release_id, job_id, &fault.message, now).await?;
+            platform::block(tx, group, &present(tx, group).await?, fault, now).await?;
         }
         None => {
             tokio::try_join!(set, platform::requeue(tx, release_id, job_id, now))?;

@@ -5,6 +5,10 @@ mod attaching;
 #[expect(dead_code, reason = "the behaviour tests use the rest of it")]
 mod cluster;
 mod connections;
+#[path = "../../../../tests/support/pgstac.rs"]
+#[expect(dead_code, reason = "the behaviour tests use the rest of it")]
+mod pgstac;
+mod stac;
 
 use std::sync::OnceLock;
 

@@ -86,13 +86,19 @@ fn judge_members(
     judge: Judge,
     now: Timestamp,
 ) -> Result<Verdict, LedgerError> {
-    let mut members = members(tx, &group.id)?;
-    members.retain(|file| file.state != FileState::Gone);
+    let members = present(tx, group)?;
     Ok((judge.by_members)(&Snapshot {
         group,
         members: &members,
         now,
     }))
+}
+
+/// The members that are not gone.
+fn present(tx: &Transaction<'_>, group: &SourceGroup) -> Result<Vec<SourceFile>, LedgerError> {
+    let mut members = members(tx, &group.id)?;
+    members.retain(|file| file.state != FileState::Gone);
+    Ok(members)
 }
 
 /// How many members there are, and whether others than in the current generation.
@@ -182,7 +188,7 @@ fn apply(
     }
     set_state(tx, &group.id, state, quiet_until, fault.as_ref(), now)?;
     match fault {
-        Some(fault) => platform::block(tx, &group.release_id, &group.job_id, &fault.message, now),
+        Some(fault) => platform::block(tx, group, &present(tx, group)?, &fault, now),
         None => platform::requeue(tx, &group.release_id, &group.job_id, now),
     }
 }
