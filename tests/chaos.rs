@@ -284,6 +284,7 @@ fn after_a_storm_everything_is_as_on_a_quiet_day() {
     storm.set_faults(0);
     site.wait_for_rest(&storm.azurite, &storm.cluster, LIMIT);
     assert_data(&storm, &dev, folder.path());
+    assert!(!dev.steps("lost").is_empty(), "no event was lost");
     drop(dev);
     assert_every_fault_was_met(&storm, is_whole);
 
