@@ -14,6 +14,7 @@ mod replay;
 mod serve;
 mod server;
 mod stores;
+mod token;
 mod validate;
 mod verify;
 mod virtualize;
@@ -46,6 +47,8 @@ enum Command {
     Inventory(inventory::Arguments),
     /// Have a running app take events once more: dead letters, kept ones, or those of a container.
     Replay(replay::Arguments),
+    /// Make an address under which a Release can be read for a while.
+    Token(token::Arguments),
     /// Compare a reference, of one file or a whole series, with its sources.
     Verify(verify::Arguments),
     /// Watch a folder: references, combined datasets and served Zarr as files land.
@@ -77,6 +80,7 @@ impl Command {
             Self::Inventory(arguments) => arguments.json,
             Self::Replay(arguments) => arguments.json,
             Self::Migrate(arguments) => arguments.json,
+            Self::Token(arguments) => arguments.json,
             Self::Dev(_) | Self::Serve(_) => false,
         }
     }
@@ -89,6 +93,7 @@ impl Command {
             Self::Combine(arguments) => block_on_threads(combine::run(arguments)),
             Self::Inventory(arguments) => block_on_threads(inventory::run(arguments)),
             Self::Replay(arguments) => block_on_one_thread(replay::run(arguments)),
+            Self::Token(arguments) => block_on_one_thread(token::run(arguments)),
             Self::Verify(arguments) => block_on_threads(verify::run(arguments)),
             Self::Dev(arguments) => block_on_threads(dev::run(arguments)),
             Self::Serve(arguments) => block_on_threads(serve::run(arguments)),

@@ -10,6 +10,7 @@ mod model;
 mod order;
 mod place;
 mod postgres;
+mod serving;
 pub(crate) mod sqlite;
 mod takeover;
 
@@ -17,6 +18,7 @@ pub use model::*;
 pub use postgres::{
     ConnectError, Migration, MigrationError, MigrationOptions, PostgresLedger, TokenSource,
 };
+pub use serving::ServingLedger;
 pub use sqlite::SqliteLedger;
 
 use async_trait::async_trait;
@@ -242,6 +244,9 @@ pub trait ReleaseCatalog: Send + Sync {
 }
 
 /// The whole ledger.
-pub trait Ledger: FileLedger + GroupLedger + ReleaseCatalog + std::fmt::Debug {}
+pub trait Ledger:
+    FileLedger + GroupLedger + ReleaseCatalog + ServingLedger + std::fmt::Debug
+{
+}
 
-impl<T: FileLedger + GroupLedger + ReleaseCatalog + std::fmt::Debug> Ledger for T {}
+impl<T: FileLedger + GroupLedger + ReleaseCatalog + ServingLedger + std::fmt::Debug> Ledger for T {}

@@ -27,11 +27,11 @@ impl Terminal {
     }
 
     /// Says where everything is.
-    pub(super) fn greet(&self, bronze: &Path, silver: &Path, database: &str, port: u16) {
+    pub(super) fn greet(&self, bronze: &Path, silver: &Path, database: &str, address: &str) {
         if self.json {
             return;
         }
-        self.line(&format!("Landfall answers on http://127.0.0.1:{port}"));
+        self.line(&format!("Landfall answers on {address}"));
         self.line(&format!("  drop NetCDF files into  {}", bronze.display()));
         self.line(&format!("  references are kept in  {}", silver.display()));
         self.line(&format!("  the catalogue is        {database}"));

@@ -157,6 +157,9 @@ pub(super) fn config(folder: &tempfile::TempDir, open_access: bool) -> Config {
             public_url: String::from("http://127.0.0.1:7071"),
             open_access,
             stop_with_stdin: false,
+            api_key: None,
+            easy_auth: false,
+            stores_bytes: 64 << 20,
             cors_origin: None,
         },
     }

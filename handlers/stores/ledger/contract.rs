@@ -6,6 +6,7 @@ pub(super) mod concurrent;
 pub(super) mod declare;
 pub(super) mod files;
 pub(super) mod groups;
+pub(super) mod serving;
 
 use std::sync::Arc;
 
@@ -110,6 +111,11 @@ macro_rules! run_contract {
                 every_id_means_its_release,
                 a_revision_is_there_once_published_and_live_unless_withdrawn,
                 the_schema_is_current_once_opened,
+            ],
+            serving: [
+                a_secret_is_what_was_kept_first,
+                handlers_that_first_ask_for_a_secret_at_once_get_the_same,
+                a_file_is_found_by_the_id_of_its_store,
             ],
             concurrent: [
                 two_handlers_that_read_the_last_files_combine_once,

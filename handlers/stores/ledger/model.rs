@@ -495,6 +495,8 @@ pub struct Revision {
     pub blob_path: String,
     /// Whether its Release may be read at all (not rejected, revoked or unpublished).
     pub is_live: bool,
+    /// Whether its Release is approved for the public.
+    pub is_public: bool,
 }
 
 /// A step of a job: scan, validate, `generate_ref`, combine, `register_stac`.

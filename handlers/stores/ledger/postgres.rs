@@ -11,6 +11,7 @@ mod files;
 mod groups;
 mod migrate;
 mod platform;
+mod serving;
 mod settle;
 mod tasks;
 mod values;
