@@ -3,8 +3,10 @@
 mod backfill;
 mod events;
 mod flow;
+mod serving;
 mod stage;
 mod sweep;
+mod watched;
 
 use rstest::rstest;
 use serde_json::{Value, json};

@@ -79,7 +79,8 @@ impl Stores {
                 return Arc::strong_count(slot) > 1;
             };
             used = used.saturating_add(store.bytes());
-            used <= budget || std::mem::take(&mut is_first)
+            let is_first = std::mem::take(&mut is_first);
+            used <= budget || is_first
         });
     }
 

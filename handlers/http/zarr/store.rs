@@ -174,3 +174,79 @@ impl Version3 {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use virtualize::dataset::{Attributes, Format, Layout};
+    use virtualize::zarr::{Codec, DataType};
+    use virtualize::{ChunkManifest, SourceId};
+
+    use super::*;
+
+    /// `g/v`, whose codec no reader of version 3 has, and `g/c`, whose name looks like a part of a chunk key.
+    fn store() -> Store {
+        let array = |codecs: Vec<Codec>| VirtualArray {
+            shape: vec![4],
+            chunk_shape: vec![2],
+            data_type: DataType::Bool,
+            fill_value: None,
+            codecs,
+            dimension_names: vec![String::from("x")],
+            attributes: Attributes::new(),
+            chunks: ChunkManifest::from_rows(SourceId(0), [(0, ByteRange::new(7, 2))]).0,
+            layout: Layout::Chunked,
+        };
+        let inner = VirtualGroup {
+            arrays: [
+                (String::from("v"), array(vec![Codec::Lzf])),
+                (String::from("c"), array(Vec::new())),
+            ]
+            .into(),
+            ..VirtualGroup::default()
+        };
+        let root = VirtualGroup {
+            groups: [(String::from("g"), inner)].into(),
+            ..VirtualGroup::default()
+        };
+        Store::new(VirtualDataset::new(Format::Hdf5, root, 9))
+    }
+
+    #[rstest]
+    #[case(Version::V2, "g/v/0")]
+    #[case(Version::V2, "g/c/0")]
+    #[case(Version::V3, "g/c/c/0")]
+    fn a_chunk_is_found_in_its_group(#[case] version: Version, #[case] key: &str) {
+        let chunk = VirtualChunk {
+            url: String::new(),
+            etag: String::new(),
+            range: ByteRange::new(7, 2),
+        };
+        assert_eq!(store().find(version, key), Entry::Virtual(chunk));
+    }
+
+    #[rstest]
+    #[case("g/v/zarr.json")]
+    #[case("g/v/c/0")]
+    #[case("g/v/c/1")]
+    fn what_version_3_cannot_express_is_refused_and_never_absent(#[case] key: &str) {
+        let Entry::Refused(reason) = store().find(Version::V3, key) else {
+            panic!("{key} is not refused")
+        };
+        assert_eq!(
+            reason,
+            "`g/v` is not in this Zarr v3 store: no reader of Zarr v3 decodes its codec lzf; the v2 store has it"
+        );
+    }
+
+    #[rstest]
+    #[case(Version::V2, "g/c/c/0")]
+    #[case(Version::V3, "g/c/0")]
+    #[case(Version::V3, "g/c/c/1")]
+    #[case(Version::V3, "g")]
+    #[case(Version::V3, "g/c")]
+    #[case(Version::V3, "h/c/c/0")]
+    fn other_keys_are_absent(#[case] version: Version, #[case] key: &str) {
+        assert!(matches!(store().find(version, key), Entry::Absent(_)));
+    }
+}
