@@ -123,6 +123,9 @@ pub struct HttpConfig {
     pub easy_auth: bool,
     /// Bytes of memory for the manifests of served stores, from `LANDFALL_STORES_MB` (default 64).
     pub stores_bytes: u64,
+    /// Address of TiTiler's xarray routes, from `LANDFALL_TITILER_URL`; without it no item links to TiTiler. An
+    /// unmodified TiTiler opens `public_url` over https alone.
+    pub titiler_url: Option<String>,
     /// `Access-Control-Allow-Origin` of the served Zarr, from `LANDFALL_CORS_ORIGIN` (default none).
     pub cors_origin: Option<String>,
 }
@@ -295,6 +298,8 @@ impl HttpConfig {
             easy_auth: optional("WEBSITE_AUTH_ENABLED")
                 .is_some_and(|text| text.eq_ignore_ascii_case("true")),
             stores_bytes: megabytes("LANDFALL_STORES_MB")?.unwrap_or(64 << 20),
+            titiler_url: optional("LANDFALL_TITILER_URL")
+                .map(|url| url.trim_end_matches('/').to_owned()),
             cors_origin: optional("LANDFALL_CORS_ORIGIN"),
         })
     }

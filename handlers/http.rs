@@ -6,6 +6,7 @@
 //! | [`platform`], [`job`] | `/api/platform/…`, `/api/releases…`; `/api/jobs/status/…`, `/api/dbadmin/tasks/…` |
 //! | [`inventory`] | `/api/inventory`, `/api/replay` |
 //! | [`zarr`] | `/api/zarr/…`, the served stores; `/api/releases/{id}/token` |
+//! | [`stac`] | `/api/stac…`, what is published in the STAC catalogue |
 //! | [`probes`] | `/api/livez`, `/api/readyz`, `/api/health` |
 //! | [`error`] | errors as answers |
 //! | [`tls`] | the same under https |
@@ -17,6 +18,7 @@ mod key;
 pub mod platform;
 pub(crate) mod principal;
 pub mod probes;
+pub mod stac;
 mod status;
 mod submit;
 pub mod tls;
@@ -78,6 +80,7 @@ pub fn routes(
         .or(platform::routes(Arc::clone(&app)))
         .or(job::routes(Arc::clone(&app)))
         .or(inventory::routes(Arc::clone(&app)))
+        .or(stac::routes(Arc::clone(&app)))
         .or(probes::routes(Arc::clone(&app)))
         .or(triggers::routes(app))
         .recover(error::recover)

@@ -4,7 +4,9 @@ mod backfill;
 mod events;
 mod flow;
 mod serving;
+mod stac;
 mod stage;
+mod submit;
 mod sweep;
 mod watched;
 

@@ -23,7 +23,7 @@ use crate::http::{App, routes};
 use crate::pipeline::Pipeline;
 use crate::stores::blobs::{BlobPath, Blobs, LocalBlobs, PutCondition};
 use crate::stores::ledger::{
-    Claimed, Declaration, Declared, Expected, FileOutcome, Landing, Lease, Ledger, Origin,
+    Claimed, Declaration, Declared, Expected, Extras, FileOutcome, Landing, Lease, Ledger, Origin,
     ProcessingOptions, PublishedCombine, Recorded, SqliteLedger,
 };
 use crate::stores::queue::EmbeddedQueue;
@@ -193,6 +193,7 @@ pub(super) fn config(folder: &tempfile::TempDir, open_access: bool) -> Config {
             api_key: None,
             easy_auth: false,
             stores_bytes: 64 << 20,
+            titiler_url: None,
             cors_origin: None,
         },
     }
@@ -319,6 +320,7 @@ fn declaration(at: Timestamp) -> Declaration {
         description: None,
         prefix: BlobPath::new("local", "bronze", ""),
         stem: String::new(),
+        extras: Extras::default(),
         options: ProcessingOptions {
             expected,
             ..ProcessingOptions::default()

@@ -29,7 +29,10 @@ pub fn release_id(asset_id: &str, request_id: &str, release_count: i64) -> Strin
 
 /// Id of the store that serves one file's reference.
 pub fn file_store_id(path: &BlobPath) -> String {
-    short(&format!("{}|{}|{}", path.account, path.container, path.blob))
+    short(&format!(
+        "{}|{}|{}",
+        path.account, path.container, path.blob
+    ))
 }
 
 /// Id of the group that feeds an Asset.
@@ -88,7 +91,7 @@ mod tests {
 
     use super::*;
     use crate::stores::blobs::BlobPath;
-    use crate::stores::ledger::{Origin, ProcessingOptions};
+    use crate::stores::ledger::{Extras, Origin, ProcessingOptions};
 
     const ASSET: &str = "97f387f8a83ff695febfda482689cc05";
     const REQUEST: &str = "5d9210e3f58e3e4b3b0b1ef0abb3e085";
@@ -136,6 +139,7 @@ mod tests {
             description: None,
             prefix: BlobPath::new("local", "bronze", "netcdf/era5/"),
             stem: String::new(),
+            extras: Extras::default(),
             options: ProcessingOptions::default(),
             at: jiff::Timestamp::UNIX_EPOCH,
         };
