@@ -15,9 +15,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::{
-    Claim, Claimed, Declaration, Declared, Expected, Extras, Fault, FileOutcome, FileState,
+    Claim, Claimed, Counts, Declaration, Declared, Expected, Extras, Fault, FileOutcome, FileState,
     GroupId, GroupState, Judge, Landing, Lease, Ledger, LedgerError, Origin, ProcessingOptions,
-    PublishedCombine, Recorded, Settled, Snapshot, SourceFile, Verdict,
+    PublishedCombine, Recorded, Settled, Snapshot, SourceFile, SourceGroup, Verdict,
 };
 use crate::stores::blobs::BlobPath;
 
@@ -270,7 +270,25 @@ fn by_count(snapshot: &Snapshot<'_>) -> Verdict {
     }
 }
 
-const JUDGE: Judge = by_count;
+/// The same where numbers alone tell it.
+fn by_numbers(group: &SourceGroup, counts: &Counts, _: Timestamp) -> Option<Verdict> {
+    match group.declaration.options.expected {
+        Some(Expected::Count(expected)) if counts.rejected == 0 => {
+            let is_due = counts.referenced >= expected;
+            Some(if is_due {
+                Verdict::Due
+            } else {
+                Verdict::Collecting
+            })
+        }
+        _ => None,
+    }
+}
+
+const JUDGE: Judge = Judge {
+    by_counts: by_numbers,
+    by_members: by_count,
+};
 
 async fn settle(ledger: &dyn Ledger, group: &GroupId) -> Settled {
     ledger.settle(group, JUDGE, at(10)).await.unwrap()
