@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::{Dev, name_of, read_with_xarray, repository};
 
-fn corpus() -> Option<PathBuf> {
+pub(crate) fn corpus() -> Option<PathBuf> {
     let named = std::env::var_os("LANDFALL_CORPUS").map(PathBuf::from);
     let folder = named.unwrap_or_else(|| repository().join("../shared/corpus"));
     let there = folder.join("MANIFEST.json").exists();

@@ -21,6 +21,8 @@ mod hostile;
 mod http_api;
 mod hypercube;
 mod inspect;
+mod items;
+mod lifecycle;
 mod matrix;
 mod mismatch;
 mod postgres;
