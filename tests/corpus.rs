@@ -19,7 +19,7 @@ pub(crate) fn corpus() -> Option<PathBuf> {
 }
 
 /// The files of the series whose first file's name starts so.
-fn series(corpus: &Path, start: &str) -> Vec<PathBuf> {
+pub(crate) fn series(corpus: &Path, start: &str) -> Vec<PathBuf> {
     let manifest: Value =
         serde_json::from_slice(&std::fs::read(corpus.join("MANIFEST.json")).unwrap()).unwrap();
     let groups = manifest["groups"].as_array().unwrap();

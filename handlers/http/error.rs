@@ -20,6 +20,13 @@ pub type Answer = Response<Bytes>;
 
 type Cause = Box<dyn Error + Send + Sync>;
 
+/// What an operator may want to know was asked for in vain. Keys that are not there are asked for all the time.
+const REFUSALS: [StatusCode; 3] = [
+    StatusCode::BAD_REQUEST,
+    StatusCode::UNAUTHORIZED,
+    StatusCode::PAYLOAD_TOO_LARGE,
+];
+
 /// An error on its way to the client.
 #[derive(Debug)]
 pub struct ApiError {
@@ -113,6 +120,8 @@ impl ApiError {
             tracing::error!(error.chain = %chain, http.status = self.status.as_u16(), "{}", self.message);
         } else if self.status.is_server_error() {
             tracing::warn!(error.chain = %chain, http.status = self.status.as_u16(), "{}", self.message);
+        } else if REFUSALS.contains(&self.status) {
+            tracing::info!(error.chain = %chain, http.status = self.status.as_u16(), "Refused a request: {}", self.message);
         } else {
             tracing::debug!(error.chain = %chain, http.status = self.status.as_u16(), "{}", self.message);
         }
