@@ -148,18 +148,14 @@ fn every_file_of_the_corpus_makes_a_valid_item() {
     for (number, file) in files.iter().enumerate() {
         dev.land(file, &format!("{number}/{}", name_of(file)));
     }
-    let settled = || {
-        let releases = dev.json("/api/releases")["releases"].take();
-        let releases = releases.as_array()?.clone();
-        let open = ["pending", "processing"].map(Value::from);
-        let is_done = releases
-            .iter()
-            .all(|found| !open.contains(&found["processing_status"]));
-        (is_done && dev.messages("Refer").len() + releases.len() > files.len() / 2)
-            .then_some(releases)
-    };
-    std::thread::sleep(std::time::Duration::from_secs(30));
-    let releases = dev.wait_for("all combines", settled);
+    // Until nothing more is combined for a while: some are refused, and tried again and again.
+    let mut before = 0;
+    while before == 0 || dev.steps("combined").len() > before {
+        before = dev.steps("combined").len();
+        std::thread::sleep(std::time::Duration::from_secs(15));
+    }
+    let releases = dev.json("/api/releases")["releases"].take();
+    let releases = releases.as_array().unwrap();
     let items = releases
         .iter()
         .filter(|found| found["processing_status"] == "completed");

@@ -30,6 +30,7 @@ def write_map(file: Path, calendar: str, days: np.ndarray, size: int) -> None:
     """Temperatures of the whole Earth, a chunk a day, stored as archives do."""
     with create(file, calendar, days) as dataset:
         dataset.license = "Creative Commons Attribution 4.0 International"
+        dataset.createDimension("bnds", 2)
         step = 180 / size
         axes = {
             "lat": (np.arange(size) * step - 90 + step / 2, "degrees_north", "latitude"),
@@ -38,8 +39,10 @@ def write_map(file: Path, calendar: str, days: np.ndarray, size: int) -> None:
         for name, (values, units, standard_name) in axes.items():
             dataset.createDimension(name, len(values))
             axis = dataset.createVariable(name, "f8", (name,))
-            axis.setncatts({"units": units, "standard_name": standard_name})
+            axis.setncatts({"units": units, "standard_name": standard_name, "bounds": f"{name}_bnds"})
             axis[:] = values
+            bounds = dataset.createVariable(f"{name}_bnds", "f8", (name, "bnds"))
+            bounds[:] = np.stack([values - step / 2, values + step / 2], axis=1)
         tas = dataset.createVariable(
             "tas", "f4", ("time", "lat", "lon"), zlib=True, shuffle=True, fill_value=1e20, chunksizes=(1, size, 2 * size)
         )
