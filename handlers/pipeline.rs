@@ -14,6 +14,7 @@ mod replay;
 mod series;
 mod sweep;
 
+pub use declaration::Foreseen;
 pub(crate) use file::chain;
 pub use inventory::InventoryRequest;
 pub use replay::Replayed;
