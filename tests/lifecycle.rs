@@ -45,6 +45,7 @@ impl StacApi {
             .env("PGDATABASE", database)
             .current_dir(repository().join("tests/support"))
             .stdout(Stdio::null())
+            .stderr(Stdio::null())
             .spawn()
             .unwrap();
         let url = format!("http://127.0.0.1:{port}");

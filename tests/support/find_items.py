@@ -8,7 +8,6 @@ import json
 import sys
 
 import pystac_client
-from pystac_client.exceptions import APIError
 
 
 def main(url, collection):
@@ -17,11 +16,8 @@ def main(url, collection):
         collections=[collection], bbox=[0, 40, 10, 50], datetime="2000-01-01T00:00:00Z/2000-12-31T00:00:00Z"
     )
     items = [item.to_dict(transform_hrefs=False) for item in search.items()]
-    try:
-        extent = client.get_collection(collection).extent.to_dict()
-    except APIError:
-        extent = None
-    print(json.dumps({"items": items, "extent": extent}))
+    found = client.get_collection(collection)
+    print(json.dumps({"items": items, "extent": found and found.extent.to_dict()}))
 
 
 if __name__ == "__main__":
