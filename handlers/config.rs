@@ -116,6 +116,9 @@ pub struct HttpConfig {
     /// Whether to stop when the standard input ends, from `LANDFALL_STOP_WITH_STDIN` (default `false`; `dev` sets
     /// it, so that no handler outlives it).
     pub stop_with_stdin: bool,
+    /// Whether Easy Auth stands before the app, from `WEBSITE_AUTH_ENABLED`, which Azure sets: then, and only then, its
+    /// headers say who is signed in.
+    pub easy_auth: bool,
     /// `Access-Control-Allow-Origin` of the served Zarr, from `LANDFALL_CORS_ORIGIN` (default none).
     pub cors_origin: Option<String>,
 }
@@ -284,6 +287,8 @@ impl HttpConfig {
             public_url: public_url.trim_end_matches('/').to_owned(),
             open_access: flag("LANDFALL_OPEN_ACCESS")?,
             stop_with_stdin: flag("LANDFALL_STOP_WITH_STDIN")?,
+            easy_auth: optional("WEBSITE_AUTH_ENABLED")
+                .is_some_and(|word| word.eq_ignore_ascii_case("true")),
             cors_origin: optional("LANDFALL_CORS_ORIGIN"),
         })
     }

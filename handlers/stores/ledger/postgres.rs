@@ -3,6 +3,8 @@
 //! Methods delegate to functions over a transaction, or over a connection where one statement is all. Nothing here
 //! changes the schema but [`PostgresLedger::migrate`], which `landfall migrate` calls.
 
+mod approval;
+mod catalogue;
 mod combine;
 mod connect;
 mod database;
@@ -28,9 +30,11 @@ use database::{Database, transact};
 use values::{Int, Text};
 
 use super::{
-    Claim, Claimed, CombineEnd, Declaration, Declared, Fault, FileId, FileLedger, FileOutcome,
-    GroupId, GroupLedger, Judge, Landing, Lease, LedgerError, PublishedCombine, Recorded, Release,
-    ReleaseCatalog, Revision, Settled, SourceFile, SourceGroup, Task,
+    Approval, ApprovalFilter, ApprovalLedger, Approvals, CachedItem, Catalogue, Claim, Claimed,
+    CombineEnd, Decided, Decision, Declaration, Declared, Fault, FileId, FileLedger, FileOutcome,
+    GroupId, GroupLedger, Judge, Landing, Lease, LedgerError, PublishedCombine, PublishedRevision,
+    Recorded, Release, ReleaseCatalog, ReleaseSource, Revision, Settled, SourceFile, SourceGroup,
+    StacDocuments, Task, Unpublication, Which,
 };
 use crate::stores::blobs::BlobPath;
 
@@ -246,6 +250,73 @@ impl ReleaseCatalog for PostgresLedger {
 
     async fn check_schema(&self) -> Result<i64, LedgerError> {
         migrate::check_schema(&self.database.client().await?).await
+    }
+}
+
+#[async_trait]
+impl ApprovalLedger for PostgresLedger {
+    async fn approve(&self, approval: &Approval) -> Result<Decided, LedgerError> {
+        transact!(self.database, tx => approval::approve(tx, approval))
+    }
+
+    async fn reject(&self, decision: &Decision) -> Result<Decided, LedgerError> {
+        transact!(self.database, tx => approval::reject(tx, decision))
+    }
+
+    async fn revoke(&self, decision: &Decision) -> Result<Decided, LedgerError> {
+        transact!(self.database, tx => approval::revoke(tx, decision))
+    }
+
+    async fn unpublish(&self, order: &Unpublication) -> Result<Decided, LedgerError> {
+        transact!(self.database, tx => approval::unpublish(tx, order))
+    }
+
+    async fn materialize(
+        &self,
+        seen: &Release,
+        documents: &StacDocuments,
+    ) -> Result<Catalogue, LedgerError> {
+        transact!(self.database, tx => approval::materialize(tx, seen, documents))
+    }
+
+    async fn cache_item(&self, cached: &CachedItem) -> Result<Release, LedgerError> {
+        transact!(self.database, tx => approval::cache_item(tx, cached))
+    }
+
+    async fn version_conflict(
+        &self,
+        release: &Release,
+        version_id: &str,
+        documents: &StacDocuments,
+    ) -> Result<Option<String>, LedgerError> {
+        let client = self.database.client().await?;
+        approval::version_conflict(&client, release, version_id, documents).await
+    }
+
+    async fn approvals(&self, filter: &ApprovalFilter) -> Result<Approvals, LedgerError> {
+        approval::approvals(&self.database.client().await?, filter).await
+    }
+
+    async fn published_revisions(
+        &self,
+        release_id: &str,
+    ) -> Result<Vec<PublishedRevision>, LedgerError> {
+        approval::published_revisions(&self.database.client().await?, release_id).await
+    }
+
+    async fn release_sources(
+        &self,
+        release_id: &str,
+        which: Which,
+    ) -> Result<Vec<ReleaseSource>, LedgerError> {
+        approval::sources(&self.database.client().await?, release_id, which).await
+    }
+
+    async fn releases_changed_by(
+        &self,
+        file: Option<FileId>,
+    ) -> Result<Vec<Release>, LedgerError> {
+        approval::changed_by(&self.database.client().await?, file).await
     }
 }
 

@@ -3,6 +3,7 @@
 //! Methods delegate to functions over a transaction: writing ones take the write lock first, so what they read is
 //! what they change; reading ones see one snapshot.
 
+mod approval;
 mod combine;
 mod database;
 mod declare;
@@ -22,9 +23,11 @@ pub(crate) use database::Database;
 pub(crate) use values::{time, time_text};
 
 use super::{
-    Claim, Claimed, CombineEnd, Declaration, Declared, Fault, FileId, FileLedger, FileOutcome,
-    GroupId, GroupLedger, Judge, Landing, Lease, LedgerError, PublishedCombine, Recorded, Release,
-    ReleaseCatalog, Revision, Settled, SourceFile, SourceGroup, Task,
+    Approval, ApprovalFilter, ApprovalLedger, Approvals, CachedItem, Catalogue, Claim, Claimed,
+    CombineEnd, Decided, Decision, Declaration, Declared, Fault, FileId, FileLedger, FileOutcome,
+    GroupId, GroupLedger, Judge, Landing, Lease, LedgerError, PublishedCombine, PublishedRevision,
+    Recorded, Release, ReleaseCatalog, ReleaseSource, Revision, Settled, SourceFile, SourceGroup,
+    StacDocuments, Task, Unpublication, Which,
 };
 use crate::stores::blobs::BlobPath;
 
@@ -284,6 +287,105 @@ impl ReleaseCatalog for SqliteLedger {
 
     async fn check_schema(&self) -> Result<i64, LedgerError> {
         self.database.read(|tx| database::check_schema(tx)).await
+    }
+}
+
+#[async_trait]
+impl ApprovalLedger for SqliteLedger {
+    async fn approve(&self, approval: &Approval) -> Result<Decided, LedgerError> {
+        let approval = approval.clone();
+        self.database
+            .write(move |tx| approval::approve(tx, &approval))
+            .await
+    }
+
+    async fn reject(&self, decision: &Decision) -> Result<Decided, LedgerError> {
+        let decision = decision.clone();
+        self.database
+            .write(move |tx| approval::reject(tx, &decision))
+            .await
+    }
+
+    async fn revoke(&self, decision: &Decision) -> Result<Decided, LedgerError> {
+        let decision = decision.clone();
+        self.database
+            .write(move |tx| approval::revoke(tx, &decision))
+            .await
+    }
+
+    async fn unpublish(&self, order: &Unpublication) -> Result<Decided, LedgerError> {
+        let order = order.clone();
+        self.database
+            .write(move |tx| approval::unpublish(tx, &order))
+            .await
+    }
+
+    async fn materialize(
+        &self,
+        seen: &Release,
+        _: &StacDocuments,
+    ) -> Result<Catalogue, LedgerError> {
+        let seen = seen.clone();
+        self.database
+            .read(move |tx| approval::materialize(tx, &seen))
+            .await
+    }
+
+    async fn cache_item(&self, cached: &CachedItem) -> Result<Release, LedgerError> {
+        let cached = cached.clone();
+        self.database
+            .write(move |tx| approval::cache_item(tx, &cached))
+            .await
+    }
+
+    async fn version_conflict(
+        &self,
+        release: &Release,
+        version_id: &str,
+        documents: &StacDocuments,
+    ) -> Result<Option<String>, LedgerError> {
+        let (release, documents) = (release.clone(), documents.clone());
+        let version_id = version_id.to_owned();
+        self.database
+            .read(move |tx| approval::version_conflict(tx, &release, &version_id, &documents))
+            .await
+    }
+
+    async fn approvals(&self, filter: &ApprovalFilter) -> Result<Approvals, LedgerError> {
+        let filter = filter.clone();
+        self.database
+            .read(move |tx| approval::approvals(tx, &filter))
+            .await
+    }
+
+    async fn published_revisions(
+        &self,
+        release_id: &str,
+    ) -> Result<Vec<PublishedRevision>, LedgerError> {
+        let release_id = release_id.to_owned();
+        self.database
+            .read(move |tx| approval::published_revisions(tx, &release_id))
+            .await
+    }
+
+    async fn release_sources(
+        &self,
+        release_id: &str,
+        which: Which,
+    ) -> Result<Vec<ReleaseSource>, LedgerError> {
+        let release_id = release_id.to_owned();
+        self.database
+            .read(move |tx| approval::sources(tx, &release_id, which))
+            .await
+    }
+
+    async fn releases_changed_by(
+        &self,
+        file: Option<FileId>,
+    ) -> Result<Vec<Release>, LedgerError> {
+        self.database
+            .read(move |tx| approval::changed_by(tx, file))
+            .await
     }
 }
 

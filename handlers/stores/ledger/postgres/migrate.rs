@@ -28,6 +28,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "ledger",
         include_str!("../../../../infra/migrations/postgres/0002-ledger.sql"),
     ),
+    (
+        3,
+        "approval",
+        include_str!("../../../../infra/migrations/postgres/0003-approval.sql"),
+    ),
 ];
 
 /// Version of the schema that this program needs.

@@ -6,6 +6,7 @@ use rusqlite::Transaction;
 use super::groups::{self, GroupRow};
 use super::platform::{self, NewRelease};
 use super::values::time_text;
+use crate::stores::ledger::audit::Event;
 use crate::stores::ledger::takeover::{Standing, Step, decide};
 use crate::stores::ledger::{
     Declaration, Declared, GroupState, LedgerError, Origin, Release, SourceGroup, ids,
@@ -63,14 +64,8 @@ fn meet(
             return Ok(false);
         }
         Step::Replace => {
-            platform::audit(
-                tx,
-                &release.release_id,
-                "overwritten",
-                None,
-                None,
-                declaration.at,
-            )?;
+            let event = Event::of("overwritten");
+            platform::audit(tx, &release.release_id, &event, declaration.at)?;
             platform::withdraw_release(tx, &release)?;
             platform::create_release(tx, &row.asset_id, declaration, declaration.at)?
         }
@@ -110,7 +105,8 @@ fn overwrite(
 ) -> Result<NewRelease, LedgerError> {
     let now: Timestamp = declaration.at;
     let release_id = release.release_id.clone();
-    platform::audit(tx, &release_id, "overwritten", None, None, now)?;
+    platform::audit(tx, &release_id, &Event::of("overwritten"), now)?;
+    platform::unreview(tx, &release_id)?;
     let version = (release.version_ordinal, release.revision + 1);
     let job_id = platform::queue_job(tx, &row.asset_id, &release_id, declaration, version, now)?;
     let request_id = ids::request_id(
@@ -119,10 +115,8 @@ fn overwrite(
         declaration.version_id.as_deref(),
     );
     tx.execute(
-        "UPDATE app_asset_releases SET job_id = ?2, request_id = ?3, suggested_version_id = ?4, version_id = NULL,
-             processing_status = 'pending', last_error = NULL, approval_state = 'pending_review', reviewer = NULL,
-             reviewed_at = NULL, rejection_reason = NULL, approval_notes = NULL, revoked_at = NULL, revoked_by = NULL,
-             revocation_reason = NULL, clearance_state = 'uncleared', updated_at = ?5
+        "UPDATE app_asset_releases SET job_id = ?2, request_id = ?3, suggested_version_id = ?4,
+             processing_status = 'pending', last_error = NULL, updated_at = ?5
          WHERE release_id = ?1",
         (&release_id, &job_id, request_id, &declaration.version_id, time_text(now)),
     )?;
