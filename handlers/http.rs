@@ -6,6 +6,7 @@
 //! | [`platform`], [`job`] | `/api/platform/…`, `/api/releases…`; `/api/jobs/status/…`, `/api/dbadmin/tasks/…` |
 //! | [`approval`] | `/api/platform/approve`, `…/reject`, `…/revoke`, `…/unpublish`, `…/approvals`, `/api/releases/…/stac` |
 //! | [`inventory`] | `/api/inventory`, `/api/replay` |
+//! | [`stac`] | `/api/stac…`, what is published in the STAC catalogue |
 //! | [`zarr`] | `/api/zarr/…`, the served stores |
 //! | [`probes`] | `/api/livez`, `/api/readyz`, `/api/health` |
 //! | [`error`] | errors as answers |
@@ -17,6 +18,7 @@ pub mod job;
 pub mod platform;
 mod principal;
 pub mod probes;
+pub mod stac;
 mod status;
 mod submit;
 pub mod triggers;
@@ -75,6 +77,7 @@ pub fn routes(
         .or(approval::routes(Arc::clone(&app)))
         .or(job::routes(Arc::clone(&app)))
         .or(inventory::routes(Arc::clone(&app)))
+        .or(stac::routes(Arc::clone(&app)))
         .or(probes::routes(Arc::clone(&app)))
         .or(triggers::routes(app))
         .recover(error::recover)

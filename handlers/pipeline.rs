@@ -29,7 +29,7 @@ use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
 use crate::catalog::item::ItemError;
-use crate::catalog::release::PublicationError;
+use crate::catalog::published::PublicationError;
 use crate::combine::JoinError;
 use crate::config::Config;
 use crate::group::{self, SubmissionError};

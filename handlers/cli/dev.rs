@@ -5,6 +5,7 @@
 
 mod faults;
 mod queue;
+mod sources;
 mod staging;
 mod terminal;
 
@@ -16,22 +17,16 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use local_host::{
-    DeadLetters, EventGridOptions, FolderWatch, FolderWatchOptions, Handler, Host, HostConfig,
-    HostEvent, HostOptions, SpawnOptions,
+    DeadLetters, EventGridOptions, Handler, Host, HostConfig, HostEvent, HostOptions, SpawnOptions,
 };
 use tokio::sync::mpsc;
 
 use super::failure::Failure;
 use super::ledger;
-use crate::config::DatabaseConfig;
-use crate::stores::blobs::{BlobPath, LocalBlobs};
-use crate::stores::ledger::{FileState, Ledger, SourceFile};
+use crate::config::{DatabaseConfig, parse_duration};
 
 use queue::HostQueue;
 use terminal::Terminal;
-
-/// Endings of the names that the event subscription lets through.
-const SUFFIXES: [&str; 6] = [".nc", ".nc4", ".cdf", ".h5", ".hdf5", "landfall.json"];
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
@@ -52,6 +47,14 @@ pub(super) struct Arguments {
     /// `LANDFALL_DATABASE_URL` by default.
     #[arg(long, value_name = "URL")]
     database_url: Option<String>,
+    /// A function app as it is deployed (`just stage`) to run in place of this program: its host.json, its functions,
+    /// its binary.
+    #[arg(long, value_name = "FOLDER")]
+    app: Option<PathBuf>,
+    /// How often a container of sources is listed to announce what landed, where LANDFALL_BRONZE_ACCOUNT says that
+    /// blobs are in Azure or an emulator of it (ISO 8601).
+    #[arg(long, value_name = "DURATION", default_value = "PT1S", value_parser = parse_duration)]
+    list_every: Duration,
     #[command(flatten)]
     faults: faults::FaultArguments,
     /// Print the handler's JSON log lines instead of a story for people.
@@ -85,15 +88,16 @@ async fn dev(arguments: Arguments) -> anyhow::Result<()> {
     let queue = super::stores::host_queue(&layout.database)
         .await
         .context("opening the queues")?;
-    let watch = FolderWatchOptions {
-        known: known(ledger.as_ref())
-            .await
-            .context("reading the catalogue")?,
-        ..FolderWatchOptions::new(&layout.bronze, LocalBlobs::etag).with_suffixes(SUFFIXES)
-    };
+    let sources = sources::start(
+        &layout.bronze,
+        &layout.silver,
+        arguments.list_every,
+        ledger.as_ref(),
+    )
+    .await?;
     let options = HostOptions {
         handler: Handler::Spawn(SpawnOptions {
-            executable: Some(std::env::current_exe()?),
+            executable: layout.executable()?,
             crash_limit: !arguments.faults.no_crash_limit,
         }),
         http: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, arguments.port))),
@@ -106,7 +110,7 @@ async fn dev(arguments: Arguments) -> anyhow::Result<()> {
             chaos: arguments.faults.chaos(),
             ..EventGridOptions::default()
         },
-        event_sources: vec![Box::new(FolderWatch::start(watch)?)],
+        event_sources: sources.watches,
         events: Some(events),
         ..HostOptions::default()
     };
@@ -115,7 +119,7 @@ async fn dev(arguments: Arguments) -> anyhow::Result<()> {
         .context("starting the host")?;
     let port = host.port().unwrap_or(arguments.port);
     let terminal = Terminal::new(arguments.json);
-    terminal.greet(&layout.bronze, &layout.silver, &catalogue, port);
+    terminal.greet(&sources.bronze, &sources.silver, &catalogue, port);
     let gave_up = tell(terminal, received, told_to_stop()).await;
     host.stop().await;
     gave_up.map_or(Ok(()), |reason| {
@@ -123,18 +127,6 @@ async fn dev(arguments: Arguments) -> anyhow::Result<()> {
             "the handler cannot be kept running: {reason}"
         ))
     })
-}
-
-/// The files of earlier runs with the version that came to an end, so that a start announces only what changed
-/// since, and what went. One that was left halfway has a version that no file has: it is announced again.
-async fn known(ledger: &dyn Ledger) -> anyhow::Result<BTreeMap<String, String>> {
-    let bronze = BlobPath::new("local", "bronze", "");
-    let files = ledger.files_below(&bronze).await?;
-    let version = |file: SourceFile| match file.state {
-        FileState::Referenced | FileState::Rejected => (file.path.blob, file.etag),
-        _ => (file.path.blob, String::new()),
-    };
-    Ok(files.into_iter().map(version).collect())
 }
 
 /// Renders what happens until somebody ends it; the reason if the handler is given up.
@@ -174,6 +166,8 @@ struct Layout {
     silver: PathBuf,
     database: PathBuf,
     app: PathBuf,
+    /// Whether `app` was laid out by this program, which then is the handler too.
+    is_built_in: bool,
     dead_letters: PathBuf,
 }
 
@@ -187,7 +181,12 @@ impl Layout {
             None => root.join("bronze"),
         };
         let silver = root.join("silver");
-        let app = root.join(".landfall").join("app");
+        let app = match &arguments.app {
+            Some(folder) => folder
+                .canonicalize()
+                .with_context(|| format!("--app {}", folder.display()))?,
+            None => root.join(".landfall").join("app"),
+        };
         let dead_letters = root.join(".landfall").join("dead-letters");
         for folder in [&root, &silver, &app, &dead_letters] {
             make_folder(folder)?;
@@ -195,14 +194,23 @@ impl Layout {
         if arguments.bronze.is_none() {
             make_folder(&bronze)?;
         }
-        staging::lay_out(&app)?;
+        if arguments.app.is_none() {
+            staging::lay_out(&app)?;
+        }
         Ok(Self {
             bronze,
             silver,
             database: root.join("landfall.db"),
             app,
+            is_built_in: arguments.app.is_none(),
             dead_letters,
         })
+    }
+
+    /// The handler's program in place of the one that `host.json` names.
+    fn executable(&self) -> anyhow::Result<Option<PathBuf>> {
+        let program = self.is_built_in.then(std::env::current_exe);
+        Ok(program.transpose()?)
     }
 
     /// The handler's settings. What the caller's environment says about `LANDFALL_*` wins, so that tests and the

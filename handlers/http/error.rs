@@ -20,6 +20,13 @@ pub type Answer = Response<Bytes>;
 
 type Cause = Box<dyn Error + Send + Sync>;
 
+/// What an operator may want to know was asked for in vain. Keys that are not there are asked for all the time.
+const REFUSALS: [StatusCode; 3] = [
+    StatusCode::BAD_REQUEST,
+    StatusCode::UNAUTHORIZED,
+    StatusCode::PAYLOAD_TOO_LARGE,
+];
+
 /// An error on its way to the client.
 #[derive(Debug)]
 pub struct ApiError {
@@ -123,12 +130,21 @@ impl ApiError {
         }
     }
 
+    /// The same with the fields that errors have in STAC and in OGC's APIs.
+    #[must_use]
+    pub fn in_words_of_stac(self) -> Self {
+        let (code, description) = (json!(self.error_type), json!(self.message));
+        self.with("code", code).with("description", description)
+    }
+
     fn log(&self) {
         let chain = self.cause.as_deref().map(chain_of).unwrap_or_default();
         if self.status == StatusCode::INTERNAL_SERVER_ERROR {
             tracing::error!(error.chain = %chain, http.status = self.status.as_u16(), "{}", self.message);
         } else if self.status.is_server_error() {
             tracing::warn!(error.chain = %chain, http.status = self.status.as_u16(), "{}", self.message);
+        } else if REFUSALS.contains(&self.status) {
+            tracing::info!(error.chain = %chain, http.status = self.status.as_u16(), "Refused a request: {}", self.message);
         } else {
             tracing::debug!(error.chain = %chain, http.status = self.status.as_u16(), "{}", self.message);
         }

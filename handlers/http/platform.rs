@@ -10,6 +10,7 @@ use warp::http::StatusCode;
 use warp::{Filter, Rejection, Reply};
 
 use super::error::{Answer, ApiError, answer, json_answer};
+use super::triggers::pass_over;
 use super::{App, status, submit};
 
 /// Largest body.
@@ -119,6 +120,7 @@ pub(super) async fn collect<B: Buf>(
     while let Some(part) = body.next().await {
         let mut part = part.map_err(|_| ApiError::validation("the body did not arrive whole"))?;
         if whole.len() + part.remaining() > BODY_CAP {
+            pass_over(body).await;
             return Err(ApiError::too_large(BODY_CAP));
         }
         whole.extend_from_slice(&part.copy_to_bytes(part.remaining()));

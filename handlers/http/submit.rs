@@ -41,7 +41,11 @@ fn declaration(app: &App, body: &[u8]) -> Result<Declaration, ApiError> {
 }
 
 /// Refuses a field that is none, and names those that are.
-pub(super) fn check_fields(document: &Value, prefix: &str, known: &[String]) -> Result<(), ApiError> {
+pub(super) fn check_fields(
+    document: &Value,
+    prefix: &str,
+    known: &[String],
+) -> Result<(), ApiError> {
     let name = if prefix.is_empty() {
         "the body"
     } else {

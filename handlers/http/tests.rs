@@ -3,6 +3,7 @@
 mod backfill;
 mod events;
 mod flow;
+mod stac;
 mod stage;
 mod sweep;
 

@@ -10,6 +10,7 @@ use tracing::{info, warn};
 use virtualize::Source;
 
 use super::{Pipeline, PipelineError};
+use crate::catalog::published::Addresses;
 use crate::catalog::release::{self, ApprovalFacts};
 use crate::combine::ensure_unchanged;
 use crate::read::IoCount;
@@ -79,7 +80,7 @@ impl Pipeline {
             reviewer: &endorsement.reviewer,
             approved_at: at,
         };
-        let documents = release::documents(&release, &facts)?;
+        let documents = release::documents(&release, &facts, &self.addresses())?;
         let ledger = &self.ledger;
         let conflict = ledger.version_conflict(&release, &version_id, &documents);
         if let Some(conflicting_release_id) = conflict.await? {
@@ -257,7 +258,7 @@ impl Pipeline {
         done: &mut Rematerialized,
     ) -> Result<(), PipelineError> {
         Action::Materialize.check(&release).map_err(refused)?;
-        let documents = match documents_of(&release) {
+        let documents = match self.documents_of(&release) {
             Ok(documents) => documents,
             Err(error) => {
                 done.failed.push((release, error));
@@ -271,21 +272,29 @@ impl Pipeline {
         }
         Ok(())
     }
-}
 
-/// What the catalogue is to hold of a Release that is approved already.
-fn documents_of(release: &Release) -> Result<StacDocuments, PipelineError> {
-    let review = &release.review;
-    let facts = ApprovalFacts {
-        version_id: release.version_id.as_deref().unwrap_or_default(),
-        clearance: match release.clearance_state.as_str() {
-            "public" => Clearance::Public,
-            _ => Clearance::Ouo,
-        },
-        reviewer: review.reviewer.as_deref().unwrap_or_default(),
-        approved_at: review.reviewed_at.unwrap_or(release.updated_at),
-    };
-    Ok(release::documents(release, &facts)?)
+    /// What the catalogue is to hold of a Release that is approved already.
+    fn documents_of(&self, release: &Release) -> Result<StacDocuments, PipelineError> {
+        let review = &release.review;
+        let facts = ApprovalFacts {
+            version_id: release.version_id.as_deref().unwrap_or_default(),
+            clearance: match release.clearance_state.as_str() {
+                "public" => Clearance::Public,
+                _ => Clearance::Ouo,
+            },
+            reviewer: review.reviewer.as_deref().unwrap_or_default(),
+            approved_at: review.reviewed_at.unwrap_or(release.updated_at),
+        };
+        Ok(release::documents(release, &facts, &self.addresses())?)
+    }
+
+    fn addresses(&self) -> Addresses<'_> {
+        let http = &self.config.http;
+        Addresses {
+            public_url: &http.public_url,
+            titiler_url: http.titiler_url.as_deref(),
+        }
+    }
 }
 
 fn refused(refusal: Refusal) -> PipelineError {

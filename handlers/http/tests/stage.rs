@@ -158,6 +158,7 @@ pub(super) fn config(folder: &tempfile::TempDir, open_access: bool) -> Config {
             open_access,
             stop_with_stdin: false,
             easy_auth: false,
+            titiler_url: None,
             cors_origin: None,
         },
     }

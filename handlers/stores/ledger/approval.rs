@@ -1,13 +1,71 @@
-//! What a person decides about a Release, and when that may be decided. SPEC §8; pure, for every store.
+//! What a person decides about a Release, and when that may be decided: the rules are the same for every store. SPEC §8.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{ProcessingStatus, Release, SourceFile};
+use super::{FileId, LedgerError, ProcessingStatus, Release, SourceFile};
+
+/// What people have decided about Releases. SPEC §8.
+///
+/// Each decision is one transaction with its audit row and with what it means for the STAC catalogue, where one stands
+/// in the same database: if the catalogue fails, nothing was decided.
+#[async_trait]
+pub trait ApprovalLedger: Send + Sync {
+    /// Approves a Release that is pending review and completed, and writes its item to the catalogue.
+    async fn approve(&self, approval: &Approval) -> Result<Decided, LedgerError>;
+
+    /// Rejects a Release that is pending review; its revisions are not served any more.
+    async fn reject(&self, decision: &Decision) -> Result<Decided, LedgerError>;
+
+    /// Takes an approval back: the item leaves the catalogue, with its collection if that is empty then.
+    async fn revoke(&self, decision: &Decision) -> Result<Decided, LedgerError>;
+
+    /// Records that the references of a Release are to be deleted; from then on nothing of it is served.
+    async fn unpublish(&self, order: &Unpublication) -> Result<Decided, LedgerError>;
+
+    /// Writes the item of an approved Release to the catalogue once more.
+    async fn materialize(
+        &self,
+        seen: &Release,
+        documents: &StacDocuments,
+    ) -> Result<Catalogue, LedgerError>;
+
+    /// Caches another item on a Release.
+    async fn cache_item(&self, cached: &CachedItem) -> Result<Release, LedgerError>;
+
+    /// The approved Release, other than this one, that has a version of its Asset, or an item of these ids.
+    async fn version_conflict(
+        &self,
+        release: &Release,
+        version_id: &str,
+        documents: &StacDocuments,
+    ) -> Result<Option<String>, LedgerError>;
+
+    /// Releases by how far they are reviewed.
+    async fn approvals(&self, filter: &ApprovalFilter) -> Result<Approvals, LedgerError>;
+
+    /// Every published revision of a Release, withdrawn ones included, in order.
+    async fn published_revisions(
+        &self,
+        release_id: &str,
+    ) -> Result<Vec<PublishedRevision>, LedgerError>;
+
+    /// The files of the published revision of a Release, by name; or those of them that are not what was combined.
+    async fn release_sources(
+        &self,
+        release_id: &str,
+        which: Which,
+    ) -> Result<Vec<ReleaseSource>, LedgerError>;
+
+    /// Approved Releases that were combined from another version of a file than it has now, or that it is gone from;
+    /// without a file, from any.
+    async fn releases_changed_by(&self, file: Option<FileId>) -> Result<Vec<Release>, LedgerError>;
+}
 
 /// Columns of a Release as they are before anybody has reviewed it, for an UPDATE. The text is the same in every
 /// dialect.

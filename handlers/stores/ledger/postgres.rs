@@ -14,6 +14,7 @@ mod groups;
 mod migrate;
 mod platform;
 mod settle;
+mod stac;
 mod tasks;
 mod values;
 
@@ -30,11 +31,10 @@ use database::{Database, transact};
 use values::{Int, Text};
 
 use super::{
-    Approval, ApprovalFilter, ApprovalLedger, Approvals, CachedItem, Catalogue, Claim, Claimed,
-    CombineEnd, Decided, Decision, Declaration, Declared, Fault, FileId, FileLedger, FileOutcome,
-    GroupId, GroupLedger, Judge, Landing, Lease, LedgerError, PublishedCombine, PublishedRevision,
-    Recorded, Release, ReleaseCatalog, ReleaseSource, Revision, Settled, SourceFile, SourceGroup,
-    StacDocuments, Task, Unpublication, Which,
+    Claim, Claimed, CombineEnd, Declaration, Declared, Fault, FileId, FileLedger, FileOutcome,
+    GroupId, GroupLedger, Judge, Landing, Lease, LedgerError, PublishedCombine, Recorded, Release,
+    ReleaseCatalog, Revision, Settled, SourceFile, SourceGroup, StacCatalog, StacPage, StacWindow,
+    Task,
 };
 use crate::stores::blobs::BlobPath;
 
@@ -254,69 +254,45 @@ impl ReleaseCatalog for PostgresLedger {
 }
 
 #[async_trait]
-impl ApprovalLedger for PostgresLedger {
-    async fn approve(&self, approval: &Approval) -> Result<Decided, LedgerError> {
-        transact!(self.database, tx => approval::approve(tx, approval))
+impl StacCatalog for PostgresLedger {
+    async fn has_catalogue(&self) -> Result<bool, LedgerError> {
+        stac::is_present(&self.database.client().await?).await
     }
 
-    async fn reject(&self, decision: &Decision) -> Result<Decided, LedgerError> {
-        transact!(self.database, tx => approval::reject(tx, decision))
-    }
-
-    async fn revoke(&self, decision: &Decision) -> Result<Decided, LedgerError> {
-        transact!(self.database, tx => approval::revoke(tx, decision))
-    }
-
-    async fn unpublish(&self, order: &Unpublication) -> Result<Decided, LedgerError> {
-        transact!(self.database, tx => approval::unpublish(tx, order))
-    }
-
-    async fn materialize(
-        &self,
-        seen: &Release,
-        documents: &StacDocuments,
-    ) -> Result<Catalogue, LedgerError> {
-        transact!(self.database, tx => approval::materialize(tx, seen, documents))
-    }
-
-    async fn cache_item(&self, cached: &CachedItem) -> Result<Release, LedgerError> {
-        transact!(self.database, tx => approval::cache_item(tx, cached))
-    }
-
-    async fn version_conflict(
-        &self,
-        release: &Release,
-        version_id: &str,
-        documents: &StacDocuments,
-    ) -> Result<Option<String>, LedgerError> {
+    async fn stac_collections(&self, window: &StacWindow) -> Result<Option<StacPage>, LedgerError> {
         let client = self.database.client().await?;
-        approval::version_conflict(&client, release, version_id, documents).await
+        match stac::is_present(&client).await? {
+            true => stac::collections(&client, window).await.map(Some),
+            false => Ok(None),
+        }
     }
 
-    async fn approvals(&self, filter: &ApprovalFilter) -> Result<Approvals, LedgerError> {
-        approval::approvals(&self.database.client().await?, filter).await
+    async fn stac_collection(&self, id: &str) -> Result<Option<StacPage>, LedgerError> {
+        let client = self.database.client().await?;
+        match stac::is_present(&client).await? {
+            true => stac::collection(&client, id).await.map(Some),
+            false => Ok(None),
+        }
     }
 
-    async fn published_revisions(
+    async fn stac_items(
         &self,
-        release_id: &str,
-    ) -> Result<Vec<PublishedRevision>, LedgerError> {
-        approval::published_revisions(&self.database.client().await?, release_id).await
+        collection: &str,
+        window: &StacWindow,
+    ) -> Result<Option<StacPage>, LedgerError> {
+        let client = self.database.client().await?;
+        match stac::is_present(&client).await? {
+            true => stac::items(&client, collection, window).await.map(Some),
+            false => Ok(None),
+        }
     }
 
-    async fn release_sources(
-        &self,
-        release_id: &str,
-        which: Which,
-    ) -> Result<Vec<ReleaseSource>, LedgerError> {
-        approval::sources(&self.database.client().await?, release_id, which).await
-    }
-
-    async fn releases_changed_by(
-        &self,
-        file: Option<FileId>,
-    ) -> Result<Vec<Release>, LedgerError> {
-        approval::changed_by(&self.database.client().await?, file).await
+    async fn stac_item(&self, collection: &str, id: &str) -> Result<Option<StacPage>, LedgerError> {
+        let client = self.database.client().await?;
+        match stac::is_present(&client).await? {
+            true => stac::item(&client, collection, id).await.map(Some),
+            false => Ok(None),
+        }
     }
 }
 

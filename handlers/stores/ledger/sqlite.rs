@@ -23,11 +23,10 @@ pub(crate) use database::Database;
 pub(crate) use values::{time, time_text};
 
 use super::{
-    Approval, ApprovalFilter, ApprovalLedger, Approvals, CachedItem, Catalogue, Claim, Claimed,
-    CombineEnd, Decided, Decision, Declaration, Declared, Fault, FileId, FileLedger, FileOutcome,
-    GroupId, GroupLedger, Judge, Landing, Lease, LedgerError, PublishedCombine, PublishedRevision,
-    Recorded, Release, ReleaseCatalog, ReleaseSource, Revision, Settled, SourceFile, SourceGroup,
-    StacDocuments, Task, Unpublication, Which,
+    Claim, Claimed, CombineEnd, Declaration, Declared, Fault, FileId, FileLedger, FileOutcome,
+    GroupId, GroupLedger, Judge, Landing, Lease, LedgerError, PublishedCombine, Recorded, Release,
+    ReleaseCatalog, Revision, Settled, SourceFile, SourceGroup, StacCatalog, StacPage, StacWindow,
+    Task,
 };
 use crate::stores::blobs::BlobPath;
 
@@ -290,102 +289,27 @@ impl ReleaseCatalog for SqliteLedger {
     }
 }
 
+/// There is no STAC catalogue in SQLite.
 #[async_trait]
-impl ApprovalLedger for SqliteLedger {
-    async fn approve(&self, approval: &Approval) -> Result<Decided, LedgerError> {
-        let approval = approval.clone();
-        self.database
-            .write(move |tx| approval::approve(tx, &approval))
-            .await
+impl StacCatalog for SqliteLedger {
+    async fn has_catalogue(&self) -> Result<bool, LedgerError> {
+        Ok(false)
     }
 
-    async fn reject(&self, decision: &Decision) -> Result<Decided, LedgerError> {
-        let decision = decision.clone();
-        self.database
-            .write(move |tx| approval::reject(tx, &decision))
-            .await
+    async fn stac_collections(&self, _: &StacWindow) -> Result<Option<StacPage>, LedgerError> {
+        Ok(None)
     }
 
-    async fn revoke(&self, decision: &Decision) -> Result<Decided, LedgerError> {
-        let decision = decision.clone();
-        self.database
-            .write(move |tx| approval::revoke(tx, &decision))
-            .await
+    async fn stac_collection(&self, _: &str) -> Result<Option<StacPage>, LedgerError> {
+        Ok(None)
     }
 
-    async fn unpublish(&self, order: &Unpublication) -> Result<Decided, LedgerError> {
-        let order = order.clone();
-        self.database
-            .write(move |tx| approval::unpublish(tx, &order))
-            .await
+    async fn stac_items(&self, _: &str, _: &StacWindow) -> Result<Option<StacPage>, LedgerError> {
+        Ok(None)
     }
 
-    async fn materialize(
-        &self,
-        seen: &Release,
-        _: &StacDocuments,
-    ) -> Result<Catalogue, LedgerError> {
-        let seen = seen.clone();
-        self.database
-            .read(move |tx| approval::materialize(tx, &seen))
-            .await
-    }
-
-    async fn cache_item(&self, cached: &CachedItem) -> Result<Release, LedgerError> {
-        let cached = cached.clone();
-        self.database
-            .write(move |tx| approval::cache_item(tx, &cached))
-            .await
-    }
-
-    async fn version_conflict(
-        &self,
-        release: &Release,
-        version_id: &str,
-        documents: &StacDocuments,
-    ) -> Result<Option<String>, LedgerError> {
-        let (release, documents) = (release.clone(), documents.clone());
-        let version_id = version_id.to_owned();
-        self.database
-            .read(move |tx| approval::version_conflict(tx, &release, &version_id, &documents))
-            .await
-    }
-
-    async fn approvals(&self, filter: &ApprovalFilter) -> Result<Approvals, LedgerError> {
-        let filter = filter.clone();
-        self.database
-            .read(move |tx| approval::approvals(tx, &filter))
-            .await
-    }
-
-    async fn published_revisions(
-        &self,
-        release_id: &str,
-    ) -> Result<Vec<PublishedRevision>, LedgerError> {
-        let release_id = release_id.to_owned();
-        self.database
-            .read(move |tx| approval::published_revisions(tx, &release_id))
-            .await
-    }
-
-    async fn release_sources(
-        &self,
-        release_id: &str,
-        which: Which,
-    ) -> Result<Vec<ReleaseSource>, LedgerError> {
-        let release_id = release_id.to_owned();
-        self.database
-            .read(move |tx| approval::sources(tx, &release_id, which))
-            .await
-    }
-
-    async fn releases_changed_by(
-        &self,
-        file: Option<FileId>,
-    ) -> Result<Vec<Release>, LedgerError> {
-        self.database
-            .read(move |tx| approval::changed_by(tx, file))
-            .await
+    async fn stac_item(&self, _: &str, _: &str) -> Result<Option<StacPage>, LedgerError> {
+        Ok(None)
     }
 }
 

@@ -2,17 +2,21 @@
 //! that it follows from. SPEC §8.
 //!
 //! pgSTAC validates nothing: what comes here is whole. Collections that are there are kept as they are, but for their
-//! extent, which is worked out from the items. Writers follow one another, so that nobody fills the collection that
-//! another finds empty, and so that pgSTAC's partitions are made by one at a time.
+//! extent, which follows the items; one of ours goes with its last item. Writers follow one another, so that nobody fills
+//! the collection that another finds empty, and so that pgSTAC's partitions are made by one at a time.
 
 use deadpool_postgres::Transaction;
 
-use super::database::{Parameters, execute, is_passing, one, row};
+use super::database::{execute, is_passing, one};
+use super::stac::{self, Remaining};
 use super::values::{document, flag, text};
 use crate::stores::ledger::{Catalogue, LedgerError, StacDocuments};
 
 /// Oldest pgSTAC whose functions do what is asked of them here.
 const OLDEST: [u64; 3] = [0, 9, 8];
+
+/// The step after each change.
+const EXTENT: &str = "working out the extent of the collection";
 
 /// Names the advisory lock of those who write to the catalogue.
 const LOCK: i64 = 0x6c61_6e64_7374_6163;
@@ -32,9 +36,9 @@ pub(super) async fn publish(
         at("making the collection", execute(tx, sql, &[&made]).await)?;
     }
     let sql = "SELECT pgstac.upsert_item($1)";
-    let item = document("item", &documents.item)?;
+    let item = document("item", &stac::storable(&documents.item))?;
     at("writing the item", execute(tx, sql, &[&item]).await)?;
-    set_extent(tx, collection).await?;
+    at(EXTENT, stac::refresh_extent(tx, collection).await)?;
     Ok(Catalogue::Updated)
 }
 
@@ -55,22 +59,18 @@ pub(super) async fn withdraw(
     let sql = "SELECT pgstac.delete_item($1, $2)";
     let removed = execute(tx, sql, &[&item, &collection]).await;
     at("removing the item", removed)?;
-    let sql = "SELECT NOT EXISTS (SELECT FROM pgstac.items WHERE collection = $1) AS is_empty";
-    let rest = one(tx, sql, &[&collection]).await;
-    if flag(&at("finding the collection", rest)?, "is_empty")? {
+    let rest = stac::refresh_extent(tx, collection).await;
+    if at(EXTENT, rest)? == (Remaining::Empty { is_ours: true }) {
         let sql = "SELECT pgstac.delete_collection($1)";
         let removed = execute(tx, sql, &[&collection]).await;
         at("removing the collection", removed)?;
-    } else {
-        set_extent(tx, collection).await?;
     }
     Ok(Catalogue::Updated)
 }
 
 /// Whether there is a catalogue; if so nobody else writes to it until the transaction ends.
 async fn open(tx: &Transaction<'_>) -> Result<bool, LedgerError> {
-    let sql = "SELECT to_regnamespace('pgstac') IS NOT NULL AS is_there";
-    if !flag(&one(tx, sql, &[]).await?, "is_there")? {
+    if !stac::is_present(tx).await? {
         return Ok(false);
     }
     execute(tx, "SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await?;
@@ -102,24 +102,6 @@ async fn has_collection(tx: &Transaction<'_>, collection: &str) -> Result<bool, 
     let sql = "SELECT EXISTS (SELECT FROM pgstac.collections WHERE id = $1) AS found";
     let found = one(tx, sql, &[&collection]).await;
     flag(&at("finding the collection", found)?, "found")
-}
-
-/// Works the extent of a collection out from its items. pgSTAC would do so only if it is set up to, and some time later.
-async fn set_extent(tx: &Transaction<'_>, collection: &str) -> Result<(), LedgerError> {
-    let sql = r#"SELECT pgstac.update_collection(c.content || jsonb_build_object('extent', jsonb_build_object(
-                     'spatial', jsonb_build_object('bbox', jsonb_build_array(jsonb_build_array(
-                         ST_XMin(i.box), ST_YMin(i.box), ST_XMax(i.box), ST_YMax(i.box)))),
-                     'temporal', jsonb_build_object('interval', jsonb_build_array(jsonb_build_array(
-                         to_char(i.first AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
-                         to_char(i.last AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')))))))
-                 FROM pgstac.collections c,
-                      (SELECT ST_Extent(geometry) AS box, min(datetime) AS first, max(end_datetime) AS last
-                       FROM pgstac.items WHERE collection = $1) i
-                 WHERE c.id = $1"#;
-    let parameters: Parameters<'_> = &[&collection];
-    let set = row(tx, sql, parameters).await;
-    at("working out the extent of the collection", set)?;
-    Ok(())
 }
 
 /// Tells of a failure as one of the catalogue, unless the connection or a rival is to blame.
