@@ -52,7 +52,9 @@ pub fn routes(app: Arc<App>) -> impl Filter<Extract = (impl Reply,), Error = Rej
     let item = warp::path!("api" / "releases" / String / "stac")
         .and(warp::put())
         .and(super::with(Arc::clone(&app)))
-        .then(|id: String, app: Arc<App>| async move { answer(review::cache_item(&app, &id).await) });
+        .then(
+            |id: String, app: Arc<App>| async move { answer(review::cache_item(&app, &id).await) },
+        );
     decide.or(item).or(list::routes(app))
 }
 

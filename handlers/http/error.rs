@@ -186,8 +186,10 @@ impl From<LedgerError> for ApiError {
             LedgerError::Conflict(conflict) => conflict.into(),
             LedgerError::Refusal(refusal) => refusal.into(),
             LedgerError::Catalogue { .. } => {
-                Self::materialization(format!("{error}; nothing was changed"), error)
-                    .with("remediation", json!("the log has the cause; then approve or revoke again"))
+                Self::materialization(format!("{error}; nothing was changed"), error).with(
+                    "remediation",
+                    json!("the log has the cause; then approve or revoke again"),
+                )
             }
             LedgerError::Unavailable(_) => Self::unavailable(error),
             LedgerError::Refused(_) => Self::validation(error.to_string()),

@@ -125,7 +125,12 @@ impl Pipeline {
     pub async fn reject_release(&self, decision: &Decision) -> Result<Decided, PipelineError> {
         let decided = self.ledger.reject(decision).await?;
         let release = &decided.release;
-        info!(release.id = release.release_id, step = "release-rejected", "Rejected a Release of {}", release.dataset_id);
+        info!(
+            release.id = release.release_id,
+            step = "release-rejected",
+            "Rejected a Release of {}",
+            release.dataset_id
+        );
         Ok(decided)
     }
 
@@ -149,7 +154,10 @@ impl Pipeline {
         let name = release.blob_path.as_deref().unwrap_or_default();
         let at = self.blobs.silver(name);
         self.blobs.head(&at).await?;
-        let recorded = self.ledger.release_sources(&release.release_id, Which::All).await?;
+        let recorded = self
+            .ledger
+            .release_sources(&release.release_id, Which::All)
+            .await?;
         let mut sources: Vec<Source> = recorded
             .iter()
             .map(|source| Source {
@@ -205,15 +213,21 @@ impl Pipeline {
     /// # Errors
     ///
     /// [`PipelineError`] when its state does not allow it, or a store fails.
-    pub async fn unpublish_release(&self, order: &Unpublication) -> Result<Unpublished, PipelineError> {
+    pub async fn unpublish_release(
+        &self,
+        order: &Unpublication,
+    ) -> Result<Unpublished, PipelineError> {
         let Decided { release, catalogue } = self.ledger.unpublish(order).await?;
         let references = self.references_of(&release).await?;
         for blob in &references {
             self.blobs.delete(blob).await?;
         }
         info!(
-            release.id = release.release_id, blobs.count = references.len(), step = "unpublished",
-            "Unpublished a Release of {}", release.dataset_id
+            release.id = release.release_id,
+            blobs.count = references.len(),
+            step = "unpublished",
+            "Unpublished a Release of {}",
+            release.dataset_id
         );
         Ok(Unpublished {
             references,

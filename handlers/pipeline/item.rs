@@ -11,9 +11,7 @@ use crate::catalog::item::{self, ItemInput};
 use crate::combine;
 use crate::reference::ReferenceError;
 use crate::stores::blobs::{BlobPath, BlobSources};
-use crate::stores::ledger::{
-    Action, CachedItem, LedgerError, Refusal, Release, SourceGroup,
-};
+use crate::stores::ledger::{Action, CachedItem, LedgerError, Refusal, Release, SourceGroup};
 
 impl Pipeline {
     /// Builds the item of a Release again and caches it. The same reference gives the same item. What the catalogue has
@@ -63,7 +61,10 @@ impl Pipeline {
         };
         let mut item = item::build_item(&input)?;
         // An approved Release has its item under the id that its version gave it.
-        let approved = release.version_id.as_ref().and(release.stac_item_id.clone());
+        let approved = release
+            .version_id
+            .as_ref()
+            .and(release.stac_item_id.clone());
         let item_id = approved.unwrap_or_else(|| input.item_id());
         item["id"] = item_id.as_str().into();
         Ok(CachedItem {

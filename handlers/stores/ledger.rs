@@ -17,8 +17,9 @@ mod stac;
 mod takeover;
 
 pub use approval::{
-    Action, Approval, ApprovalFilter, ApprovalLedger, Approvals, CachedItem, Catalogue, Clearance, Decided, Decision,
-    PublishedRevision, Reason, Refusal, ReleaseSource, StacDocuments, Unpublication, Which,
+    Action, Approval, ApprovalFilter, ApprovalLedger, Approvals, CachedItem, Catalogue, Clearance,
+    Decided, Decision, PublishedRevision, Reason, Refusal, ReleaseSource, StacDocuments,
+    Unpublication, Which,
 };
 pub use model::*;
 pub use postgres::{

@@ -86,7 +86,9 @@ impl Body {
         let names = self.dataset_id.as_ref().zip(self.resource_id.as_ref());
         let found = match (self.id(), names) {
             (Some(id), _) => app.ledger.resolve(id).await?,
-            (None, Some((dataset, resource))) => app.ledger.resolve_names(dataset, resource).await?,
+            (None, Some((dataset, resource))) => {
+                app.ledger.resolve_names(dataset, resource).await?
+            }
             (None, None) => {
                 let message = "say which Release: release_id, or dataset_id and resource_id";
                 return Err(ApiError::validation(message).with("valid_parameters", json!(IDS)));
@@ -112,11 +114,7 @@ impl Body {
     }
 
     /// Who decides.
-    pub(super) fn actor(
-        &self,
-        app: &App,
-        headers: &HeaderMap,
-    ) -> Result<Option<String>, ApiError> {
+    pub(super) fn actor(&self, app: &App, headers: &HeaderMap) -> Result<Option<String>, ApiError> {
         let named = self.reviewer.as_ref().or(self.revoker.as_ref());
         let named = short("reviewer", named, LONGEST_NAME)?;
         principal::actor(app, headers, named)
@@ -181,11 +179,7 @@ impl Body {
 }
 
 /// A text without white space around it, if there is any; it may have so many characters.
-fn short(
-    field: &str,
-    text: Option<&String>,
-    longest: usize,
-) -> Result<Option<String>, ApiError> {
+fn short(field: &str, text: Option<&String>, longest: usize) -> Result<Option<String>, ApiError> {
     let text = text.map(|text| text.trim()).filter(|text| !text.is_empty());
     match text {
         Some(text) if text.chars().count() > longest => Err(ApiError::validation(format!(

@@ -24,9 +24,7 @@ const CLEARANCES: [&str; 3] = ["uncleared", "ouo", "public"];
 type Query = HashMap<String, String>;
 
 /// The routes.
-pub(super) fn routes(
-    app: Arc<App>,
-) -> impl Filter<Extract = (Answer,), Error = Rejection> + Clone {
+pub(super) fn routes(app: Arc<App>) -> impl Filter<Extract = (Answer,), Error = Rejection> + Clone {
     let all = warp::path!("api" / "platform" / "approvals")
         .and(warp::get())
         .and(warp::query::<Query>())

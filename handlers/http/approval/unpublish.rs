@@ -44,8 +44,7 @@ pub(super) async fn unpublish(
         let mut answer = trial("unpublish", "unpublished", &release, checked)?;
         answer["data_type"] = json!("zarr");
         answer["would_delete"] = deleted(&references);
-        answer["would_delete"]["stac_item_id"] =
-            json!(release.stac_item_id.filter(|_| is_listed));
+        answer["would_delete"]["stac_item_id"] = json!(release.stac_item_id.filter(|_| is_listed));
         return Ok(success(answer));
     }
     let done = app.pipeline.unpublish_release(&order).await;

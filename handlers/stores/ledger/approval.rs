@@ -139,7 +139,12 @@ impl Action {
     ///
     /// The [`Refusal`] that says why not.
     pub fn check(self, release: &Release) -> Result<(), Refusal> {
-        let refuse = |reason| Err(Refusal::State { action: self, reason });
+        let refuse = |reason| {
+            Err(Refusal::State {
+                action: self,
+                reason,
+            })
+        };
         if let Some(needed) = self.from()
             && release.approval_state != needed
         {

@@ -161,7 +161,10 @@ pub(crate) async fn only_a_completed_release_that_is_pending_review_is_approved(
     let settled = due_group(ledger).await;
     let release_id = &settled.group.release_id;
     let early = approval(ledger, release_id, "v1").await;
-    assert_eq!(reason(ledger.approve(&early).await), Reason::NothingPublished);
+    assert_eq!(
+        reason(ledger.approve(&early).await),
+        Reason::NothingPublished
+    );
     let claim = claim(ledger, &settled, "one").await;
     ledger.publish(&claim, &result(1)).await.unwrap();
     assert_eq!(reason(ledger.approve(&early).await), Reason::Moved);
@@ -198,7 +201,11 @@ pub(crate) async fn what_is_being_combined_again_is_not_approved(subject: &dyn S
     let seen = approval(ledger, release_id, "v1").await;
     let settled = fill(ledger, &first.group.id, &["era5/c.nc"]).await;
     let second = claim(ledger, &settled, "one").await;
-    let refused = reason(ledger.approve(&approval(ledger, release_id, "v1").await).await);
+    let refused = reason(
+        ledger
+            .approve(&approval(ledger, release_id, "v1").await)
+            .await,
+    );
     assert!(matches!(refused, Reason::Processing(_)), "{refused:?}");
     ledger.publish(&second, &result(2)).await.unwrap();
     assert_eq!(
@@ -241,7 +248,10 @@ pub(crate) async fn a_version_is_that_of_one_approved_release(subject: &dyn Subj
         .approve(&approval(ledger, second, "v2").await)
         .await
         .unwrap();
-    ledger.revoke(&decision(&first.release_id, 60)).await.unwrap();
+    ledger
+        .revoke(&decision(&first.release_id, 60))
+        .await
+        .unwrap();
     assert_eq!(state_of(ledger, second).await, "approved");
 }
 
@@ -304,7 +314,10 @@ pub(crate) async fn only_an_approved_release_is_revoked(subject: &dyn Subject) {
     let release_id = &claim.release.release_id;
     assert!(matches!(
         reason(ledger.revoke(&decision(release_id, 40)).await),
-        Reason::Approval { needed: "approved", .. }
+        Reason::Approval {
+            needed: "approved",
+            ..
+        }
     ));
     ledger
         .approve(&approval(ledger, release_id, "v1").await)
@@ -312,7 +325,10 @@ pub(crate) async fn only_an_approved_release_is_revoked(subject: &dyn Subject) {
         .unwrap();
     assert!(matches!(
         reason(ledger.reject(&decision(release_id, 55)).await),
-        Reason::Approval { needed: "pending_review", .. }
+        Reason::Approval {
+            needed: "pending_review",
+            ..
+        }
     ));
     let decided = ledger.revoke(&decision(release_id, 60)).await.unwrap();
     let release = decided.release;
@@ -377,7 +393,13 @@ pub(crate) async fn unpublishing_names_every_revision_and_ends_them(subject: &dy
     let revisions = ledger.published_revisions(release_id).await.unwrap();
     let paths: Vec<_> = revisions
         .iter()
-        .map(|revision| (revision.revision, revision.blob_path.as_str(), revision.is_shared))
+        .map(|revision| {
+            (
+                revision.revision,
+                revision.blob_path.as_str(),
+                revision.is_shared,
+            )
+        })
         .collect();
     assert_eq!(
         paths,
@@ -398,7 +420,10 @@ pub(crate) async fn unpublishing_names_every_revision_and_ends_them(subject: &dy
         "what is left of them can be deleted later"
     );
     let again = approval(ledger, release_id, "v1").await;
-    assert_eq!(reason(ledger.approve(&again).await), Reason::NothingPublished);
+    assert_eq!(
+        reason(ledger.approve(&again).await),
+        Reason::NothingPublished
+    );
     ledger.unpublish(&order).await.unwrap();
     let rows = subject.audit_rows(release_id).await;
     let told: Vec<&Value> = rows
@@ -463,7 +488,10 @@ pub(crate) async fn another_item_is_cached_on_what_is_published(subject: &dyn Su
             at(45)
         )
     );
-    assert_eq!(reason(ledger.cache_item(&cached(seen)).await), Reason::Moved);
+    assert_eq!(
+        reason(ledger.cache_item(&cached(seen)).await),
+        Reason::Moved
+    );
     let rows = subject.audit_rows(release_id).await;
     assert_eq!(
         rows.last().unwrap()["metadata"],
@@ -480,10 +508,15 @@ pub(crate) async fn without_a_catalogue_nothing_is_materialized(subject: &dyn Su
     let refused = ledger.materialize(&claim.release, &documents).await;
     assert_eq!(reason(refused), Reason::Moved);
     let revoked = ledger.revoke(&decision(&release.release_id, 60)).await;
-    let refused = ledger.materialize(&revoked.unwrap().release, &documents).await;
+    let refused = ledger
+        .materialize(&revoked.unwrap().release, &documents)
+        .await;
     assert!(matches!(
         refusal(refused),
-        Refusal::State { action: Action::Materialize, .. }
+        Refusal::State {
+            action: Action::Materialize,
+            ..
+        }
     ));
 }
 
@@ -574,6 +607,7 @@ pub(crate) async fn fifty_approvals_at_once_are_one(subject: &dyn Subject) {
         let mut approval = seen.clone();
         approval.reviewer = format!("reviewer {number}");
         approval.version_id = format!("v{number}");
+        approval.documents = documents(&seen.seen.dataset_id, &format!("item-v{number}"));
         tasks.spawn(async move {
             start.wait().await;
             handler.approve(&approval).await
@@ -600,10 +634,7 @@ pub(crate) async fn fifty_approvals_at_once_are_one(subject: &dyn Subject) {
     assert_eq!(told.len(), 1, "{rows:?}");
     let winner = &winners[0];
     assert_eq!(told[0]["actor"], json!(winner.review.reviewer));
-    assert_eq!(
-        told[0]["metadata"]["version_id"],
-        json!(winner.version_id)
-    );
+    assert_eq!(told[0]["metadata"]["version_id"], json!(winner.version_id));
 }
 
 /// Two Releases of one Asset, approved as the same version at the same time.
@@ -634,4 +665,17 @@ pub(crate) async fn of_two_releases_one_gets_the_version(subject: &dyn Subject) 
         refusal(refused.into_iter().next().unwrap()),
         Refusal::Version { .. }
     ));
+}
+
+/// A published Release of an Asset of its own.
+pub(crate) async fn published(ledger: &dyn Ledger, resource: &str) -> String {
+    let group = crate::stores::ledger::contract::declare_named(ledger, resource)
+        .await
+        .unwrap()
+        .group
+        .id;
+    let settled = fill(ledger, &group, &[&format!("era5/{resource}.nc")]).await;
+    let claim = claim(ledger, &settled, "one").await;
+    assert!(ledger.publish(&claim, &result(1)).await.unwrap());
+    claim.release.release_id
 }

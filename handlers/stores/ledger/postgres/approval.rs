@@ -75,10 +75,7 @@ impl ApprovalLedger for PostgresLedger {
         ask::sources(&self.database.client().await?, release_id, which).await
     }
 
-    async fn releases_changed_by(
-        &self,
-        file: Option<FileId>,
-    ) -> Result<Vec<Release>, LedgerError> {
+    async fn releases_changed_by(&self, file: Option<FileId>) -> Result<Vec<Release>, LedgerError> {
         ask::changed_by(&self.database.client().await?, file).await
     }
 }

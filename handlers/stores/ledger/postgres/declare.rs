@@ -118,7 +118,8 @@ async fn overwrite(
     let at = declaration.at;
     let job_id =
         platform::queue_job(tx, &row.asset_id, &release_id, declaration, version, at).await?;
-    let sql = "UPDATE app.asset_releases SET job_id = $2, request_id = $3, suggested_version_id = $4,
+    let sql =
+        "UPDATE app.asset_releases SET job_id = $2, request_id = $3, suggested_version_id = $4,
                    processing_status = 'pending', last_error = NULL, updated_at = $5::timestamp
                WHERE release_id = $1";
     let request_id = ids::request_id(

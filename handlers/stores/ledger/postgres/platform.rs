@@ -330,7 +330,8 @@ pub(super) async fn requeue(
     now: Timestamp,
 ) -> Result<(), LedgerError> {
     // What is published stays completed, whatever becomes of the next revision.
-    let of_published = "UPDATE app.asset_releases r SET processing_status = 'completed', last_error = NULL,
+    let of_published =
+        "UPDATE app.asset_releases r SET processing_status = 'completed', last_error = NULL,
                             updated_at = $2::timestamp
                         WHERE r.release_id = $1 AND r.processing_status IN ('failed', 'processing')
                             AND r.approval_state <> 'approved'

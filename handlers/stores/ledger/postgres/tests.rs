@@ -8,6 +8,7 @@ mod connections;
 #[path = "../../../../tests/support/pgstac.rs"]
 #[expect(dead_code, reason = "the behaviour tests use the rest of it")]
 mod pgstac;
+mod publishing;
 mod stac;
 
 use std::sync::OnceLock;

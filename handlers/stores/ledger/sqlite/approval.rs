@@ -104,10 +104,7 @@ impl ApprovalLedger for SqliteLedger {
             .await
     }
 
-    async fn releases_changed_by(
-        &self,
-        file: Option<FileId>,
-    ) -> Result<Vec<Release>, LedgerError> {
+    async fn releases_changed_by(&self, file: Option<FileId>) -> Result<Vec<Release>, LedgerError> {
         self.database
             .read(move |tx| ask::changed_by(tx, file))
             .await

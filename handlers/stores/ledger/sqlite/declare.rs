@@ -118,7 +118,13 @@ fn overwrite(
         "UPDATE app_asset_releases SET job_id = ?2, request_id = ?3, suggested_version_id = ?4,
              processing_status = 'pending', last_error = NULL, updated_at = ?5
          WHERE release_id = ?1",
-        (&release_id, &job_id, request_id, &declaration.version_id, time_text(now)),
+        (
+            &release_id,
+            &job_id,
+            request_id,
+            &declaration.version_id,
+            time_text(now),
+        ),
     )?;
     Ok(NewRelease { release_id, job_id })
 }

@@ -45,7 +45,8 @@ pub(super) async fn approvals(
         &Int(filter.offset.into()),
     ];
     let releases = platform::releases(client, rest, wanted).await?;
-    let sql = "SELECT approval_state, count(*) AS count FROM app.asset_releases GROUP BY approval_state";
+    let sql =
+        "SELECT approval_state, count(*) AS count FROM app.asset_releases GROUP BY approval_state";
     let counts = rows(client, sql, &[]).await?;
     let counts = counts
         .iter()

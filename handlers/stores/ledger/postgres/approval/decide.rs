@@ -127,7 +127,9 @@ async fn take_back(
         reason,
         at,
     } = decision;
-    let event = Event::of(kind).by(actor.as_deref()).because(reason.as_deref());
+    let event = Event::of(kind)
+        .by(actor.as_deref())
+        .because(reason.as_deref());
     platform::audit(tx, release_id, &event, *at).await?;
     let reason = reason.as_ref().map(Text);
     let actor = actor.as_ref().map(Text);
@@ -167,7 +169,11 @@ pub(super) async fn unpublish(
 }
 
 /// Takes back every published revision of a Release: none of them is served again.
-async fn withdraw(tx: &Transaction<'_>, release_id: &str, at: Timestamp) -> Result<(), LedgerError> {
+async fn withdraw(
+    tx: &Transaction<'_>,
+    release_id: &str,
+    at: Timestamp,
+) -> Result<(), LedgerError> {
     let sql = "UPDATE landfall.combine_run SET withdrawn_at = $2
                WHERE release_id = $1 AND state = 'published' AND withdrawn_at IS NULL";
     execute(tx, sql, &[&release_id, &At(at)]).await?;
@@ -221,4 +227,3 @@ pub(super) async fn materialize(
     check_same(Action::Materialize, seen, &release)?;
     catalogue::publish(tx, documents).await
 }
-

@@ -35,7 +35,8 @@ pub(super) fn approvals(
     tx: &Transaction<'_>,
     filter: &ApprovalFilter,
 ) -> Result<Approvals, LedgerError> {
-    let rest = "WHERE (?1 IS NULL OR r.approval_state = ?1) AND (?2 IS NULL OR r.clearance_state = ?2)
+    let rest =
+        "WHERE (?1 IS NULL OR r.approval_state = ?1) AND (?2 IS NULL OR r.clearance_state = ?2)
                 ORDER BY r.created_at DESC, r.rowid DESC LIMIT ?3 OFFSET ?4";
     let wanted = (
         &filter.approval_state,

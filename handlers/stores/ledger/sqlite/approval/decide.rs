@@ -25,10 +25,7 @@ fn decided(tx: &Transaction<'_>, release_id: &str) -> Result<Decided, LedgerErro
     })
 }
 
-pub(super) fn approve(
-    tx: &Transaction<'_>,
-    approval: &Approval,
-) -> Result<Decided, LedgerError> {
+pub(super) fn approve(tx: &Transaction<'_>, approval: &Approval) -> Result<Decided, LedgerError> {
     let release_id = &approval.seen.release_id;
     let release = load(tx, release_id)?;
     approval.check(&release)?;
@@ -71,7 +68,9 @@ pub(super) fn reject(tx: &Transaction<'_>, decision: &Decision) -> Result<Decide
         at,
     } = decision;
     Action::Reject.check(&load(tx, release_id)?)?;
-    let event = Event::of("rejected").by(actor.as_deref()).because(reason.as_deref());
+    let event = Event::of("rejected")
+        .by(actor.as_deref())
+        .because(reason.as_deref());
     platform::audit(tx, release_id, &event, *at)?;
     let sql = "UPDATE app_asset_releases SET approval_state = 'rejected', is_served = false, reviewer = ?2,
                    reviewed_at = ?4, rejection_reason = ?3, updated_at = ?4 WHERE release_id = ?1";
@@ -88,7 +87,9 @@ pub(super) fn revoke(tx: &Transaction<'_>, decision: &Decision) -> Result<Decide
         at,
     } = decision;
     Action::Revoke.check(&load(tx, release_id)?)?;
-    let event = Event::of("revoked").by(actor.as_deref()).because(reason.as_deref());
+    let event = Event::of("revoked")
+        .by(actor.as_deref())
+        .because(reason.as_deref());
     platform::audit(tx, release_id, &event, *at)?;
     let sql = "UPDATE app_asset_releases SET approval_state = 'revoked', is_served = false, revoked_at = ?4,
                    revoked_by = ?2, revocation_reason = ?3, updated_at = ?4 WHERE release_id = ?1";
@@ -118,7 +119,8 @@ pub(super) fn unpublish(
             .because(reason.as_deref())
             .with(Unpublication::metadata());
         platform::audit(tx, release_id, &event, *at)?;
-        let sql = "UPDATE app_asset_releases SET blob_path = NULL, updated_at = ?2 WHERE release_id = ?1";
+        let sql =
+            "UPDATE app_asset_releases SET blob_path = NULL, updated_at = ?2 WHERE release_id = ?1";
         tx.execute(sql, (release_id, time_text(*at)))?;
         withdraw(tx, release_id, *at)?;
     }
@@ -170,13 +172,9 @@ pub(super) fn cache_item(
     load(tx, release_id)
 }
 
-pub(super) fn materialize(
-    tx: &Transaction<'_>,
-    seen: &Release,
-) -> Result<Catalogue, LedgerError> {
+pub(super) fn materialize(tx: &Transaction<'_>, seen: &Release) -> Result<Catalogue, LedgerError> {
     let release = load(tx, &seen.release_id)?;
     Action::Materialize.check(&release)?;
     check_same(Action::Materialize, seen, &release)?;
     Ok(Catalogue::Absent)
 }
-
