@@ -14,7 +14,9 @@ mod replay;
 mod review;
 mod serve;
 mod server;
+mod status;
 mod stores;
+mod submit;
 mod validate;
 mod verify;
 mod virtualize;
@@ -45,6 +47,10 @@ enum Command {
     Combine(combine::Arguments),
     /// List the series of a folder or container and what would declare them; or submit them all.
     Inventory(inventory::Arguments),
+    /// Declare a series to a running app.
+    Submit(Box<submit::Arguments>),
+    /// Tell how far a series is, as a running app knows it.
+    Status(status::Arguments),
     /// Have a running app take events once more: dead letters, kept ones, or those of a container.
     Replay(replay::Arguments),
     /// Approve a Release of a running app, or list those that await approval.
@@ -84,6 +90,8 @@ impl Command {
             Self::Inspect(arguments) => arguments.json,
             Self::Validate(arguments) => arguments.json,
             Self::Inventory(arguments) => arguments.json,
+            Self::Submit(arguments) => arguments.json,
+            Self::Status(arguments) => arguments.json,
             Self::Replay(arguments) => arguments.json,
             Self::Migrate(arguments) => arguments.json,
             Self::Approve(arguments) => arguments.wants_json(),
@@ -100,6 +108,8 @@ impl Command {
             Self::Validate(arguments) => block_on_one_thread(validate::run(arguments)),
             Self::Combine(arguments) => block_on_threads(combine::run(arguments)),
             Self::Inventory(arguments) => block_on_threads(inventory::run(arguments)),
+            Self::Submit(arguments) => block_on_one_thread(submit::run(*arguments)),
+            Self::Status(arguments) => block_on_one_thread(status::run(arguments)),
             Self::Replay(arguments) => block_on_one_thread(replay::run(arguments)),
             Self::Approve(arguments) => block_on_one_thread(review::approve(arguments)),
             Self::Reject(arguments) => block_on_one_thread(review::reject(arguments)),

@@ -17,6 +17,7 @@ mod series;
 mod sweep;
 
 pub use approval::{Endorsement, Rematerialized, Unpublished};
+pub use declaration::Foreseen;
 pub(crate) use file::chain;
 pub use inventory::InventoryRequest;
 pub use replay::Replayed;

@@ -206,7 +206,10 @@ impl From<Conflict> for ApiError {
                 Self::conflict("ReleaseExistsError", conflict.to_string())
                     .with("difference", difference)
             }
-            Conflict::Approved { .. } => Self::conflict("ReleaseStateError", conflict.to_string()),
+            Conflict::Approved { .. } | Conflict::StillOpen { .. } => {
+                Self::conflict("ReleaseStateError", conflict.to_string())
+            }
+            Conflict::Version { .. } => Self::conflict("VersionConflict", conflict.to_string()),
             Conflict::OwnedByOther { .. } => {
                 Self::conflict("ReleaseExistsError", conflict.to_string())
             }

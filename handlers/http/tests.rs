@@ -6,6 +6,7 @@ mod events;
 mod flow;
 mod stac;
 mod stage;
+mod submit;
 mod sweep;
 
 use rstest::rstest;

@@ -22,7 +22,7 @@ use crate::http::{App, routes};
 use crate::pipeline::Pipeline;
 use crate::stores::blobs::{BlobPath, Blobs, LocalBlobs, PutCondition};
 use crate::stores::ledger::{
-    Claimed, Declaration, Declared, Expected, FileOutcome, Landing, Lease, Ledger, Origin,
+    Claimed, Declaration, Declared, Expected, Extras, FileOutcome, Landing, Lease, Ledger, Origin,
     ProcessingOptions, PublishedCombine, Recorded, SqliteLedger,
 };
 use crate::stores::queue::EmbeddedQueue;
@@ -274,6 +274,7 @@ fn declaration(at: Timestamp) -> Declaration {
         description: None,
         prefix: BlobPath::new("local", "bronze", ""),
         stem: String::new(),
+        extras: Extras::default(),
         options: ProcessingOptions {
             expected,
             ..ProcessingOptions::default()

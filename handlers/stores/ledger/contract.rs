@@ -15,8 +15,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::{
-    Claim, Claimed, Declaration, Declared, Expected, Fault, FileOutcome, FileState, GroupId,
-    GroupState, Judge, Landing, Lease, Ledger, LedgerError, Origin, ProcessingOptions,
+    Claim, Claimed, Declaration, Declared, Expected, Extras, Fault, FileOutcome, FileState,
+    GroupId, GroupState, Judge, Landing, Lease, Ledger, LedgerError, Origin, ProcessingOptions,
     PublishedCombine, Recorded, Settled, Snapshot, SourceFile, Verdict,
 };
 use crate::stores::blobs::BlobPath;
@@ -61,6 +61,7 @@ macro_rules! run_contract {
                 files_below_a_folder_are_listed_by_name_without_gone_ones,
                 files_that_nobody_finished_are_stuck,
                 concurrent_writers_of_one_blob_end_in_the_newest,
+                a_file_is_sent_back_to_be_read_once_more,
             ],
             groups: [
                 the_last_file_makes_a_group_due,
@@ -78,6 +79,7 @@ macro_rules! run_contract {
                 declared_groups_are_found_by_folder_and_named_file,
                 a_file_leaves_the_auto_group_that_was_never_combined,
                 an_unknown_group_is_said_to_be_unknown,
+                a_blocked_group_tells_the_task_of_each_file,
             ],
             declare: [
                 a_declaration_makes_asset_release_job_and_group,
@@ -92,6 +94,10 @@ macro_rules! run_contract {
                 an_approved_release_is_not_overwritten,
                 a_new_version_of_an_approved_release_is_the_next_release,
                 repeating_a_submit_that_failed_queues_it_again,
+                overwriting_before_the_first_combine_is_the_next_revision,
+                what_is_foreseen_is_not_done,
+                a_version_follows_the_newest_approved_one,
+                the_versions_of_an_asset_are_listed_newest_first,
             ],
             combine: [
                 a_claim_holds_the_members_by_name_and_starts_the_job,
@@ -230,6 +236,7 @@ fn declaration(origin: Origin, blob: &str, count: u64) -> Declaration {
         } else {
             String::new()
         },
+        extras: Extras::default(),
         options: ProcessingOptions {
             expected,
             ..ProcessingOptions::default()

@@ -82,7 +82,7 @@ mod tests {
 
     use super::*;
     use crate::stores::blobs::BlobPath;
-    use crate::stores::ledger::{Origin, ProcessingOptions};
+    use crate::stores::ledger::{Extras, Origin, ProcessingOptions};
 
     const ASSET: &str = "97f387f8a83ff695febfda482689cc05";
     const REQUEST: &str = "5d9210e3f58e3e4b3b0b1ef0abb3e085";
@@ -130,6 +130,7 @@ mod tests {
             description: None,
             prefix: BlobPath::new("local", "bronze", "netcdf/era5/"),
             stem: String::new(),
+            extras: Extras::default(),
             options: ProcessingOptions::default(),
             at: jiff::Timestamp::UNIX_EPOCH,
         };

@@ -32,9 +32,9 @@ use values::{Int, Text};
 
 use super::{
     Claim, Claimed, CombineEnd, Declaration, Declared, Fault, FileId, FileLedger, FileOutcome,
-    GroupId, GroupLedger, Judge, Landing, Lease, LedgerError, PublishedCombine, Recorded, Release,
-    ReleaseCatalog, Revision, Settled, SourceFile, SourceGroup, StacCatalog, StacPage, StacWindow,
-    Task,
+    GroupId, GroupLedger, Job, Judge, Landing, Lease, LedgerError, PublishedCombine, Recorded,
+    Release, ReleaseCatalog, Revision, Settled, SourceFile, SourceGroup, StacCatalog, StacPage,
+    StacWindow, Task,
 };
 use crate::stores::blobs::BlobPath;
 
@@ -100,6 +100,11 @@ impl FileLedger for PostgresLedger {
         files::record_reading(&client, file, etag, Timestamp::now()).await
     }
 
+    async fn record_unread(&self, file: FileId, etag: &str) -> Result<bool, LedgerError> {
+        let client = self.database.client().await?;
+        files::record_unread(&client, file, etag, Timestamp::now()).await
+    }
+
     async fn record_outcome(
         &self,
         file: FileId,
@@ -131,6 +136,10 @@ impl FileLedger for PostgresLedger {
 impl GroupLedger for PostgresLedger {
     async fn declare_group(&self, declaration: &Declaration) -> Result<Declared, LedgerError> {
         transact!(self.database, tx => declare::declare(tx, declaration))
+    }
+
+    async fn foresee_group(&self, declaration: &Declaration) -> Result<Declared, LedgerError> {
+        transact!(self.database, tx => declare::foresee(tx, declaration))
     }
 
     async fn declared_groups_for(&self, path: &BlobPath) -> Result<Vec<SourceGroup>, LedgerError> {
@@ -242,6 +251,17 @@ impl ReleaseCatalog for PostgresLedger {
         revision: i64,
     ) -> Result<Option<Revision>, LedgerError> {
         platform::revision(&self.database.client().await?, release_id, revision).await
+    }
+
+    async fn versions(&self, asset_id: &str) -> Result<Vec<Release>, LedgerError> {
+        let rest = "WHERE r.asset_id = $1 ORDER BY r.version_ordinal DESC";
+        let client = self.database.client().await?;
+        let found = platform::releases(&client, rest, &[&Text(asset_id)]).await?;
+        Ok(found.into_iter().map(Release::without_item).collect())
+    }
+
+    async fn job(&self, job_id: &str) -> Result<Option<Job>, LedgerError> {
+        platform::job(&self.database.client().await?, job_id).await
     }
 
     async fn tasks(&self, job_id: &str) -> Result<Vec<Task>, LedgerError> {

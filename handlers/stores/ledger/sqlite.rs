@@ -24,9 +24,9 @@ pub(crate) use values::{time, time_text};
 
 use super::{
     Claim, Claimed, CombineEnd, Declaration, Declared, Fault, FileId, FileLedger, FileOutcome,
-    GroupId, GroupLedger, Judge, Landing, Lease, LedgerError, PublishedCombine, Recorded, Release,
-    ReleaseCatalog, Revision, Settled, SourceFile, SourceGroup, StacCatalog, StacPage, StacWindow,
-    Task,
+    GroupId, GroupLedger, Job, Judge, Landing, Lease, LedgerError, PublishedCombine, Recorded,
+    Release, ReleaseCatalog, Revision, Settled, SourceFile, SourceGroup, StacCatalog, StacPage,
+    StacWindow, Task,
 };
 use crate::stores::blobs::BlobPath;
 
@@ -77,6 +77,13 @@ impl FileLedger for SqliteLedger {
             .await
     }
 
+    async fn record_unread(&self, file: FileId, etag: &str) -> Result<bool, LedgerError> {
+        let etag = etag.to_owned();
+        self.database
+            .write(move |tx| files::record_unread(tx, file, &etag, Timestamp::now()))
+            .await
+    }
+
     async fn record_outcome(
         &self,
         file: FileId,
@@ -118,6 +125,13 @@ impl GroupLedger for SqliteLedger {
         let declaration = declaration.clone();
         self.database
             .write(move |tx| declare::declare(tx, &declaration))
+            .await
+    }
+
+    async fn foresee_group(&self, declaration: &Declaration) -> Result<Declared, LedgerError> {
+        let declaration = declaration.clone();
+        self.database
+            .write(move |tx| declare::foresee(tx, &declaration))
             .await
     }
 
@@ -274,6 +288,26 @@ impl ReleaseCatalog for SqliteLedger {
         let release_id = release_id.to_owned();
         self.database
             .read(move |tx| platform::revision(tx, &release_id, revision))
+            .await
+    }
+
+    async fn versions(&self, asset_id: &str) -> Result<Vec<Release>, LedgerError> {
+        let asset_id = asset_id.to_owned();
+        let rest = "WHERE r.asset_id = ?1 ORDER BY r.version_ordinal DESC";
+        let found = self
+            .database
+            .read(move |tx| platform::releases(tx, rest, [asset_id]));
+        Ok(found
+            .await?
+            .into_iter()
+            .map(Release::without_item)
+            .collect())
+    }
+
+    async fn job(&self, job_id: &str) -> Result<Option<Job>, LedgerError> {
+        let job_id = job_id.to_owned();
+        self.database
+            .read(move |tx| platform::job(tx, &job_id))
             .await
     }
 

@@ -79,7 +79,7 @@ pub(super) async fn settle(
         members: &files,
         now,
     });
-    let group = if apply(tx, &row.group, verdict, now).await? {
+    let group = if apply(tx, &row.group, &files, verdict, now).await? {
         groups::load(tx, id).await?.group
     } else {
         row.group
@@ -152,6 +152,7 @@ async fn is_at_rest(
 async fn apply(
     tx: &Transaction<'_>,
     group: &SourceGroup,
+    members: &[SourceFile],
     verdict: Verdict,
     now: Timestamp,
 ) -> Result<bool, LedgerError> {
@@ -176,7 +177,7 @@ async fn apply(
     match &fault {
         Some(fault) => {
             set.await?;
-            platform::block(tx, release_id, job_id, &fault.message, now).await?;
+            platform::block(tx, group, members, fault, now).await?;
         }
         None => {
             tokio::try_join!(set, platform::requeue(tx, release_id, job_id, now))?;

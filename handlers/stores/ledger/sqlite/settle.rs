@@ -69,7 +69,7 @@ pub(super) fn settle(
         members: &members,
         now,
     });
-    apply(tx, &row.group, verdict, now)?;
+    apply(tx, &row.group, &members, verdict, now)?;
     let group = load(tx, id)?.group;
     Ok(Settled {
         is_due: group.state == GroupState::Due,
@@ -134,6 +134,7 @@ fn is_at_rest(
 fn apply(
     tx: &Transaction<'_>,
     group: &SourceGroup,
+    members: &[SourceFile],
     verdict: Verdict,
     now: Timestamp,
 ) -> Result<(), LedgerError> {
@@ -153,7 +154,7 @@ fn apply(
     }
     set_state(tx, &group.id, state, quiet_until, fault.as_ref(), now)?;
     match fault {
-        Some(fault) => platform::block(tx, &group.release_id, &group.job_id, &fault.message, now),
+        Some(fault) => platform::block(tx, group, members, &fault, now),
         None => platform::requeue(tx, &group.release_id, &group.job_id, now),
     }
 }

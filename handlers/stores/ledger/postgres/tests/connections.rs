@@ -8,7 +8,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::stores::ledger::{
-    Expected, GroupState, Origin, ProcessingOptions, ProcessingStatus, Verdict,
+    Expected, Extras, GroupState, Origin, ProcessingOptions, ProcessingStatus, Verdict,
 };
 
 const START: Timestamp = Timestamp::constant(1_700_000_000, 0);
@@ -24,6 +24,7 @@ fn declaration(resource: &str) -> Declaration {
         description: None,
         prefix: BlobPath::new("local", "bronze", "era5/"),
         stem: String::new(),
+        extras: Extras::default(),
         options: ProcessingOptions {
             expected: Some(Expected::Count(1)),
             ..ProcessingOptions::default()
