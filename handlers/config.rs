@@ -116,6 +116,9 @@ pub struct HttpConfig {
     /// Whether to stop when the standard input ends, from `LANDFALL_STOP_WITH_STDIN` (default `false`; `dev` sets
     /// it, so that no handler outlives it).
     pub stop_with_stdin: bool,
+    /// Whether Easy Auth stands before the app, from `WEBSITE_AUTH_ENABLED`, which Azure sets: then, and only then, its
+    /// headers say who is signed in.
+    pub easy_auth: bool,
     /// Address of TiTiler's xarray routes, from `LANDFALL_TITILER_URL`; without it no item links to TiTiler. An
     /// unmodified TiTiler opens `public_url` over https alone.
     pub titiler_url: Option<String>,
@@ -287,6 +290,8 @@ impl HttpConfig {
             public_url: public_url.trim_end_matches('/').to_owned(),
             open_access: flag("LANDFALL_OPEN_ACCESS")?,
             stop_with_stdin: flag("LANDFALL_STOP_WITH_STDIN")?,
+            easy_auth: optional("WEBSITE_AUTH_ENABLED")
+                .is_some_and(|word| word.eq_ignore_ascii_case("true")),
             titiler_url: optional("LANDFALL_TITILER_URL")
                 .map(|url| url.trim_end_matches('/').to_owned()),
             cors_origin: optional("LANDFALL_CORS_ORIGIN"),

@@ -4,16 +4,19 @@
 //! | --- | --- |
 //! | [`triggers`] | what the Functions host sends: `POST /BlobEvent`, `/CombineDue`, … |
 //! | [`platform`], [`job`] | `/api/platform/…`, `/api/releases…`; `/api/jobs/status/…`, `/api/dbadmin/tasks/…` |
+//! | [`approval`] | `/api/platform/approve`, `…/reject`, `…/revoke`, `…/unpublish`, `…/approvals`, `/api/releases/…/stac` |
 //! | [`inventory`] | `/api/inventory`, `/api/replay` |
 //! | [`stac`] | `/api/stac…`, what is published in the STAC catalogue |
 //! | [`zarr`] | `/api/zarr/…`, the served stores |
 //! | [`probes`] | `/api/livez`, `/api/readyz`, `/api/health` |
 //! | [`error`] | errors as answers |
 
+pub mod approval;
 pub mod error;
 pub mod inventory;
 pub mod job;
 pub mod platform;
+mod principal;
 pub mod probes;
 pub mod stac;
 mod status;
@@ -71,6 +74,7 @@ pub fn routes(
     root()
         .or(zarr::routes(Arc::clone(&app)))
         .or(platform::routes(Arc::clone(&app)))
+        .or(approval::routes(Arc::clone(&app)))
         .or(job::routes(Arc::clone(&app)))
         .or(inventory::routes(Arc::clone(&app)))
         .or(stac::routes(Arc::clone(&app)))

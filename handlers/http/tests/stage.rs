@@ -157,6 +157,7 @@ pub(super) fn config(folder: &tempfile::TempDir, open_access: bool) -> Config {
             public_url: String::from("http://127.0.0.1:7071"),
             open_access,
             stop_with_stdin: false,
+            easy_auth: false,
             titiler_url: None,
             cors_origin: None,
         },
