@@ -182,7 +182,8 @@ fn start(azurite: Azurite) -> Run {
         "--seed",
         "5",
     ];
-    let dev = site.start(&faults, &[]);
+    // As a deployed app has it, and not as `dev` has.
+    let dev = site.start(&faults, &[("LANDFALL_AUTO_GROUP", "false")]);
     Run {
         azurite,
         cluster: cluster(),
