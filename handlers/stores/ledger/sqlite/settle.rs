@@ -7,8 +7,8 @@ use rusqlite::Transaction;
 
 use super::groups::{lease, load, lose_run, members, next_generation, set_state};
 use super::platform;
-use crate::stores::ledger::rest::{Outcome, is_at_rest, outcome, waiting};
 use super::values::{optional_time, unsigned};
+use crate::stores::ledger::rest::{Outcome, is_at_rest, outcome, waiting};
 use crate::stores::ledger::{
     Counts, FileId, FileState, GroupId, GroupState, Judge, LedgerError, Settled, Snapshot,
     SourceFile, SourceGroup, Verdict,
