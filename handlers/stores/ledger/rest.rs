@@ -82,16 +82,14 @@ mod tests {
         #[case] lease: Option<Timestamp>,
         #[case] expected: bool,
     ) {
-        let counts = |rejected| Counts {
-            members: 2,
+        let mut counts = Counts {
+            members: 1,
             referenced: 1,
-            rejected,
+            rejected: 0,
             last_landed: None,
         };
-        assert_eq!(
-            is_at_rest(state, is_refused, lease, &counts(0), NOW),
-            expected
-        );
-        assert!(!is_at_rest(state, is_refused, lease, &counts(1), NOW));
+        assert_eq!(is_at_rest(state, is_refused, lease, &counts, NOW), expected);
+        counts.rejected = 1;
+        assert!(!is_at_rest(state, is_refused, lease, &counts, NOW));
     }
 }

@@ -159,7 +159,7 @@ async fn count_current(
     Ok(())
 }
 
-/// Until when somebody combines the group. Most groups are asked for nothing.
+/// Until when somebody combines the group. Most groups need not be asked for.
 async fn lease_of(tx: &Transaction<'_>, row: &GroupRow) -> Result<Option<Timestamp>, LedgerError> {
     match row.group.state {
         GroupState::Combining => groups::lease(tx, &row.group.id).await,
