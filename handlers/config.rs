@@ -2,18 +2,20 @@
 
 mod azure;
 mod database;
+mod https;
 
 pub use azure::{
     AzureAccess, AzureBlobsConfig, AzureQueueConfig, ContainerConfig, CredentialKind,
     IdentityConfig, NamingConfig,
 };
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
 pub use database::DatabaseConfig;
+pub use https::HttpsHosts;
 
 /// Everything that can be set.
 #[derive(Debug, Clone)]
@@ -38,8 +40,10 @@ pub struct StorageConfig {
     /// Where Event Grid leaves the events that it gave up.
     pub dead_letters: Option<DeadLettersConfig>,
     /// SQLite file with the embedded queues, and the ledger unless a [`DatabaseConfig`] says where that is, from
-    /// `LANDFALL_DATABASE`.
-    pub database: PathBuf,
+    /// `LANDFALL_DATABASE`. Not needed where both are elsewhere.
+    pub database: Option<PathBuf>,
+    /// Hosts that files are read from when a request names them.
+    pub https_hosts: HttpsHosts,
 }
 
 /// Where Event Grid leaves the events that it gave up, from `LANDFALL_DEAD_LETTERS`: a folder where blobs are in
@@ -148,9 +152,15 @@ impl Config {
     /// Names the variable that is missing or cannot be read.
     pub fn from_env() -> Result<Self> {
         let http = HttpConfig::from_env()?;
+        let (storage, database) = (StorageConfig::from_env()?, DatabaseConfig::from_env()?);
+        if database.url.is_none() {
+            storage.embedded_database().context(
+                "the ledger has no other place: LANDFALL_DATABASE_URL and LANDFALL_DATABASE_HOST are not set either",
+            )?;
+        }
         Ok(Self {
-            storage: StorageConfig::from_env()?,
-            database: DatabaseConfig::from_env()?,
+            storage,
+            database,
             pipeline: PipelineConfig::from_env()?,
             http,
         })
@@ -180,12 +190,27 @@ impl StorageConfig {
         let dead_letters = optional("LANDFALL_DEAD_LETTERS")
             .map(|text| DeadLettersConfig::parse(&text, &blobs))
             .transpose()?;
-        Ok(Self {
+        let storage = Self {
             blobs,
             queues: QueuesConfig::from_env()?,
             dead_letters,
-            database: required("LANDFALL_DATABASE")?.into(),
-        })
+            database: optional("LANDFALL_DATABASE").map(PathBuf::from),
+            https_hosts: HttpsHosts::from_env()?,
+        };
+        if matches!(storage.queues, QueuesConfig::Embedded) {
+            storage.embedded_database()?;
+        }
+        Ok(storage)
+    }
+
+    /// The SQLite file, for who cannot do without.
+    ///
+    /// # Errors
+    ///
+    /// Says that it is not set.
+    pub fn embedded_database(&self) -> Result<&Path> {
+        let file = self.database.as_deref();
+        file.context("LANDFALL_DATABASE is not set")
     }
 }
 

@@ -12,11 +12,15 @@ use crate::stores::identity::{Identity, POSTGRES_SCOPE};
 use crate::stores::ledger::{Ledger, PostgresLedger, SqliteLedger, TokenSource};
 
 /// The ledger in the PostgreSQL that is configured, else in the SQLite file at `path`.
-pub(super) fn open(config: &DatabaseConfig, path: &Path) -> anyhow::Result<Arc<dyn Ledger>> {
-    Ok(match postgres(config)? {
-        Some(ledger) => Arc::new(ledger),
-        None => Arc::new(SqliteLedger::open(path).context("ledger")?),
-    })
+pub(super) fn open(
+    config: &DatabaseConfig,
+    path: Option<&Path>,
+) -> anyhow::Result<Arc<dyn Ledger>> {
+    if let Some(ledger) = postgres(config)? {
+        return Ok(Arc::new(ledger));
+    }
+    let path = path.context("LANDFALL_DATABASE is not set")?;
+    Ok(Arc::new(SqliteLedger::open(path).context("ledger")?))
 }
 
 /// The ledger in PostgreSQL, if one is configured.

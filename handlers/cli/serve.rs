@@ -51,7 +51,7 @@ fn app(config: Config) -> anyhow::Result<App> {
     let storage = &config.storage;
     let (blobs, queue) = stores::open(storage)?;
     let dead_letters = stores::dead_letters(storage)?;
-    let ledger = ledger::open(&config.database, &storage.database)?;
+    let ledger = ledger::open(&config.database, storage.database.as_deref())?;
     let pipeline = Pipeline::new(
         config.clone(),
         Arc::clone(&blobs),

@@ -133,12 +133,14 @@ pub(super) fn config(folder: &tempfile::TempDir, open_access: bool) -> Config {
             },
             queues: QueuesConfig::Embedded,
             dead_letters: None,
-            database: folder.path().join("landfall.db"),
+            database: Some(folder.path().join("landfall.db")),
+            https_hosts: crate::config::HttpsHosts::default(),
         },
         database: DatabaseConfig {
             url: None,
             by_identity: false,
             connections: 1,
+            instances: None,
         },
         pipeline: PipelineConfig {
             auto_group: false,
@@ -168,8 +170,9 @@ pub(super) fn app(config: Config) -> App {
         panic!("the stage is of folders")
     };
     let blobs: Arc<dyn Blobs> = Arc::new(LocalBlobs::new(bronze, silver));
-    let ledger: Arc<dyn Ledger> = Arc::new(SqliteLedger::open(&storage.database).unwrap());
-    let queue = Arc::new(EmbeddedQueue::open(&storage.database).unwrap());
+    let database = storage.embedded_database().unwrap();
+    let ledger: Arc<dyn Ledger> = Arc::new(SqliteLedger::open(database).unwrap());
+    let queue = Arc::new(EmbeddedQueue::open(database).unwrap());
     let dead_letters = match &config.storage.dead_letters {
         Some(DeadLettersConfig::Folder(folder)) => {
             Some(Arc::new(LocalBlobs::new(bronze, folder)) as Arc<dyn Blobs>)
