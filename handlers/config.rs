@@ -1,6 +1,7 @@
 //! Configuration: one struct per concern, read from the environment once, at start-up, and only here.
 
 mod azure;
+mod contradiction;
 mod database;
 mod https;
 
@@ -9,11 +10,14 @@ pub use azure::{
     IdentityConfig, NamingConfig,
 };
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
+pub use contradiction::{Contradiction, contradictions};
 pub use database::DatabaseConfig;
 pub use https::HttpsHosts;
 
@@ -167,6 +171,57 @@ impl Config {
     }
 }
 
+/// Every concern for itself, so that what is wrong with one does not hide what is wrong with another.
+#[derive(Debug)]
+pub struct Concerns {
+    /// Where blobs and queues are.
+    pub storage: Result<StorageConfig>,
+    /// Which database holds the ledger.
+    pub database: Result<DatabaseConfig>,
+    /// When and how series are combined.
+    pub pipeline: Result<PipelineConfig>,
+    /// Who is answered, and under which address.
+    pub http: Result<HttpConfig>,
+    /// Who we are in Azure.
+    pub access: Result<AzureAccess>,
+    /// Folder that the Functions host was started in, from `FUNCTIONS_APP_ROOT_PATH`.
+    pub app: Option<PathBuf>,
+    /// Settings that do not go together.
+    pub contradictions: Vec<Contradiction>,
+}
+
+impl Concerns {
+    /// Reads the environment.
+    pub fn from_env() -> Self {
+        Self {
+            storage: StorageConfig::from_env(),
+            database: DatabaseConfig::from_env(),
+            pipeline: PipelineConfig::from_env(),
+            http: HttpConfig::from_env(),
+            access: AzureAccess::from_env(),
+            app: optional("FUNCTIONS_APP_ROOT_PATH").map(PathBuf::from),
+            contradictions: contradictions(&all()),
+        }
+    }
+}
+
+/// What stands in for variables that are not set.
+static DEFAULTS: OnceLock<BTreeMap<&'static str, String>> = OnceLock::new();
+
+/// Has `defaults` stand in for variables that are not set, if nothing says where blobs are: the layout of
+/// `landfall dev`. Whether they do.
+pub fn fall_back_to(defaults: BTreeMap<&'static str, String>) -> bool {
+    let mut places = ["LANDFALL_BRONZE_ACCOUNT", "LANDFALL_BRONZE_DIR"].into_iter();
+    places.all(|name| optional(name).is_none()) && DEFAULTS.set(defaults).is_ok()
+}
+
+/// Every setting of ours, and those of the host that we look at.
+fn all() -> BTreeMap<String, String> {
+    let set = std::env::vars().filter(|(_, value)| !value.is_empty());
+    set.filter(|(name, _)| name.starts_with("LANDFALL_") || name.starts_with("AzureWebJobsStorage"))
+        .collect()
+}
+
 impl QueuesConfig {
     /// Reads the environment.
     ///
@@ -295,6 +350,11 @@ impl PipelineConfig {
 }
 
 impl HttpConfig {
+    /// The port that the Functions host wants to find us at, if one has started us.
+    pub fn port_of_host() -> Option<u16> {
+        optional("FUNCTIONS_CUSTOMHANDLER_PORT")?.parse().ok()
+    }
+
     fn from_env() -> Result<Self> {
         let port = match optional("FUNCTIONS_CUSTOMHANDLER_PORT") {
             Some(text) => text
@@ -337,7 +397,8 @@ fn container_limit() -> Option<u64> {
 }
 
 fn optional(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
+    let set = std::env::var(name).ok().filter(|value| !value.is_empty());
+    set.or_else(|| DEFAULTS.get()?.get(name).cloned())
 }
 
 fn required(name: &str) -> Result<String> {

@@ -13,6 +13,7 @@ mod cli;
 mod codecs;
 mod combine;
 mod corpus;
+mod doctor;
 mod economy;
 mod event_to_item;
 mod fill_values;

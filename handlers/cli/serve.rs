@@ -1,5 +1,7 @@
 //! `landfall serve`: the custom handler that the Functions host starts.
 
+mod broken;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -7,7 +9,7 @@ use anyhow::Context as _;
 
 use super::failure::Failure;
 use super::{ledger, stores};
-use crate::config::Config;
+use crate::config::{Config, HttpConfig};
 use crate::http::{self, App};
 use crate::pipeline::Pipeline;
 
@@ -18,10 +20,16 @@ pub(super) struct Arguments {}
 /// Answers the host until it is told to stop.
 pub(super) async fn run(_: Arguments) -> Result<(), Failure> {
     crate::telemetry::init_json();
-    serve().await.map_err(|error| {
-        tracing::error!(error = format!("{error:#}"), "STARTUP_FAILED: {error:#}");
-        Failure::failed("startup_failed", error.as_ref())
-    })
+    let Err(error) = serve().await else {
+        return Ok(());
+    };
+    tracing::error!(error = format!("{error:#}"), "STARTUP_FAILED: {error:#}");
+    if let Some(port) = HttpConfig::port_of_host()
+        && broken::answer(&error, port).await.is_ok()
+    {
+        return Ok(());
+    }
+    Err(Failure::failed("startup_failed", error.as_ref()))
 }
 
 async fn serve() -> anyhow::Result<()> {
@@ -33,7 +41,9 @@ async fn serve() -> anyhow::Result<()> {
     let listener = tokio::net::TcpListener::bind(address)
         .await
         .with_context(|| format!("listening on {address}"))?;
-    tracing::info!(landfall.version = env!("CARGO_PKG_VERSION"), port, "Ready");
+    tracing::info!(port, "Ready");
+    let seen = Arc::clone(&app);
+    tokio::spawn(async move { http::probes::report(&seen).await });
     warp::serve(http::routes(app))
         .incoming(listener)
         .graceful(async move {

@@ -15,7 +15,8 @@ mod takeover;
 
 pub use model::*;
 pub use postgres::{
-    ConnectError, Migration, MigrationError, MigrationOptions, PostgresLedger, TokenSource,
+    Catalogue, ConnectError, ConnectTrouble, Examined, Migration, MigrationError, MigrationOptions,
+    PostgresLedger, Room, Schema, TokenSource,
 };
 pub use sqlite::SqliteLedger;
 

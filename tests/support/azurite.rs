@@ -169,6 +169,13 @@ impl Azurite {
         etag.trim_matches('"').to_owned()
     }
 
+    /// The listing of a container, as the service writes it.
+    pub(crate) async fn list(&self, account: &str, container: &str) -> String {
+        let path = format!("{container}?restype=container&comp=list");
+        let request = self.request(Method::GET, account, &path);
+        request.send().await.unwrap().text().await.unwrap()
+    }
+
     /// The bytes of a blob.
     pub(crate) async fn get(&self, account: &str, path: &str) -> Option<Vec<u8>> {
         let answer = self

@@ -7,6 +7,7 @@ mod combine;
 mod connect;
 mod database;
 mod declare;
+mod examine;
 mod files;
 mod groups;
 mod migrate;
@@ -21,6 +22,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 pub use connect::{ConnectError, TokenSource};
+pub use examine::{Catalogue, ConnectTrouble, Examined, Room, Schema};
 pub use migrate::{Migration, MigrationError, MigrationOptions};
 
 use connect::Connections;
@@ -68,6 +70,15 @@ impl PostgresLedger {
     pub async fn migrate(&self, options: &MigrationOptions) -> Result<Migration, MigrationError> {
         let mut client = self.database.client().await?;
         migrate::migrate(&mut client, options).await
+    }
+
+    /// What the database is like for the app: its version, our rights in it, its room.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`] when there is no connection; [`ConnectTrouble::of`] says more.
+    pub async fn examine(&self) -> Result<Examined, LedgerError> {
+        examine::examine(&self.database.client().await?).await
     }
 }
 
