@@ -93,6 +93,10 @@ series COUNT="1000" SEED="1" KEEP="":
     cargo build --quiet --bin landfall
     {{ python }} tests/support/check_series.py "{{ target }}/debug/landfall" --count {{ COUNT }} --seed {{ SEED }} {{ if KEEP == "" { "" } else { "--keep " + quote(KEEP) } }}
 
+# Ten thousand blobs of an emulated container are put into series, by the command line and by the app: seconds.
+inventory:
+    cargo test --test tests -- inventory::ten_thousand --ignored --nocapture
+
 # Our decoder, and `verify --against libhdf5`, against the HDF5 C library; it is compiled once, in two minutes and more.
 libhdf5:
     @tests/support/setup.sh python-tools
@@ -101,15 +105,32 @@ libhdf5:
 # The function app as the Functions host wants it: host.json, the function folders and the binary side by side.
 stage:
     cargo build --release --bin landfall
-    rm -rf dist/app
-    mkdir -p dist/app
-    cp -R host.json function-definitions/. dist/app/
-    cp {{ target }}/release/landfall dist/app/
+    infra/stage.sh "{{ target }}/release/landfall" dist/app
 
-# dist/landfall.zip, the staged folder for deployment.
+# dist/landfall.zip, the staged folder for deployment, if the binary asks for no newer system than Azure has.
 package: stage
-    rm -f dist/landfall.zip
-    cd dist/app && python3 -m zipfile -c ../landfall.zip *
+    infra/package.sh dist/app dist/landfall.zip
+
+# The whole job on Azurite, PostgreSQL and the local host: so many files dropped out of order, with lost and doubled events.
+e2e FILES="60":
+    @tests/support/setup.sh readers
+    @tests/support/setup.sh databases
+    LANDFALL_E2E_FILES={{ FILES }} cargo test --test tests -- end_to_end:: staged::
+
+# A storm: so many file events while the handler is killed so often, storage and database start again, and requests fail.
+# Twenty minutes; the tests have a minute of it.
+chaos EVENTS="2000" KILLS="200" SEED="3":
+    @tests/support/setup.sh readers
+    @tests/support/setup.sh databases
+    LANDFALL_CHAOS_EVENTS={{ EVENTS }} LANDFALL_CHAOS_KILLS={{ KILLS }} LANDFALL_SEED={{ SEED }} \
+        cargo test --test tests -- chaos:: --nocapture
+
+# What events cost the release build: processor time, memory with 64 and 256 at once, the time to the first answer.
+load:
+    @tests/support/setup.sh readers
+    @tests/support/setup.sh databases
+    cargo build --release --bin landfall
+    LANDFALL_TEST_PROGRAM="{{ target }}/release/landfall" cargo test --test tests -- load:: --include-ignored --nocapture
 
 # What decoding costs, by file: time, requests, rounds and bytes as over an object store.
 bench:

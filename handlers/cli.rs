@@ -14,7 +14,10 @@ mod parquet;
 mod replay;
 mod serve;
 mod server;
+mod status;
 mod stores;
+mod submit;
+mod token;
 mod validate;
 mod verify;
 mod virtualize;
@@ -45,8 +48,14 @@ enum Command {
     Combine(combine::Arguments),
     /// List the series of a folder or container and what would declare them; or submit them all.
     Inventory(inventory::Arguments),
+    /// Declare a series to a running app.
+    Submit(Box<submit::Arguments>),
+    /// Tell how far a series is, as a running app knows it.
+    Status(status::Arguments),
     /// Have a running app take events once more: dead letters, kept ones, or those of a container.
     Replay(replay::Arguments),
+    /// Make an address under which a Release can be read for a while.
+    Token(token::Arguments),
     /// Compare a reference, of one file or a whole series, with its sources.
     Verify(verify::Arguments),
     /// Watch a folder: references, combined datasets and served Zarr as files land.
@@ -78,9 +87,12 @@ impl Command {
             Self::Inspect(arguments) => arguments.json,
             Self::Validate(arguments) => arguments.json,
             Self::Inventory(arguments) => arguments.json,
+            Self::Submit(arguments) => arguments.json,
+            Self::Status(arguments) => arguments.json,
             Self::Replay(arguments) => arguments.json,
             Self::Migrate(arguments) => arguments.json,
             Self::Doctor(arguments) => arguments.json,
+            Self::Token(arguments) => arguments.json,
             Self::Dev(_) | Self::Serve(_) => false,
         }
     }
@@ -92,7 +104,10 @@ impl Command {
             Self::Validate(arguments) => block_on_one_thread(validate::run(arguments)),
             Self::Combine(arguments) => block_on_threads(combine::run(arguments)),
             Self::Inventory(arguments) => block_on_threads(inventory::run(arguments)),
+            Self::Submit(arguments) => block_on_one_thread(submit::run(*arguments)),
+            Self::Status(arguments) => block_on_one_thread(status::run(arguments)),
             Self::Replay(arguments) => block_on_one_thread(replay::run(arguments)),
+            Self::Token(arguments) => block_on_one_thread(token::run(arguments)),
             Self::Verify(arguments) => block_on_threads(verify::run(arguments)),
             Self::Dev(arguments) => block_on_threads(dev::run(arguments)),
             Self::Serve(arguments) => block_on_threads(serve::run(arguments)),

@@ -5,17 +5,23 @@
 //! | [`triggers`] | what the Functions host sends: `POST /BlobEvent`, `/CombineDue`, … |
 //! | [`platform`], [`job`] | `/api/platform/…`, `/api/releases…`; `/api/jobs/status/…`, `/api/dbadmin/tasks/…` |
 //! | [`inventory`] | `/api/inventory`, `/api/replay` |
-//! | [`zarr`] | `/api/zarr/…`, the served stores |
+//! | [`zarr`] | `/api/zarr/…`, the served stores; `/api/releases/{id}/token` |
+//! | [`stac`] | `/api/stac…`, what is published in the STAC catalogue |
 //! | [`probes`] | `/api/livez`, `/api/readyz`, `/api/health` |
 //! | [`error`] | errors as answers |
+//! | [`tls`] | the same under https |
 
 pub mod error;
 pub mod inventory;
 pub mod job;
+mod key;
 pub mod platform;
+pub(crate) mod principal;
 pub mod probes;
+pub mod stac;
 mod status;
 mod submit;
+pub mod tls;
 pub mod triggers;
 pub mod zarr;
 
@@ -44,6 +50,7 @@ pub struct App {
     /// Opens the files that requests name.
     pub sources: AskedSources,
     stores: zarr::Stores,
+    keyring: zarr::token::Keyring,
 }
 
 impl App {
@@ -62,6 +69,7 @@ impl App {
             ledger,
             pipeline,
             stores: zarr::Stores::default(),
+            keyring: zarr::token::Keyring::default(),
         }
     }
 }
@@ -72,10 +80,13 @@ pub fn routes(
 ) -> impl Filter<Extract = (impl Reply,), Error = std::convert::Infallible> + Clone {
     root()
         .or(zarr::routes(Arc::clone(&app)))
+        .or(zarr::grant::routes(Arc::clone(&app)))
         .or(platform::routes(Arc::clone(&app)))
         .or(job::routes(Arc::clone(&app)))
         .or(inventory::routes(Arc::clone(&app)))
+        .or(stac::routes(Arc::clone(&app)))
         .or(probes::routes(Arc::clone(&app)))
+        .or(probes::details())
         .or(triggers::routes(app))
         .recover(error::recover)
         .with(warp::trace(span_of))
@@ -108,10 +119,32 @@ fn span_of(request: warp::trace::Info<'_>) -> tracing::Span {
     tracing::info_span!(
         "request",
         http.method = %request.method(),
-        http.path = request.path(),
+        http.path = without_token(request.path()),
         invocation.id = header("x-azure-functions-invocationid"),
         traceparent = header("traceparent"),
     )
+}
+
+/// A path with the read token in it struck out: whoever has it may read.
+fn without_token(path: &str) -> String {
+    let segments = path.split('/').map(|segment| match segment {
+        "~v3" => segment,
+        token if token.starts_with('~') => "~***",
+        _ => segment,
+    });
+    segments.collect::<Vec<_>>().join("/")
+}
+
+/// The routes of a server without a Functions host: Zarr and the probes for everybody whom they let in, the rest of the
+/// API with a key. What only a host sends is not taken.
+pub fn standalone_routes(
+    app: Arc<App>,
+) -> impl Filter<Extract = (impl Reply,), Error = std::convert::Infallible> + Clone {
+    root()
+        .or(zarr::routes(Arc::clone(&app)))
+        .or(probes::routes(Arc::clone(&app)))
+        .or(key::needed(&app).and(routes(app)))
+        .recover(key::recover)
 }
 
 /// `GET /`: any answer tells the Functions host that the handler is ready.

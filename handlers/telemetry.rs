@@ -29,6 +29,22 @@ pub(crate) fn trace() -> Option<String> {
     TRACE.try_with(Clone::clone).ok().flatten()
 }
 
+/// Begins to measure the peak memory of the process anew, where the system lets us.
+pub(crate) fn forget_peak_memory() {
+    // 5 resets the high-water mark (proc_pid_clear_refs(5)).
+    std::fs::write("/proc/self/clear_refs", "5").ok();
+}
+
+/// The most memory that the process has taken since, in bytes; `None` where the system does not tell.
+pub(crate) fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kilobytes.checked_mul(1024)
+}
+
 /// What a secret stands behind, in lower case.
 const MARKS: [&str; 7] = [
     "sig=",
@@ -157,6 +173,17 @@ mod tests {
     #[case::other_letters("é sig=é, ü", "é sig=***, ü")]
     fn what_looks_like_a_secret_is_struck_out(#[case] line: &str, #[case] clean: &str) {
         assert_eq!(without_secrets(line), clean);
+    }
+
+    #[test]
+    fn the_peak_of_memory_is_measured_anew() {
+        let held = vec![1_u8; 64 << 20];
+        let with = peak_memory().unwrap();
+        assert!(held.iter().all(|byte| *byte == 1) && with > 64 << 20, "{with}");
+        drop(held);
+        forget_peak_memory();
+        let without = peak_memory().unwrap();
+        assert!(without < with, "{without} after {with}");
     }
 
     #[derive(Clone, Default)]

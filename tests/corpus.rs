@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::{Dev, name_of, read_with_xarray, repository};
 
-fn corpus() -> Option<PathBuf> {
+pub(crate) fn corpus() -> Option<PathBuf> {
     let named = std::env::var_os("LANDFALL_CORPUS").map(PathBuf::from);
     let folder = named.unwrap_or_else(|| repository().join("../shared/corpus"));
     let there = folder.join("MANIFEST.json").exists();
@@ -19,7 +19,7 @@ fn corpus() -> Option<PathBuf> {
 }
 
 /// The files of the series whose first file's name starts so.
-fn series(corpus: &Path, start: &str) -> Vec<PathBuf> {
+pub(crate) fn series(corpus: &Path, start: &str) -> Vec<PathBuf> {
     let manifest: Value =
         serde_json::from_slice(&std::fs::read(corpus.join("MANIFEST.json")).unwrap()).unwrap();
     let groups = manifest["groups"].as_array().unwrap();

@@ -5,6 +5,7 @@
 
 mod faults;
 mod queue;
+mod sources;
 mod staging;
 mod terminal;
 
@@ -16,22 +17,18 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use local_host::{
-    DeadLetters, EventGridOptions, FolderWatch, FolderWatchOptions, Handler, Host, HostConfig,
-    HostEvent, HostOptions, SpawnOptions,
+    DeadLetters, EventGridOptions, Handler, Host, HostConfig, HostEvent, HostOptions, SpawnOptions,
 };
 use tokio::sync::mpsc;
 
 use super::failure::Failure;
 use super::ledger;
-use crate::config::DatabaseConfig;
-use crate::stores::blobs::{BlobPath, LocalBlobs};
-use crate::stores::ledger::{FileState, Ledger, SourceFile};
+use super::serve::TlsArguments;
+use crate::config::{DatabaseConfig, parse_duration};
+use crate::http::tls;
 
 use queue::HostQueue;
 use terminal::Terminal;
-
-/// Endings of the names that the event subscription lets through.
-const SUFFIXES: [&str; 6] = [".nc", ".nc4", ".cdf", ".h5", ".hdf5", "landfall.json"];
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
@@ -52,6 +49,16 @@ pub(super) struct Arguments {
     /// `LANDFALL_DATABASE_URL` by default.
     #[arg(long, value_name = "URL")]
     database_url: Option<String>,
+    /// A function app as it is deployed (`just stage`) to run in place of this program: its host.json, its functions,
+    /// its binary.
+    #[arg(long, value_name = "FOLDER")]
+    app: Option<PathBuf>,
+    /// How often a container of sources is listed to announce what landed, where LANDFALL_BRONZE_ACCOUNT says that
+    /// blobs are in Azure or an emulator of it (ISO 8601).
+    #[arg(long, value_name = "DURATION", default_value = "PT1S", value_parser = parse_duration)]
+    list_every: Duration,
+    #[command(flatten)]
+    tls: TlsArguments,
     #[command(flatten)]
     faults: faults::FaultArguments,
     /// Print the handler's JSON log lines instead of a story for people.
@@ -68,6 +75,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 async fn dev(arguments: Arguments) -> anyhow::Result<()> {
+    let outside = Outside::open(&arguments).await?;
     let layout = Layout::make(&arguments)?;
     let (events, received) = mpsc::unbounded_channel();
     let settings = layout.settings(&arguments);
@@ -85,18 +93,19 @@ async fn dev(arguments: Arguments) -> anyhow::Result<()> {
     let queue = super::stores::host_queue(&layout.database)
         .await
         .context("opening the queues")?;
-    let watch = FolderWatchOptions {
-        known: known(ledger.as_ref())
-            .await
-            .context("reading the catalogue")?,
-        ..FolderWatchOptions::new(&layout.bronze, LocalBlobs::etag).with_suffixes(SUFFIXES)
-    };
+    let sources = sources::start(
+        &layout.bronze,
+        &layout.silver,
+        arguments.list_every,
+        ledger.as_ref(),
+    )
+    .await?;
     let options = HostOptions {
         handler: Handler::Spawn(SpawnOptions {
-            executable: Some(std::env::current_exe()?),
+            executable: layout.executable()?,
             crash_limit: !arguments.faults.no_crash_limit,
         }),
-        http: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, arguments.port))),
+        http: Some(outside.inner()),
         queues: Some(Arc::new(HostQueue::new(queue))),
         queue_retry_delay: Some(Duration::from_secs(2)),
         // Nobody at a terminal waits ten seconds for the first retry.
@@ -106,7 +115,7 @@ async fn dev(arguments: Arguments) -> anyhow::Result<()> {
             chaos: arguments.faults.chaos(),
             ..EventGridOptions::default()
         },
-        event_sources: vec![Box::new(FolderWatch::start(watch)?)],
+        event_sources: sources.watches,
         events: Some(events),
         ..HostOptions::default()
     };
@@ -115,8 +124,12 @@ async fn dev(arguments: Arguments) -> anyhow::Result<()> {
         .context("starting the host")?;
     let port = host.port().unwrap_or(arguments.port);
     let terminal = Terminal::new(arguments.json);
-    terminal.greet(&layout.bronze, &layout.silver, &catalogue, port);
-    let gave_up = tell(terminal, received, told_to_stop()).await;
+    let address = outside.address(port);
+    terminal.greet(&sources.bronze, &sources.silver, &catalogue, &address);
+    let gave_up = tokio::select! {
+        gave_up = tell(terminal, received, told_to_stop()) => gave_up,
+        () = outside.forward(port) => None,
+    };
     host.stop().await;
     gave_up.map_or(Ok(()), |reason| {
         Err(anyhow::anyhow!(
@@ -125,16 +138,54 @@ async fn dev(arguments: Arguments) -> anyhow::Result<()> {
     })
 }
 
-/// The files of earlier runs with the version that came to an end, so that a start announces only what changed
-/// since, and what went. One that was left halfway has a version that no file has: it is announced again.
-async fn known(ledger: &dyn Ledger) -> anyhow::Result<BTreeMap<String, String>> {
-    let bronze = BlobPath::new("local", "bronze", "");
-    let files = ledger.files_below(&bronze).await?;
-    let version = |file: SourceFile| match file.state {
-        FileState::Referenced | FileState::Rejected => (file.path.blob, file.etag),
-        _ => (file.path.blob, String::new()),
-    };
-    Ok(files.into_iter().map(version).collect())
+/// Where people reach the host: itself, or a port that speaks https and passes on to it.
+enum Outside {
+    Itself(SocketAddr),
+    Https(tokio::net::TcpListener, tokio_rustls::TlsAcceptor),
+}
+
+impl Outside {
+    async fn open(arguments: &Arguments) -> anyhow::Result<Self> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, arguments.port));
+        let acceptor = arguments.tls.acceptor().context("--tls-cert, --tls-key")?;
+        let Some(acceptor) = acceptor else {
+            return Ok(Self::Itself(address));
+        };
+        let listener = tokio::net::TcpListener::bind(address).await;
+        let listener = listener.with_context(|| format!("listening on {address}"))?;
+        Ok(Self::Https(listener, acceptor))
+    }
+
+    /// Where the host listens.
+    fn inner(&self) -> SocketAddr {
+        match self {
+            Self::Itself(address) => *address,
+            Self::Https(..) => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        }
+    }
+
+    /// The address for people, where the host has this port.
+    fn address(&self, port: u16) -> String {
+        let https = match self {
+            Self::Itself(_) => None,
+            Self::Https(listener, _) => listener.local_addr().ok(),
+        };
+        https.map_or_else(
+            || format!("http://127.0.0.1:{port}"),
+            |address| format!("https://{address}"),
+        )
+    }
+
+    /// Passes on for as long as it is awaited.
+    async fn forward(self, port: u16) {
+        match self {
+            Self::Itself(_) => std::future::pending().await,
+            Self::Https(listener, acceptor) => {
+                let to = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+                tls::forward(listener, acceptor, to).await;
+            }
+        }
+    }
 }
 
 /// Renders what happens until somebody ends it; the reason if the handler is given up.
@@ -174,6 +225,8 @@ struct Layout {
     silver: PathBuf,
     database: PathBuf,
     app: PathBuf,
+    /// Whether `app` was laid out by this program, which then is the handler too.
+    is_built_in: bool,
     dead_letters: PathBuf,
 }
 
@@ -187,7 +240,12 @@ impl Layout {
             None => root.join("bronze"),
         };
         let silver = root.join("silver");
-        let app = root.join(".landfall").join("app");
+        let app = match &arguments.app {
+            Some(folder) => folder
+                .canonicalize()
+                .with_context(|| format!("--app {}", folder.display()))?,
+            None => root.join(".landfall").join("app"),
+        };
         let dead_letters = root.join(".landfall").join("dead-letters");
         for folder in [&root, &silver, &app, &dead_letters] {
             make_folder(folder)?;
@@ -195,14 +253,23 @@ impl Layout {
         if arguments.bronze.is_none() {
             make_folder(&bronze)?;
         }
-        staging::lay_out(&app)?;
+        if arguments.app.is_none() {
+            staging::lay_out(&app)?;
+        }
         Ok(Self {
             bronze,
             silver,
             database: root.join("landfall.db"),
             app,
+            is_built_in: arguments.app.is_none(),
             dead_letters,
         })
+    }
+
+    /// The handler's program in place of the one that `host.json` names.
+    fn executable(&self) -> anyhow::Result<Option<PathBuf>> {
+        let program = self.is_built_in.then(std::env::current_exe);
+        Ok(program.transpose()?)
     }
 
     /// The handler's settings. What the caller's environment says about `LANDFALL_*` wins, so that tests and the
@@ -215,7 +282,7 @@ impl Layout {
             ("LANDFALL_DATABASE", text(&self.database)),
             (
                 "LANDFALL_PUBLIC_URL",
-                format!("http://127.0.0.1:{}", arguments.port),
+                format!("{}://127.0.0.1:{}", arguments.tls.scheme(), arguments.port),
             ),
             ("LANDFALL_OPEN_ACCESS", String::from("true")),
             ("LANDFALL_STOP_WITH_STDIN", String::from("true")),

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use crate::config::{
-    AzureAccess, AzureBlobsConfig, BlobsConfig, DeadLettersConfig, QueuesConfig, StorageConfig,
+    AzureAccess, AzureBlobsConfig, BlobsConfig, ContainerConfig, DeadLettersConfig, QueuesConfig,
+    StorageConfig,
 };
 use crate::stores::azure::AzureConnection;
-use crate::stores::blobs::{AzureBlobs, Blobs, LocalBlobs};
+use crate::stores::blobs::{AzureBlobs, BlobPath, Blobs, LocalBlobs};
 use crate::stores::queue::{AzureQueue, EmbeddedQueue, Message, Queue, Receive};
 
 /// Sources and references, and where messages are sent.
@@ -54,6 +55,19 @@ pub(super) fn dead_letters(config: &StorageConfig) -> anyhow::Result<Option<Arc<
         _ => return Ok(None),
     };
     Ok(Some(store))
+}
+
+/// The containers of sources, and what reads them; `None` where sources are in a folder.
+pub(super) fn sources_in_azure() -> anyhow::Result<Option<(Arc<dyn Blobs>, Vec<BlobPath>)>> {
+    let Some(config) = AzureBlobsConfig::from_env()? else {
+        return Ok(None);
+    };
+    let blobs = AzureBlobs::new(connect(&config.access)?, &config);
+    let container = |source: &ContainerConfig| {
+        BlobPath::new(source.account.as_str(), source.container.as_str(), "")
+    };
+    let containers = config.sources.iter().map(container).collect();
+    Ok(Some((Arc::new(blobs), containers)))
 }
 
 /// The way to Azure. Tokens are fetched from now on, so that the first event does not wait for one.

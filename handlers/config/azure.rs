@@ -106,7 +106,11 @@ impl NamingConfig {
 
 impl AzureBlobsConfig {
     /// Reads the environment; `None` where no account is named.
-    pub(super) fn from_env() -> Result<Option<Self>> {
+    ///
+    /// # Errors
+    ///
+    /// Names the variable that cannot be read.
+    pub fn from_env() -> Result<Option<Self>> {
         let Some(account) = optional("LANDFALL_BRONZE_ACCOUNT") else {
             return Ok(None);
         };

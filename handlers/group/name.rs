@@ -8,7 +8,7 @@ use virtualize::VirtualDataset;
 use virtualize::cmip6::{Cmip6Name, slug, stem_without_dates};
 
 use crate::stores::blobs::BlobPath;
-use crate::stores::ledger::{Declaration, Expected, Origin, ProcessingOptions};
+use crate::stores::ledger::{Declaration, Expected, Extras, Origin, ProcessingOptions};
 
 /// The longest id: those that people declare are no longer, and a folder of object stores is named by it.
 const MAX_ID: usize = 255;
@@ -86,6 +86,7 @@ pub fn auto_declaration(
         description: None,
         prefix: path.sibling(path.folder()),
         stem: format!("{}|{}", name.stem, variables.join(",")),
+        extras: Extras::default(),
         options: ProcessingOptions {
             expected,
             ..ProcessingOptions::default()

@@ -20,6 +20,13 @@ pub type Answer = Response<Bytes>;
 
 type Cause = Box<dyn Error + Send + Sync>;
 
+/// What an operator may want to know was asked for in vain. Keys that are not there are asked for all the time.
+const REFUSALS: [StatusCode; 3] = [
+    StatusCode::BAD_REQUEST,
+    StatusCode::UNAUTHORIZED,
+    StatusCode::PAYLOAD_TOO_LARGE,
+];
+
 /// An error on its way to the client.
 #[derive(Debug)]
 pub struct ApiError {
@@ -82,6 +89,11 @@ impl ApiError {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", message).caused_by(cause)
     }
 
+    /// 409: the Release is in a state that does not allow it.
+    pub fn release_state(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "ReleaseStateError", message)
+    }
+
     fn conflict(error_type: &'static str, message: String) -> Self {
         Self::new(StatusCode::CONFLICT, error_type, message)
     }
@@ -100,12 +112,21 @@ impl ApiError {
         self
     }
 
+    /// The same with the fields that errors have in STAC and in OGC's APIs.
+    #[must_use]
+    pub fn in_words_of_stac(self) -> Self {
+        let (code, description) = (json!(self.error_type), json!(self.message));
+        self.with("code", code).with("description", description)
+    }
+
     fn log(&self) {
         let chain = self.cause.as_deref().map(chain_of).unwrap_or_default();
         if self.status == StatusCode::INTERNAL_SERVER_ERROR {
             tracing::error!(error.chain = %chain, http.status = self.status.as_u16(), "{}", self.message);
         } else if self.status.is_server_error() {
             tracing::warn!(error.chain = %chain, http.status = self.status.as_u16(), "{}", self.message);
+        } else if REFUSALS.contains(&self.status) {
+            tracing::info!(error.chain = %chain, http.status = self.status.as_u16(), "Refused a request: {}", self.message);
         } else {
             tracing::debug!(error.chain = %chain, http.status = self.status.as_u16(), "{}", self.message);
         }
@@ -160,7 +181,10 @@ impl From<Conflict> for ApiError {
                 Self::conflict("ReleaseExistsError", conflict.to_string())
                     .with("difference", difference)
             }
-            Conflict::Approved { .. } => Self::conflict("ReleaseStateError", conflict.to_string()),
+            Conflict::Approved { .. } | Conflict::StillOpen { .. } => {
+                Self::conflict("ReleaseStateError", conflict.to_string())
+            }
+            Conflict::Version { .. } => Self::conflict("VersionConflict", conflict.to_string()),
             Conflict::OwnedByOther { .. } => {
                 Self::conflict("ReleaseExistsError", conflict.to_string())
             }

@@ -10,6 +10,7 @@ use warp::http::StatusCode;
 use warp::{Filter, Rejection, Reply};
 
 use super::error::{Answer, ApiError, answer, json_answer};
+use super::triggers::pass_over;
 use super::{App, status, submit};
 
 /// Largest body.
@@ -18,7 +19,8 @@ const BODY_CAP: usize = 4 << 20;
 /// Releases that a list shows.
 const LISTED: u32 = 100;
 
-type Query = HashMap<String, String>;
+/// The parameters of a request.
+pub(super) type Query = HashMap<String, String>;
 
 /// The routes.
 pub fn routes(app: Arc<App>) -> impl Filter<Extract = (impl Reply,), Error = Rejection> + Clone {
@@ -45,8 +47,12 @@ fn submit_route(app: Arc<App>) -> impl Filter<Extract = (Answer,), Error = Rejec
 fn status_routes(app: Arc<App>) -> impl Filter<Extract = (Answer,), Error = Rejection> + Clone {
     let by_id = warp::path!("api" / "platform" / "status" / String)
         .and(warp::get())
+        .and(warp::query::<Query>())
         .and(super::with(Arc::clone(&app)))
-        .then(|id: String, app: Arc<App>| async move { answer(status::by_id(&app, &id).await) });
+        .then(|id: String, query: Query, app: Arc<App>| async move {
+            let answered = async { status::by_id(&app, &id, is_full(&query)?).await };
+            answer(answered.await)
+        });
     let by_names = warp::path!("api" / "platform" / "status")
         .and(warp::get())
         .and(warp::query::<Query>())
@@ -57,7 +63,7 @@ fn status_routes(app: Arc<App>) -> impl Filter<Extract = (Answer,), Error = Reje
                 let (dataset, resource) = names.ok_or_else(|| {
                     ApiError::validation("dataset_id and resource_id are required")
                 })?;
-                status::by_names(&app, dataset, resource).await
+                status::by_names(&app, dataset, resource, is_full(&query)?).await
             };
             answer(answered.await)
         });
@@ -100,7 +106,20 @@ async fn releases(app: &App) -> Result<Answer, ApiError> {
     ))
 }
 
-fn is_set(query: &Query, name: &str) -> Result<bool, ApiError> {
+/// Whether `detail=full` is asked for.
+fn is_full(query: &Query) -> Result<bool, ApiError> {
+    match query.get("detail").map(String::as_str) {
+        None => Ok(false),
+        Some("full") => Ok(true),
+        Some(other) => {
+            let message = format!("detail is `{other}`, not full");
+            Err(ApiError::validation(message))
+        }
+    }
+}
+
+/// Whether a parameter is `true`.
+pub(super) fn is_set(query: &Query, name: &str) -> Result<bool, ApiError> {
     match query.get(name).map(String::as_str) {
         None | Some("false" | "0") => Ok(false),
         Some("true" | "1" | "") => Ok(true),
@@ -119,6 +138,7 @@ pub(super) async fn collect<B: Buf>(
     while let Some(part) = body.next().await {
         let mut part = part.map_err(|_| ApiError::validation("the body did not arrive whole"))?;
         if whole.len() + part.remaining() > BODY_CAP {
+            pass_over(body).await;
             return Err(ApiError::too_large(BODY_CAP));
         }
         whole.extend_from_slice(&part.copy_to_bytes(part.remaining()));

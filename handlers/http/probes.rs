@@ -33,7 +33,7 @@ pub fn routes(app: Arc<App>) -> impl Filter<Extract = (impl Reply,), Error = Rej
         .and(warp::get())
         .and(super::with(app))
         .then(|app: Arc<App>| async move { health(&check(&app).await) });
-    livez().or(ready).or(health).or(details())
+    livez().or(ready).or(health)
 }
 
 /// The routes of an app that could not be set up: alive, not ready, and the reason for who has the key.
@@ -56,8 +56,8 @@ fn livez() -> impl Filter<Extract = (Answer,), Error = Rejection> + Clone {
     })
 }
 
-/// Everything, with the reasons: the host lets nobody in without a function key.
-fn details() -> impl Filter<Extract = (Answer,), Error = Rejection> + Clone {
+/// Everything, with the reasons. The host lets nobody in without a function key; a server without one has to.
+pub(super) fn details() -> impl Filter<Extract = (Answer,), Error = Rejection> + Clone {
     warp::path!("api" / "health" / "details")
         .and(warp::get())
         .then(|| async {

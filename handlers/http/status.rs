@@ -1,4 +1,12 @@
-//! `GET /api/platform/status/…`: the story of a series, from its first file to its Release.
+//! `GET /api/platform/status/…`: the story of a series, from its first file to its Release. SPEC §8.
+//!
+//! 200, or 202 with `Retry-After` while it runs:
+//! `{success, request_id, job_id, asset, release, job_status, progress, files, error, job, warnings, outputs, services,
+//! approval, versions}`; `?detail=full` adds `detail`, the job with its tasks. `error` and `job` are there when the job
+//! failed, `outputs` once something is published, `services` when the Release is approved, `approval` while it waits for
+//! somebody to approve it.
+
+mod outcome;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -6,20 +14,16 @@ use warp::http::{HeaderValue, StatusCode, header};
 
 use super::App;
 use super::error::{Answer, ApiError, json_answer};
-use crate::catalog::item::zarr_url;
 use crate::stores::ledger::{
-    Expected, Fault, FileState, GroupState, ProcessingStatus, Release, SourceFile, SourceGroup,
+    Expected, Fault, FileState, GroupState, Job, ProcessingStatus, Release, SourceFile, SourceGroup,
 };
 
 /// Files that are listed one by one; of longer series only those that are not referenced are.
 const MOST_FILES: usize = 1000;
 
-/// Releases that are searched for other versions of the Asset.
-const RECENT: u32 = 1000;
-
-/// The status of what an id means.
-pub(super) async fn by_id(app: &App, id: &str) -> Result<Answer, ApiError> {
-    tell(app, app.ledger.resolve(id).await?).await
+/// The status of what an id means; with `is_full` its job and tasks as well.
+pub(super) async fn by_id(app: &App, id: &str, is_full: bool) -> Result<Answer, ApiError> {
+    tell(app, app.ledger.resolve(id).await?, is_full).await
 }
 
 /// The status of an Asset.
@@ -27,16 +31,14 @@ pub(super) async fn by_names(
     app: &App,
     dataset_id: &str,
     resource_id: &str,
+    is_full: bool,
 ) -> Result<Answer, ApiError> {
-    tell(
-        app,
-        app.ledger.resolve_names(dataset_id, resource_id).await?,
-    )
-    .await
+    let found = app.ledger.resolve_names(dataset_id, resource_id).await?;
+    tell(app, found, is_full).await
 }
 
 /// The platform's word for a state of processing.
-pub(super) const fn job_status(status: ProcessingStatus) -> &'static str {
+const fn job_status(status: ProcessingStatus) -> &'static str {
     match status {
         ProcessingStatus::Pending => "queued",
         ProcessingStatus::Processing => "processing",
@@ -47,7 +49,7 @@ pub(super) const fn job_status(status: ProcessingStatus) -> &'static str {
 
 /// The platform's word for the state of a job. A run that failed or was refused shows here while its Release stays
 /// completed by what it published before.
-pub(super) fn job_status_of(release: &Release, group: Option<&SourceGroup>) -> &'static str {
+fn job_status_of(release: &Release, group: Option<&SourceGroup>) -> &'static str {
     let has_failed = group.is_some_and(|group| {
         group.job_id == release.job_id
             && matches!(group.state, GroupState::Failed | GroupState::Blocked)
@@ -58,7 +60,7 @@ pub(super) fn job_status_of(release: &Release, group: Option<&SourceGroup>) -> &
     }
 }
 
-async fn tell(app: &App, release: Option<Release>) -> Result<Answer, ApiError> {
+async fn tell(app: &App, release: Option<Release>, is_full: bool) -> Result<Answer, ApiError> {
     let release = release.ok_or_else(|| {
         let hint = json!("ids are those of a request, job, Release or Asset");
         ApiError::not_found("nothing is known under this id").with("hint", hint)
@@ -68,62 +70,75 @@ async fn tell(app: &App, release: Option<Release>) -> Result<Answer, ApiError> {
         Some(group) => app.ledger.members(&group.id).await?,
         None => Vec::new(),
     };
-    let mut versions = app.ledger.releases(RECENT).await?;
-    versions.retain(|other| other.asset_id == release.asset_id);
+    let detail = match is_full {
+        true => Some(super::job::detail(app, &release.job_id).await?),
+        false => None,
+    };
     let story = Story {
         app,
+        job: app.ledger.job(&release.job_id).await?,
+        versions: app.ledger.versions(&release.asset_id).await?,
         release: &release,
         group: group.as_ref(),
         files: &files,
-        versions: &versions,
     };
-    Ok(story.answer(Timestamp::now()))
+    Ok(story.answer(detail, Timestamp::now()))
 }
 
 /// What is known of a series.
 struct Story<'a> {
     app: &'a App,
     release: &'a Release,
+    job: Option<Job>,
     group: Option<&'a SourceGroup>,
     files: &'a [SourceFile],
-    versions: &'a [Release],
+    versions: Vec<Release>,
 }
 
 impl Story<'_> {
-    fn answer(&self, now: Timestamp) -> Answer {
+    fn answer(&self, detail: Option<Value>, now: Timestamp) -> Answer {
         let release = self.release;
-        let mut asset = json!({"data_type": "zarr", "release_count": self.versions.len()});
-        asset["asset_id"] = json!(release.asset_id);
-        asset["dataset_id"] = json!(release.dataset_id);
-        asset["resource_id"] = json!(release.resource_id);
-        let document = json!({
+        let status = job_status_of(release, self.group);
+        let mut document = json!({
             "success": true,
             "request_id": release.request_id,
             "job_id": release.job_id,
-            "asset": asset,
+            "asset": self.asset(),
             "release": summary(release),
-            "job_status": job_status_of(release, self.group),
+            "job_status": status,
             "progress": self.progress(now),
             "files": self.listing(),
             "error": self.error(),
+            "job": (status == "failed").then(|| self.failed_job()),
             "warnings": self.warnings(),
             "outputs": self.outputs(),
+            "services": self.services(),
+            "approval": self.approval(),
             "versions": self.versions.iter().map(summary).collect::<Vec<_>>(),
         });
+        if let Some(detail) = detail {
+            document["detail"] = detail;
+        }
         if !self.is_running() {
             return json_answer(StatusCode::OK, &document);
         }
         let mut answer = json_answer(StatusCode::ACCEPTED, &document);
-        let seconds = match self.elapsed(now) {
-            ..60 => "5",
-            60..300 => "10",
-            300..900 => "15",
-            _ => "30",
-        };
+        let headers = answer.headers_mut();
+        let seconds = HeaderValue::from_static(look_again(self.elapsed(now)));
+        headers.insert(header::RETRY_AFTER, seconds);
         answer
-            .headers_mut()
-            .insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
-        answer
+    }
+
+    fn asset(&self) -> Value {
+        let release = self.release;
+        json!({
+            "asset_id": release.asset_id,
+            "platform_id": release.platform_id,
+            "dataset_id": release.dataset_id,
+            "resource_id": release.resource_id,
+            "data_type": "zarr",
+            "release_count": self.versions.len(),
+        })
     }
 
     /// A blocked series waits for a person, whatever its job says.
@@ -140,40 +155,44 @@ impl Story<'_> {
 
     fn elapsed(&self, now: Timestamp) -> i64 {
         let end = self.release.processing_completed_at.unwrap_or(now);
-        end.duration_since(self.release.created_at).as_secs()
+        end.duration_since(self.release.created_at).as_secs().max(0)
     }
 
     fn count(&self, state: FileState) -> usize {
         self.files.iter().filter(|file| file.state == state).count()
     }
 
+    fn expected(&self) -> Option<&Expected> {
+        let options = self.group.map(|group| &group.declaration.options);
+        options.and_then(|options| options.expected.as_ref())
+    }
+
     fn progress(&self, now: Timestamp) -> Value {
         let gone = self.count(FileState::Gone);
-        let expected = match self
-            .group
-            .and_then(|group| group.declaration.options.expected.as_ref())
-        {
+        let expected = match self.expected() {
             Some(Expected::Files(names)) => json!(names.len()),
             Some(Expected::Count(count)) => json!(count),
             _ => Value::Null,
         };
+        let result = self.release.result.as_ref();
         json!({
             "stage": self.group.map(stage),
             "state": self.group.map(|group| group.state),
             "generation": self.group.map(|group| group.generation),
+            "attempt": self.job.as_ref().map(|job| job.attempt),
             "quiet_until": self.group.and_then(|group| group.quiet_until),
             "started_at": self.release.created_at,
             "updated_at": self.group.map_or(self.release.updated_at, |group| group.updated_at),
             "elapsed_seconds": self.elapsed(now),
             "files": {
                 "expected": expected,
-                "expects": self.group.and_then(|group| group.declaration.options.expected.as_ref()),
+                "expects": self.expected(),
                 "arrived": self.files.len() - gone,
                 "referenced": self.count(FileState::Referenced),
                 "rejected": self.count(FileState::Rejected),
                 "failed": self.count(FileState::Failed),
                 "gone": gone,
-                "combined": self.release.result.as_ref().and_then(|result| result.get("source_files")),
+                "combined": result.and_then(|result| result.get("source_files")),
             },
         })
     }
@@ -184,70 +203,22 @@ impl Story<'_> {
             .files
             .iter()
             .filter(|file| all || file.state != FileState::Referenced);
-        shown.map(listed).collect()
+        shown.take(MOST_FILES).map(listed).collect()
     }
+}
 
-    fn error(&self) -> Value {
-        let Some(fault) = self.group.and_then(|group| group.fault.as_ref()) else {
-            return self
-                .release
-                .last_error
-                .as_ref()
-                .map_or(Value::Null, |message| json!({"message": message}));
-        };
-        let is_input = self
-            .group
-            .is_some_and(|group| group.state == GroupState::Blocked);
-        json!({
-            "message": fault.message,
-            "code": fault.code,
-            "remediation": fault.remediation,
-            "user_fixable": is_input,
-        })
-    }
-
-    fn warnings(&self) -> Vec<Value> {
-        let of_group = self
-            .group
-            .map(|group| group.findings.as_slice())
-            .unwrap_or_default();
-        let of_files = self.files.iter().flat_map(|file| {
-            file.findings
-                .iter()
-                .map(|finding| json!({"file": file.path.file_name(), "finding": finding}))
-        });
-        of_group
-            .iter()
-            .map(|finding| json!({"finding": finding}))
-            .chain(of_files)
-            .take(MOST_FILES)
-            .collect()
-    }
-
-    fn outputs(&self) -> Value {
-        let release = self.release;
-        let Some(blob_path) = &release.blob_path else {
-            return Value::Null;
-        };
-        let zarr = zarr_url(
-            &self.app.config.http.public_url,
-            &release.release_id,
-            release.revision,
-        );
-        json!({
-            "stac_item_id": release.stac_item_id,
-            "stac_collection_id": release.stac_collection_id,
-            "blob_path": blob_path,
-            "container": self.app.blobs.silver("").container,
-            "zarr_url": zarr,
-            "reference_url": format!("{zarr}/combined.json"),
-            "result": release.result,
-        })
+/// Seconds after which to ask again: the longer it takes, the fewer the questions.
+const fn look_again(elapsed: i64) -> &'static str {
+    match elapsed {
+        ..60 => "5",
+        60..300 => "10",
+        300..900 => "15",
+        _ => "30",
     }
 }
 
 /// What happens now, in a word for people.
-fn stage(group: &SourceGroup) -> &'static str {
+const fn stage(group: &SourceGroup) -> &'static str {
     match group.state {
         GroupState::Collecting => "collecting files",
         GroupState::Due => "waiting to be combined",
@@ -261,15 +232,14 @@ fn stage(group: &SourceGroup) -> &'static str {
 
 fn listed(file: &SourceFile) -> Value {
     let mut out = json!({"url": file.path.short(), "state": file.state, "size": file.size, "etag": file.etag});
-    if let Some(Fault {
-        code,
-        message,
-        remediation,
-    }) = &file.fault
-    {
-        out["reason"] = json!({"code": code, "message": message, "remediation": remediation});
+    if let Some(fault) = &file.fault {
+        out["reason"] = reason(fault);
     }
     out
+}
+
+fn reason(fault: &Fault) -> Value {
+    json!({"code": fault.code, "message": fault.message, "remediation": fault.remediation})
 }
 
 fn summary(release: &Release) -> Value {
@@ -278,6 +248,7 @@ fn summary(release: &Release) -> Value {
         "version_id": release.version_id,
         "version_ordinal": release.version_ordinal,
         "revision": release.revision,
+        "previous_release_id": release.previous_release_id,
         "processing_status": release.processing_status,
         "approval_state": release.approval_state,
         "clearance_state": release.clearance_state,

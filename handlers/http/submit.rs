@@ -6,10 +6,11 @@ use warp::http::StatusCode;
 
 use super::App;
 use super::error::{Answer, ApiError, json_answer};
-use crate::group::{SUBMISSION_FIELDS, Submission};
+use crate::group::{SUBMISSION_FIELDS, Submission, option_fields};
+use crate::pipeline::{Foreseen, PipelineError};
 use crate::stores::blobs::{BlobError, BlobPath};
 use crate::stores::ledger::{
-    Declaration, Declared, Origin, ProcessingOptions, ProcessingStatus, ids,
+    Declaration, Declared, Expected, LedgerError, Operation, Origin, Release, ids,
 };
 
 /// Declares the series of a request body, or says what it would declare.
@@ -20,24 +21,67 @@ use crate::stores::ledger::{
 pub(super) async fn submit(app: &App, body: &[u8], dry_run: bool) -> Result<Answer, ApiError> {
     let declaration = declaration(app, body)?;
     check_source(app, &declaration.prefix).await?;
-    if dry_run {
-        return Ok(would_declare(&declaration));
+    let asset = ids::asset_id(
+        &declaration.platform_id,
+        &declaration.dataset_id,
+        &declaration.resource_id,
+    );
+    let answered = match dry_run {
+        true => app.pipeline.foresee(declaration).await.map(would_declare),
+        false => match app.pipeline.submit(declaration).await {
+            Ok(declared) => return reply(app, &declared).await,
+            Err(error) => Err(error),
+        },
+    };
+    match answered {
+        Ok(answer) => Ok(answer),
+        Err(error) => Err(refusal(app, &asset, error).await),
     }
-    let declared = app.pipeline.submit(declaration).await?;
-    reply(app, &declared).await
 }
 
 fn declaration(app: &App, body: &[u8]) -> Result<Declaration, ApiError> {
     let document: Value = serde_json::from_slice(body)
         .map_err(|error| ApiError::validation(format!("the body is not JSON: {error}")))?;
     check_fields(&document, "", &SUBMISSION_FIELDS.map(String::from))?;
-    if let Some(options) = document.get("processing_options") {
-        check_fields(options, "processing_options.", &option_fields())?;
+    if let Some(options) = document.get("processing_options")
+        && !options.is_null()
+    {
+        let mut known = option_fields();
+        known.push(String::from("expected_data_type"));
+        check_fields(options, "processing_options.", &known)?;
     }
-    let submission: Submission = serde_json::from_value(document)
-        .map_err(|error| ApiError::validation(error.to_string()))?;
+    let submission = Submission::parse(document)?;
     let home = BlobPath::new(app.blobs.account(), "", "");
     Ok(submission.into_declaration(Origin::Submit, &home, Timestamp::now())?)
+}
+
+/// A contradiction names the Release that is there.
+async fn refusal(app: &App, asset_id: &str, error: PipelineError) -> ApiError {
+    let is_conflict = matches!(error, PipelineError::Ledger(LedgerError::Conflict(_)));
+    let error = ApiError::from(error);
+    if !is_conflict {
+        return error;
+    }
+    match app.ledger.resolve(asset_id).await {
+        Ok(Some(release)) => error.with("existing_release", existing(app, &release)),
+        _ => error,
+    }
+}
+
+fn existing(app: &App, release: &Release) -> Value {
+    json!({
+        "release_id": release.release_id,
+        "approval_state": release.approval_state,
+        "processing_status": release.processing_status,
+        "version_id": release.version_id,
+        "version_ordinal": release.version_ordinal,
+        "revision": release.revision,
+        "monitor_url": monitor_url(app, &release.release_id),
+    })
+}
+
+fn monitor_url(app: &App, id: &str) -> String {
+    format!("{}/api/platform/status/{id}", app.config.http.public_url)
 }
 
 /// Refuses a field that is none, and names those that are.
@@ -63,14 +107,6 @@ pub(super) fn check_fields(
     }
 }
 
-fn option_fields() -> Vec<String> {
-    let options = serde_json::to_value(ProcessingOptions::default()).unwrap_or_default();
-    options
-        .as_object()
-        .map(|options| options.keys().cloned().collect())
-        .unwrap_or_default()
-}
-
 /// Sources come from the accounts and containers that are ours to read.
 pub(super) async fn check_source(app: &App, prefix: &BlobPath) -> Result<(), ApiError> {
     let BlobPath {
@@ -94,47 +130,74 @@ pub(super) async fn check_source(app: &App, prefix: &BlobPath) -> Result<(), Api
     Ok(())
 }
 
-fn would_declare(declaration: &Declaration) -> Answer {
-    let Declaration {
-        platform_id,
-        dataset_id,
-        resource_id,
-        version_id,
-        ..
-    } = declaration;
+fn would_declare(foreseen: Foreseen) -> Answer {
+    let Foreseen { declared, files } = foreseen;
+    let sizes = files.iter().map(|info| info.length);
     let document = json!({
         "success": true,
         "valid": true,
         "dry_run": true,
-        "request_id": ids::request_id(dataset_id, resource_id, version_id.as_deref()),
-        "asset_id": ids::asset_id(platform_id, dataset_id, resource_id),
+        "operation": declared.operation,
+        "request_id": declared.request_id,
+        "asset_id": declared.asset_id,
+        "release_id": declared.group.release_id,
+        "job_id": declared.group.job_id,
         "would_create_job_type": ids::JOB_TYPE,
         "data_type": "zarr",
+        "expected": declared.group.declaration.options.expected,
+        "file_count": files.len(),
+        "total_size_bytes": sizes.fold(0, u64::saturating_add),
+        "warnings": warnings(&declared),
     });
     json_answer(StatusCode::OK, &document)
 }
 
 async fn reply(app: &App, declared: &Declared) -> Result<Answer, ApiError> {
     let group = &declared.group;
+    let job = app.ledger.job(&group.job_id).await?;
     let release = app.ledger.release(&group.release_id).await?;
-    let processing = release.map_or(ProcessingStatus::Pending, |release| {
-        release.processing_status
-    });
-    let (code, message) = match declared.is_new {
-        true => (StatusCode::ACCEPTED, "accepted; follow monitor_url"),
-        false => (StatusCode::OK, "declared before; this is the same job"),
+    let (code, message) = match declared.operation {
+        Operation::Created => (StatusCode::ACCEPTED, "accepted; follow monitor_url"),
+        Operation::Overwritten => (
+            StatusCode::ACCEPTED,
+            "accepted; the next revision of this Release is made",
+        ),
+        Operation::NewVersion => (
+            StatusCode::ACCEPTED,
+            "accepted; the next Release of this Asset is made",
+        ),
+        Operation::Requeued => (
+            StatusCode::ACCEPTED,
+            "the job had failed and is queued again",
+        ),
+        Operation::Repeated => (StatusCode::OK, "declared before; this is the same job"),
     };
     let document = json!({
         "success": true,
+        "operation": declared.operation,
         "job_id": group.job_id,
         "release_id": group.release_id,
         "asset_id": declared.asset_id,
         "request_id": declared.request_id,
         "job_type": ids::JOB_TYPE,
-        "status": super::status::job_status(processing),
-        "monitor_url": format!("{}/api/platform/status/{}", app.config.http.public_url, declared.request_id),
+        "status": job.as_ref().map_or("queued", |job| job.status.as_str()),
+        "attempt": job.as_ref().map_or(1, |job| job.attempt),
+        "version_ordinal": release.as_ref().map(|release| release.version_ordinal),
+        "monitor_url": monitor_url(app, &declared.request_id),
         "message": message,
-        "warnings": [],
+        "warnings": warnings(declared),
     });
     Ok(json_answer(code, &document))
+}
+
+/// What the person who submitted may not expect.
+fn warnings(declared: &Declared) -> Vec<String> {
+    let declaration = &declared.group.declaration;
+    let waits = match &declaration.options.expected {
+        Some(Expected::QuietPeriod(period)) if declaration.extras.is_scanned => Some(format!(
+            "no file is there yet: the series is complete when none has landed for {period} after the first"
+        )),
+        _ => None,
+    };
+    waits.into_iter().collect()
 }

@@ -3,8 +3,12 @@
 mod backfill;
 mod events;
 mod flow;
+mod serving;
+mod stac;
 mod stage;
+mod submit;
 mod sweep;
+mod watched;
 
 use rstest::rstest;
 use serde_json::{Value, json};

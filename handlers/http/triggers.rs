@@ -131,11 +131,28 @@ async fn collect<B: Buf>(
     while let Some(part) = body.next().await {
         let mut part = part.map_err(TriggerError::Body)?;
         if whole.len() + part.remaining() > MAX_BODY {
+            pass_over(body).await;
             return Err(TriggerError::TooLarge);
         }
         whole.extend_from_slice(&part.copy_to_bytes(part.remaining()));
     }
     Ok(whole.into())
+}
+
+/// Bytes that are taken of a body that is refused.
+const PASSED_OVER: usize = 32 << 20;
+
+/// Takes what still comes of a body that is refused: who is cut off while sending does not hear why.
+pub(super) async fn pass_over<B: Buf>(
+    mut body: impl Stream<Item = Result<B, warp::Error>> + Unpin,
+) {
+    let mut taken = 0;
+    while let Some(Ok(part)) = body.next().await {
+        taken += part.remaining();
+        if taken > PASSED_OVER {
+            return;
+        }
+    }
 }
 
 async fn blob_event(pipeline: Arc<Pipeline>, body: Bytes) -> Result<(), TriggerError> {

@@ -208,6 +208,25 @@ mod tests {
 
     use super::*;
 
+    #[tokio::test]
+    async fn requests_carry_the_trace_that_they_are_part_of() {
+        use crate::stores::blobs::{AzureBlobs, BlobPath, Blobs as _};
+
+        let fake = fake::Fake::start(vec![fake::Answer::refusal(404, "BlobNotFound")]).await;
+        let blobs = AzureBlobs::any(fake.connection(), "acct");
+        let path = BlobPath::new("acct", "bronze", "a.nc");
+        let trace = String::from("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+        let asked = crate::telemetry::within_trace(Some(trace.clone()), blobs.head(&path));
+        asked.await.unwrap_err();
+        blobs.head(&path).await.unwrap_err();
+        let carried: Vec<bool> = fake
+            .requests()
+            .iter()
+            .map(|request| request.contains(&format!("traceparent: {trace}")))
+            .collect();
+        assert_eq!(carried, [true, false]);
+    }
+
     #[rstest]
     #[case(
         "https://{account}.blob.core.windows.net",

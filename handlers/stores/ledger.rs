@@ -10,15 +10,21 @@ mod model;
 mod order;
 mod place;
 mod postgres;
+mod serving;
 pub(crate) mod sqlite;
+mod stac;
 mod takeover;
+mod work;
 
 pub use model::*;
 pub use postgres::{
     Catalogue, ConnectError, ConnectTrouble, Examined, Migration, MigrationError, MigrationOptions,
     PostgresLedger, Room, Schema, TokenSource,
 };
+pub use serving::ServingLedger;
 pub use sqlite::SqliteLedger;
+pub use stac::{Extent, MANAGED_BY, MANAGER, StacCatalog, StacPage, StacWindow};
+pub use work::tasks_of_files;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -80,6 +86,22 @@ pub enum Conflict {
         /// Who declared it.
         owner: String,
     },
+    /// A new version is asked for while the Release before it is still open.
+    #[error("the Release of {asset} is still {state}; have it approved, or overwrite it")]
+    StillOpen {
+        /// `dataset_id/resource_id`.
+        asset: String,
+        /// Its approval state.
+        state: String,
+    },
+    /// The versions do not follow each other.
+    #[error("{asset}: {problem}")]
+    Version {
+        /// `dataset_id/resource_id`.
+        asset: String,
+        /// What is wrong with them.
+        problem: String,
+    },
     /// The Release that would be overwritten is approved.
     #[error("the Release of {asset} is approved; revoke it before it is overwritten")]
     Approved {
@@ -107,6 +129,10 @@ pub trait FileLedger: Send + Sync {
 
     /// Moves a landed file to *reading*, so that a crash is seen.
     async fn record_reading(&self, file: FileId, etag: &str) -> Result<(), LedgerError>;
+
+    /// Sends a version that was read back to *landed*, so that it is read once more; `false` if it is no longer
+    /// current, or was not read yet.
+    async fn record_unread(&self, file: FileId, etag: &str) -> Result<bool, LedgerError>;
 
     /// Records the outcome of reading a version; `false` if that version is no longer current (then nothing
     /// was changed).
@@ -140,6 +166,9 @@ pub trait GroupLedger: Send + Sync {
     /// has not been combined. Members outside a new prefix leave, all of them where the file pattern changes: the
     /// caller adds what it finds.
     async fn declare_group(&self, declaration: &Declaration) -> Result<Declared, LedgerError>;
+
+    /// What [`declare_group`](Self::declare_group) would come to; nothing is changed.
+    async fn foresee_group(&self, declaration: &Declaration) -> Result<Declared, LedgerError>;
 
     /// Declared groups (not auto-grouped ones) that could hold the blob: same account and container, prefix and
     /// named files fit. The caller checks the pattern.
@@ -235,6 +264,12 @@ pub trait ReleaseCatalog: Send + Sync {
         revision: i64,
     ) -> Result<Option<Revision>, LedgerError>;
 
+    /// The Releases of an Asset, newest first, without their items.
+    async fn versions(&self, asset_id: &str) -> Result<Vec<Release>, LedgerError>;
+
+    /// A job.
+    async fn job(&self, job_id: &str) -> Result<Option<Job>, LedgerError>;
+
     /// The tasks of a job, in order.
     async fn tasks(&self, job_id: &str) -> Result<Vec<Task>, LedgerError>;
 
@@ -243,6 +278,12 @@ pub trait ReleaseCatalog: Send + Sync {
 }
 
 /// The whole ledger.
-pub trait Ledger: FileLedger + GroupLedger + ReleaseCatalog + std::fmt::Debug {}
+pub trait Ledger:
+    FileLedger + GroupLedger + ReleaseCatalog + ServingLedger + StacCatalog + std::fmt::Debug
+{
+}
 
-impl<T: FileLedger + GroupLedger + ReleaseCatalog + std::fmt::Debug> Ledger for T {}
+impl<T: FileLedger + GroupLedger + ReleaseCatalog + ServingLedger + StacCatalog + std::fmt::Debug>
+    Ledger for T
+{
+}

@@ -1,8 +1,10 @@
 //! Azurite, the emulator of Azure's storage, over https and with OAuth, as production is.
 //!
 //! The certificates and the token are made when it starts. It listens on free ports of loopback, keeps everything in
-//! memory, and ends with the process that started it: by the end of its standard input, however that process ends.
+//! memory or in a folder of its own, and ends with the process that started it: by the end of its standard input,
+//! however that process ends.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -20,8 +22,13 @@ pub(crate) const BRONZE: &str = "bronzeaccount";
 /// The account of what is written, and of the queues.
 pub(crate) const SILVER: &str = "silveraccount";
 
-/// Runs the program until its standard input ends. There is nothing that it could save.
-const UNTIL_STDIN_ENDS: &str = r#""$@" & child=$!; cat >/dev/null; kill -9 "$child""#;
+/// Where a second app, for comparison, keeps what it writes and its queues.
+pub(crate) const OTHER: &str = "otheraccount";
+
+/// Runs the program until its standard input ends. What it has in memory it cannot save; what it keeps on disk it
+/// writes there every few seconds and when it is asked to end, unlike the service, which has kept whatever it said it
+/// had. So it is never killed while anybody still needs it.
+const UNTIL_STDIN_ENDS: &str = r#"signal=$1; shift; "$@" & child=$!; cat >/dev/null; kill -"$signal" "$child"; { wait "$child"; } 2>/dev/null"#;
 
 /// Where the packages for Node are.
 pub(crate) fn node_folder() -> PathBuf {
@@ -40,60 +47,65 @@ pub(crate) fn node_folder() -> PathBuf {
 pub(crate) struct Azurite {
     /// Holds what it and its clients need to trust each other.
     folder: TempDir,
+    is_on_disk: bool,
+    /// Its standard input keeps it alive.
+    process: Child,
     blob_port: u16,
     queue_port: u16,
-    _process: Child,
 }
 
 /// The one of this process, started when it is first asked for.
 pub(crate) fn azurite() -> &'static Azurite {
     static STARTED: OnceLock<Azurite> = OnceLock::new();
-    STARTED.get_or_init(Azurite::start)
+    STARTED.get_or_init(Azurite::in_memory)
 }
 
 impl Azurite {
-    fn start() -> Self {
+    /// One of the caller's own.
+    pub(crate) fn in_memory() -> Self {
+        Self::start(false)
+    }
+
+    /// One that survives its own end.
+    pub(crate) fn on_disk() -> Self {
+        Self::start(true)
+    }
+
+    fn start(is_on_disk: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         make_certificates(folder.path());
         std::fs::write(
             folder.path().join("token"),
-            token(Duration::from_secs(3600)),
+            token(Duration::from_secs(7200)),
         )
         .unwrap();
-        let program = node_folder().join("node_modules/azurite/dist/src/azurite.js");
-        assert!(
-            program.exists(),
-            "no {}: run `./just setup`",
-            program.display()
-        );
-        let mut command = Command::new("sh");
-        command
-            .args(["-c", UNTIL_STDIN_ENDS, "sh", "node"])
-            .arg(program);
-        command.args([
-            "--inMemoryPersistence",
-            "--skipApiVersionCheck",
-            "--disableTelemetry",
-        ]);
-        command.args(["--blobPort", "0", "--queuePort", "0", "--tablePort", "0"]);
-        command.args(["--oauth", "basic"]);
-        command.arg("--cert").arg(folder.path().join("leaf.pem"));
-        command.arg("--key").arg(folder.path().join("leaf.key"));
-        // It wants keys, which nobody uses.
-        command.env("AZURITE_ACCOUNTS", format!("{BRONZE}:a2V5;{SILVER}:a2V5"));
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut process = command.spawn().expect("sh and node");
-        let output = process.stdout.take().unwrap();
-        let mut lines = BufReader::new(output).lines().map_while(Result::ok);
-        let blob_port = port(&mut lines, "Blob");
-        let queue_port = port(&mut lines, "Queue");
-        std::thread::spawn(move || lines.for_each(drop));
+        let (process, blob_port, queue_port) = run(folder.path(), is_on_disk);
         Self {
             folder,
+            is_on_disk,
+            process,
             blob_port,
             queue_port,
-            _process: process,
         }
+    }
+
+    /// Ends it, cutting off whoever talks to it, and starts it again on other ports after a while.
+    pub(crate) fn restart(&mut self, after: Duration) {
+        assert!(self.is_on_disk, "it would forget everything");
+        drop(self.process.stdin.take());
+        self.process.wait().unwrap();
+        std::thread::sleep(after);
+        (self.process, self.blob_port, self.queue_port) = run(self.folder.path(), true);
+    }
+
+    /// The folder of its certificates: `ca.pem`, `leaf.pem`, `leaf.key`.
+    pub(crate) fn certificates(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The ports of blobs and of queues.
+    pub(crate) const fn ports(&self) -> (u16, u16) {
+        (self.blob_port, self.queue_port)
     }
 
     /// The certificate that its clients have to trust, as `SSL_CERT_FILE` takes it.
@@ -169,13 +181,6 @@ impl Azurite {
         etag.trim_matches('"').to_owned()
     }
 
-    /// The listing of a container, as the service writes it.
-    pub(crate) async fn list(&self, account: &str, container: &str) -> String {
-        let path = format!("{container}?restype=container&comp=list");
-        let request = self.request(Method::GET, account, &path);
-        request.send().await.unwrap().text().await.unwrap()
-    }
-
     /// The bytes of a blob.
     pub(crate) async fn get(&self, account: &str, path: &str) -> Option<Vec<u8>> {
         let answer = self
@@ -189,6 +194,31 @@ impl Azurite {
         }
     }
 
+    /// Deletes a blob.
+    pub(crate) async fn delete(&self, account: &str, path: &str) {
+        let request = self.request(Method::DELETE, account, path);
+        let status = request.send().await.unwrap().status().as_u16();
+        assert!(matches!(status, 202 | 404), "delete {path}: {status}");
+    }
+
+    /// The names and versions of the blobs of a container, fewer than 5 000.
+    pub(crate) async fn list(&self, account: &str, container: &str) -> BTreeMap<String, String> {
+        let path = format!("{container}?restype=container&comp=list");
+        let answer = self.request(Method::GET, account, &path).send().await;
+        let text = answer.unwrap().text().await.unwrap();
+        let part = |blob: &str, tag: &str| {
+            let rest = blob.split_once(&format!("<{tag}>")).unwrap().1;
+            let text = rest.split_once(&format!("</{tag}>")).unwrap().0;
+            text.trim_matches('"')
+                .replace("&quot;", "")
+                .replace("&amp;", "&")
+        };
+        let blobs = text.split("<Blob>").skip(1);
+        blobs
+            .map(|blob| (part(blob, "Name"), part(blob, "Etag")))
+            .collect()
+    }
+
     fn request(&self, method: Method, account: &str, path: &str) -> RequestBuilder {
         self.request_to(self.blob_port, method, account, path)
     }
@@ -199,6 +229,49 @@ impl Azurite {
         let client = self.trusting().build().unwrap();
         let request = client.request(method, url).bearer_auth(token);
         request.header("x-ms-version", "2025-05-05")
+    }
+}
+
+/// Starts it over a folder; gives the ports of blobs and of queues.
+fn run(folder: &Path, is_on_disk: bool) -> (Child, u16, u16) {
+    let program = node_folder().join("node_modules/azurite/dist/src/azurite.js");
+    assert!(
+        program.exists(),
+        "no {}: run `./just setup`",
+        program.display()
+    );
+    let signal = if is_on_disk { "TERM" } else { "KILL" };
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", UNTIL_STDIN_ENDS, "sh", signal, "node"])
+        .arg(program);
+    match is_on_disk {
+        true => command.arg("--location").arg(folder.join("data")),
+        false => command.arg("--inMemoryPersistence"),
+    };
+    command.args(["--skipApiVersionCheck", "--disableTelemetry"]);
+    command.args(["--blobPort", "0", "--queuePort", "0", "--tablePort", "0"]);
+    command.args(["--oauth", "basic"]);
+    command.arg("--cert").arg(folder.join("leaf.pem"));
+    command.arg("--key").arg(folder.join("leaf.key"));
+    // It wants keys, which nobody uses.
+    let accounts = [BRONZE, SILVER, OTHER].map(|account| format!("{account}:a2V5"));
+    command.env("AZURITE_ACCOUNTS", accounts.join(";"));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut process = command.spawn().expect("sh and node");
+    let output = process.stdout.take().unwrap();
+    let mut lines = BufReader::new(output).lines().map_while(Result::ok);
+    let blob_port = port(&mut lines, "Blob");
+    let queue_port = port(&mut lines, "Queue");
+    std::thread::spawn(move || lines.for_each(drop));
+    (process, blob_port, queue_port)
+}
+
+impl Drop for Azurite {
+    fn drop(&mut self) {
+        // It may still be writing into the folder.
+        drop(self.process.stdin.take());
+        self.process.wait().ok();
     }
 }
 

@@ -1,10 +1,15 @@
 //! `landfall dev` in a temporary folder, and what tests ask of it.
 
 pub(crate) mod azurite;
+pub(crate) mod pgstac;
 pub(crate) mod postgres;
+pub(crate) mod proxy;
+pub(crate) mod rig;
+pub(crate) mod serve;
 pub(crate) mod web;
 
 pub(crate) use azurite::node_folder;
+use postgres::cluster;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -39,9 +44,10 @@ pub(crate) fn demo_series() -> Vec<PathBuf> {
     files
 }
 
-/// The program.
+/// The program; `LANDFALL_TEST_PROGRAM` names another build of it, where time and memory are measured.
 pub(crate) fn landfall() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_landfall"))
+    let other = std::env::var_os("LANDFALL_TEST_PROGRAM");
+    Command::new(other.unwrap_or_else(|| env!("CARGO_BIN_EXE_landfall").into()))
 }
 
 /// The readers' Python.
@@ -103,7 +109,8 @@ impl Dev {
         Self::start_as(root, &[], settings)
     }
 
-    fn start_as(root: TempDir, arguments: &[&str], settings: &[(&str, &str)]) -> Self {
+    /// Starts it on a folder that is there already, with further arguments and settings.
+    pub(crate) fn start_as(root: TempDir, arguments: &[&str], settings: &[(&str, &str)]) -> Self {
         let port = free_port();
         let mut command = landfall();
         command
@@ -340,6 +347,28 @@ impl Dev {
                 .unwrap()
                 .success()
         );
+    }
+
+    /// The same, if there is a handler and the signal meets it.
+    pub(crate) fn try_kill_handler(&self) -> bool {
+        let Some(pid) = self.handler_pid() else {
+            return false;
+        };
+        let mut kill = Command::new("kill");
+        kill.args(["-9", &pid.to_string()]).stderr(Stdio::null());
+        kill.status().unwrap().success()
+    }
+
+    /// Waits until it has ended by itself, and gives its exit code.
+    pub(crate) fn wait_for_end(&mut self) -> Option<i32> {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(start.elapsed() < PATIENCE, "it does not end");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Files below silver with their bytes, by name.

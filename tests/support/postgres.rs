@@ -4,17 +4,17 @@
 //! as root, so root hands it to the user `postgres`. It lives as long as the test binary: a shell between the two
 //! stops it by its process id when its standard input ends, however the binary ended.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 /// Makes a cluster, says where it is, and stops it when nobody listens any more. `token` logs in with a password
 /// over TLS, everybody else as they like.
 const SUPERVISOR: &str = r#"
 set -eu
-bin=$1 port=$2
+bin=$1 port=$2 commit=$3
 umask 077
 folder=$(mktemp -d /tmp/landfall-postgres-XXXXXX)
 trap 'rm -rf "$folder"' EXIT
@@ -29,17 +29,25 @@ ec='-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes'
 } >tls.log 2>&1 || { cat tls.log >&2; exit 1; }
 chmod 755 . && chmod 644 ca.pem
 { printf 'host all token 127.0.0.1/32 scram-sha-256\n'; cat data/pg_hba.conf; } >hba && mv hba data/pg_hba.conf
-"$bin/postgres" -D data -p "$port" -k "$folder" -c listen_addresses=127.0.0.1 -c ssl=on -c fsync=off \
-  -c synchronous_commit=off -c full_page_writes=off -c max_connections=300 -c shared_buffers=64MB \
-  -c deadlock_timeout=200ms -c autovacuum=off -c log_min_messages=fatal >server.log 2>&1 </dev/null &
-server=$!
-for _ in $(seq 300); do
-  "$bin/pg_isready" -q -h 127.0.0.1 -p "$port" && break
-  kill -0 "$server" 2>/dev/null || { cat server.log >&2; exit 1; }
-  sleep 0.1
-done
+start() {
+  "$bin/postgres" -D data -p "$port" -k "$folder" -c listen_addresses=127.0.0.1 -c ssl=on -c fsync=off \
+    -c synchronous_commit="$commit" -c full_page_writes=off -c max_connections=300 -c shared_buffers=64MB \
+    -c deadlock_timeout=200ms -c autovacuum=off -c log_min_messages=fatal >server.log 2>&1 </dev/null &
+  server=$!
+  for _ in $(seq 300); do
+    "$bin/pg_isready" -q -h 127.0.0.1 -p "$port" && break
+    kill -0 "$server" 2>/dev/null || { cat server.log >&2; exit 1; }
+    sleep 0.1
+  done
+}
+start
 echo "$folder"
-cat >/dev/null
+while read -r signal; do
+  kill -"$signal" "$server"
+  wait "$server" || true
+  start
+  echo up
+done
 kill -INT "$server"
 wait "$server" || true
 "#;
@@ -49,18 +57,23 @@ pub(crate) struct Cluster {
     port: u16,
     folder: PathBuf,
     bin: PathBuf,
-    /// Its standard input keeps the cluster alive.
-    _supervisor: Child,
+    /// Its standard input keeps the cluster alive, and tells it to start again.
+    supervisor: Mutex<(Child, BufReader<ChildStdout>)>,
 }
 
 /// The cluster of this test binary, started by whoever asks first.
 pub(crate) fn cluster() -> &'static Cluster {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
-    CLUSTER.get_or_init(Cluster::start)
+    CLUSTER.get_or_init(|| Cluster::start("off"))
 }
 
 impl Cluster {
-    fn start() -> Self {
+    /// One of the caller's own, which forgets nothing that it has committed when it is ended.
+    pub(crate) fn durable() -> Self {
+        Self::start("on")
+    }
+
+    fn start(commit: &str) -> Self {
         let bin = newest_bin();
         let port = std::net::TcpListener::bind("127.0.0.1:0")
             .unwrap()
@@ -70,7 +83,7 @@ impl Cluster {
         let mut supervisor = as_server_user()
             .args(["sh", "-c", SUPERVISOR, "supervisor"])
             .arg(&bin)
-            .arg(port.to_string())
+            .args([&port.to_string(), commit])
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -91,8 +104,18 @@ impl Cluster {
             port,
             folder,
             bin,
-            _supervisor: supervisor,
+            supervisor: Mutex::new((supervisor, output)),
         }
+    }
+
+    /// Ends the server with a signal (`INT` as for an update, `QUIT` as by a crash) and waits until it is there again.
+    pub(crate) fn restart(&self, signal: &str) {
+        let (supervisor, output) = &mut *self.supervisor.lock().unwrap();
+        let input = supervisor.stdin.as_mut().unwrap();
+        writeln!(input, "{signal}").unwrap();
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        assert_eq!(line, "up\n", "PostgreSQL starts again");
     }
 
     /// The address of a database for its superuser.
@@ -122,6 +145,28 @@ impl Cluster {
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{sql}: {errors}");
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    /// Runs a file of SQL as one transaction.
+    pub(crate) fn run_file(&self, database: &str, file: &Path) {
+        let output = Command::new(self.bin.join("psql"))
+            .args([
+                "-X",
+                "-q",
+                "-1",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-o",
+                "/dev/null",
+                "-f",
+            ])
+            .arg(file)
+            .arg(self.url(database))
+            .env("PGOPTIONS", "-c client_min_messages=warning")
+            .output()
+            .unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{}: {errors}", file.display());
     }
 
     /// The certificate that signed the server's, for `localhost`.

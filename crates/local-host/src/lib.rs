@@ -6,7 +6,7 @@
 //! | `envelope`, `answer` | the bodies sent to the handler, and what its answers mean |
 //! | `handler`, `invoke` | the handler's process, and a call |
 //! | `event_grid`, `queue`, `timer`, `front` | the four kinds of trigger |
-//! | `watch` | a folder that announces its files as Event Grid does |
+//! | `watch` | a folder, or a container, that announces its files as Event Grid does |
 //! | `host`, `event` | everything together, and what it tells the terminal |
 
 mod answer;
@@ -43,4 +43,7 @@ pub use host::{EventSource, Host, HostOptions};
 pub use queue::{QueueError, QueueMessage, QueueSource};
 pub use route::Route;
 pub use schedule::{Schedule, ScheduleError};
+pub use watch::container::{
+    ContainerListing, ContainerWatch, ContainerWatchOptions, ListedBlob, ListingError,
+};
 pub use watch::{FolderWatch, FolderWatchOptions, WatchError};

@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use crate::EventSource;
 
 mod blob_event;
+pub(crate) mod container;
 mod filter;
 mod open_files;
 mod tracker;

@@ -6,7 +6,7 @@ use virtualize::{ChunkManifest, VirtualArray, VirtualDataset};
 
 use super::*;
 use crate::stores::blobs::BlobPath;
-use crate::stores::ledger::{Origin, ProcessingOptions, ProcessingStatus};
+use crate::stores::ledger::{Extras, Origin, ProcessingOptions, ProcessingStatus};
 
 fn attributes(pairs: &[(&str, &str)]) -> Attributes {
     pairs
@@ -103,6 +103,7 @@ fn declaration() -> Declaration {
         description: None,
         prefix: BlobPath::new("local", "bronze", "cmip6"),
         stem: String::new(),
+        extras: Extras::default(),
         options: ProcessingOptions::default(),
         at: Timestamp::UNIX_EPOCH,
     }

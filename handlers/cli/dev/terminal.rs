@@ -1,7 +1,6 @@
 //! What happens, for a person: one line a step, a bar while a series fills, and what to paste at the end.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -27,13 +26,13 @@ impl Terminal {
     }
 
     /// Says where everything is.
-    pub(super) fn greet(&self, bronze: &Path, silver: &Path, database: &str, port: u16) {
+    pub(super) fn greet(&self, bronze: &str, silver: &str, database: &str, address: &str) {
         if self.json {
             return;
         }
-        self.line(&format!("Landfall answers on http://127.0.0.1:{port}"));
-        self.line(&format!("  drop NetCDF files into  {}", bronze.display()));
-        self.line(&format!("  references are kept in  {}", silver.display()));
+        self.line(&format!("Landfall answers on {address}"));
+        self.line(&format!("  drop NetCDF files into  {bronze}"));
+        self.line(&format!("  references are kept in  {silver}"));
         self.line(&format!("  the catalogue is        {database}"));
         self.line("  ctrl-C ends it\n");
     }

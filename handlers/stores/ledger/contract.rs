@@ -6,6 +6,7 @@ pub(super) mod concurrent;
 pub(super) mod declare;
 pub(super) mod files;
 pub(super) mod groups;
+pub(super) mod serving;
 
 use std::sync::Arc;
 
@@ -14,9 +15,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::{
-    Claim, Claimed, Declaration, Declared, Expected, Fault, FileOutcome, FileState, GroupId,
-    GroupState, Judge, Landing, Lease, Ledger, LedgerError, Origin, ProcessingOptions,
-    PublishedCombine, Recorded, Settled, Snapshot, SourceFile, Verdict,
+    Claim, Claimed, Counts, Declaration, Declared, Expected, Extras, Fault, FileOutcome, FileState,
+    GroupId, GroupState, Judge, Landing, Lease, Ledger, LedgerError, Origin, ProcessingOptions,
+    PublishedCombine, Recorded, Settled, Snapshot, SourceFile, SourceGroup, Verdict,
 };
 use crate::stores::blobs::BlobPath;
 
@@ -56,6 +57,7 @@ macro_rules! run_contract {
                 files_below_a_folder_are_listed_by_name_without_gone_ones,
                 files_that_nobody_finished_are_stuck,
                 concurrent_writers_of_one_blob_end_in_the_newest,
+                a_file_is_sent_back_to_be_read_once_more,
             ],
             groups: [
                 the_last_file_makes_a_group_due,
@@ -73,6 +75,7 @@ macro_rules! run_contract {
                 declared_groups_are_found_by_folder_and_named_file,
                 a_file_leaves_the_auto_group_that_was_never_combined,
                 an_unknown_group_is_said_to_be_unknown,
+                a_blocked_group_tells_the_task_of_each_file,
             ],
             declare: [
                 a_declaration_makes_asset_release_job_and_group,
@@ -87,6 +90,10 @@ macro_rules! run_contract {
                 an_approved_release_is_not_overwritten,
                 a_new_version_of_an_approved_release_is_the_next_release,
                 repeating_a_submit_that_failed_queues_it_again,
+                overwriting_before_the_first_combine_is_the_next_revision,
+                what_is_foreseen_is_not_done,
+                a_version_follows_the_newest_approved_one,
+                the_versions_of_an_asset_are_listed_newest_first,
             ],
             combine: [
                 a_claim_holds_the_members_by_name_and_starts_the_job,
@@ -110,6 +117,11 @@ macro_rules! run_contract {
                 every_id_means_its_release,
                 a_revision_is_there_once_published_and_live_unless_withdrawn,
                 the_schema_is_current_once_opened,
+            ],
+            serving: [
+                a_secret_is_what_was_kept_first,
+                handlers_that_first_ask_for_a_secret_at_once_get_the_same,
+                a_file_is_found_by_the_id_of_its_store,
             ],
             concurrent: [
                 two_handlers_that_read_the_last_files_combine_once,
@@ -208,6 +220,7 @@ fn declaration(origin: Origin, blob: &str, count: u64) -> Declaration {
         } else {
             String::new()
         },
+        extras: Extras::default(),
         options: ProcessingOptions {
             expected,
             ..ProcessingOptions::default()
@@ -257,7 +270,25 @@ fn by_count(snapshot: &Snapshot<'_>) -> Verdict {
     }
 }
 
-const JUDGE: Judge = by_count;
+/// The same where numbers alone tell it.
+fn by_numbers(group: &SourceGroup, counts: &Counts, _: Timestamp) -> Option<Verdict> {
+    match group.declaration.options.expected {
+        Some(Expected::Count(expected)) if counts.rejected == 0 => {
+            let is_due = counts.referenced >= expected;
+            Some(if is_due {
+                Verdict::Due
+            } else {
+                Verdict::Collecting
+            })
+        }
+        _ => None,
+    }
+}
+
+const JUDGE: Judge = Judge {
+    by_counts: by_numbers,
+    by_members: by_count,
+};
 
 async fn settle(ledger: &dyn Ledger, group: &GroupId) -> Settled {
     ledger.settle(group, JUDGE, at(10)).await.unwrap()

@@ -6,6 +6,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{Declaration, GroupId};
+use crate::stores::blobs::BlobPath;
 
 /// Type of every job that Landfall makes.
 pub const JOB_TYPE: &str = "virtualzarr";
@@ -24,6 +25,14 @@ pub fn asset_id(platform_id: &str, dataset_id: &str, resource_id: &str) -> Strin
 /// Id of a Release; `release_count` is that of its Asset before it is counted itself.
 pub fn release_id(asset_id: &str, request_id: &str, release_count: i64) -> String {
     short(&format!("{asset_id}|{request_id}|{release_count}"))
+}
+
+/// Id of the store that serves one file's reference.
+pub fn file_store_id(path: &BlobPath) -> String {
+    short(&format!(
+        "{}|{}|{}",
+        path.account, path.container, path.blob
+    ))
 }
 
 /// Id of the group that feeds an Asset.
@@ -82,7 +91,7 @@ mod tests {
 
     use super::*;
     use crate::stores::blobs::BlobPath;
-    use crate::stores::ledger::{Origin, ProcessingOptions};
+    use crate::stores::ledger::{Extras, Origin, ProcessingOptions};
 
     const ASSET: &str = "97f387f8a83ff695febfda482689cc05";
     const REQUEST: &str = "5d9210e3f58e3e4b3b0b1ef0abb3e085";
@@ -130,6 +139,7 @@ mod tests {
             description: None,
             prefix: BlobPath::new("local", "bronze", "netcdf/era5/"),
             stem: String::new(),
+            extras: Extras::default(),
             options: ProcessingOptions::default(),
             at: jiff::Timestamp::UNIX_EPOCH,
         };

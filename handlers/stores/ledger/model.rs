@@ -251,8 +251,25 @@ pub struct Declaration {
     pub stem: String,
     /// How to combine, `expected` included.
     pub options: ProcessingOptions,
+    /// What else was said.
+    #[serde(default)]
+    pub extras: Extras,
     /// When it was declared.
     pub at: Timestamp,
+}
+
+/// What a declaration says besides what every one has to say.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Extras {
+    /// Version that the wished one follows: the newest approved one, or the declaration is refused.
+    pub previous_version_id: Option<String>,
+    /// Clearance wished for, `public` or `ouo`; who approves decides.
+    pub access_level: Option<String>,
+    /// Words to find the item by.
+    pub tags: Vec<String>,
+    /// Whether `expected` is what a scan found, not what somebody asked for: a repetition may find other files.
+    pub is_scanned: bool,
 }
 
 /// State of a group.
@@ -324,8 +341,28 @@ pub enum Verdict {
     Blocked(Fault),
 }
 
+/// How many members a group has, gone ones left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// All of them.
+    pub members: u64,
+    /// Those with a reference of their current version.
+    pub referenced: u64,
+    /// Those at fault.
+    pub rejected: u64,
+    /// When the last of them landed.
+    pub last_landed: Option<Timestamp>,
+}
+
 /// Judges completeness; pure, so that every store can call it inside its transaction.
-pub type Judge = fn(&Snapshot<'_>) -> Verdict;
+#[derive(Debug, Clone, Copy)]
+pub struct Judge {
+    /// The verdict where numbers alone tell it. A series of thousands is judged with each of its files, and its
+    /// members are not read for that but once.
+    pub by_counts: fn(&SourceGroup, &Counts, Timestamp) -> Option<Verdict>,
+    /// The verdict on what each member is.
+    pub by_members: fn(&Snapshot<'_>) -> Verdict,
+}
 
 /// What settling a group came to.
 #[derive(Debug, Clone, PartialEq)]
@@ -336,6 +373,8 @@ pub struct Settled {
     pub is_due: bool,
     /// When to look again, if the group waits for its quiet period.
     pub look_again_at: Option<Timestamp>,
+    /// Members with a reference of their current version.
+    pub referenced: u64,
 }
 
 /// Result of declaring a group.
@@ -349,6 +388,24 @@ pub struct Declared {
     pub request_id: String,
     /// Whether it is new; `false`: the same declaration was there already.
     pub is_new: bool,
+    /// What became of it.
+    pub operation: Operation,
+}
+
+/// What a declaration did. SPEC §8; the words are the platform's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Operation {
+    /// Nothing was there, or nothing but files that belonged together by name.
+    Created,
+    /// The same declaration was there; nothing was changed.
+    Repeated,
+    /// The same declaration was there and its job had failed; the job is queued again.
+    Requeued,
+    /// The Release keeps its row; its next revision is made by this declaration.
+    Overwritten,
+    /// The next Release of the Asset is begun.
+    NewVersion,
 }
 
 /// A claim's owner and how long it holds.
@@ -488,6 +545,17 @@ pub struct Release {
     pub updated_at: Timestamp,
 }
 
+impl Release {
+    /// The same without its cached item, for lists.
+    #[must_use]
+    pub fn without_item(self) -> Self {
+        Self {
+            stac_item_json: None,
+            ..self
+        }
+    }
+}
+
 /// One published revision of a Release.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Revision {
@@ -495,19 +563,27 @@ pub struct Revision {
     pub blob_path: String,
     /// Whether its Release may be read at all (not rejected, revoked or unpublished).
     pub is_live: bool,
+    /// Whether its Release is approved for the public.
+    pub is_public: bool,
 }
 
-/// A step of a job: scan, validate, `generate_ref`, combine, `register_stac`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Task {
+/// A job: what makes a revision of a Release.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Job {
     /// Its id.
-    pub task_id: String,
-    /// What it does.
-    pub task_type: String,
-    /// Stage of the job, from 1.
-    pub stage: i64,
-    /// `pending`, `processing`, `completed` or `failed`.
+    pub job_id: String,
+    /// Its type.
+    pub job_type: String,
+    /// `queued`, `processing`, `completed`, `failed` or `completed_with_errors`.
     pub status: String,
+    /// Stage that it is in, from 1.
+    pub stage: i64,
+    /// Stages that it has.
+    pub total_stages: i64,
+    /// What it was asked to do.
+    pub parameters: Value,
+    /// How often it was queued.
+    pub attempt: i64,
     /// Its result.
     pub result_data: Option<Value>,
     /// What went wrong.
@@ -515,5 +591,30 @@ pub struct Task {
     /// When it was created.
     pub created_at: Timestamp,
     /// Last change.
+    pub updated_at: Timestamp,
+}
+
+/// A step of a job: scan, validate, `generate_ref`, combine, `register_stac`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Task {
+    /// Its id.
+    pub task_id: String,
+    /// Which one of its type it is, from 0.
+    pub task_index: String,
+    /// What it does.
+    pub task_type: String,
+    /// Stage of the job, from 1.
+    pub stage: i64,
+    /// `pending`, `processing`, `completed`, `failed` or `cancelled`.
+    pub status: String,
+    /// Its result; of one that failed `error_type`, `error` and what to do about it.
+    pub result_data: Option<Value>,
+    /// What went wrong.
+    pub error_details: Option<String>,
+    /// When work on it began.
+    pub execution_started_at: Option<Timestamp>,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// Last change; of one that is over, its end.
     pub updated_at: Timestamp,
 }

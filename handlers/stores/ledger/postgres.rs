@@ -12,7 +12,9 @@ mod files;
 mod groups;
 mod migrate;
 mod platform;
+mod serving;
 mod settle;
+mod stac;
 mod tasks;
 mod values;
 
@@ -31,8 +33,9 @@ use values::{Int, Text};
 
 use super::{
     Claim, Claimed, CombineEnd, Declaration, Declared, Fault, FileId, FileLedger, FileOutcome,
-    GroupId, GroupLedger, Judge, Landing, Lease, LedgerError, PublishedCombine, Recorded, Release,
-    ReleaseCatalog, Revision, Settled, SourceFile, SourceGroup, Task,
+    GroupId, GroupLedger, Job, Judge, Landing, Lease, LedgerError, PublishedCombine, Recorded,
+    Release, ReleaseCatalog, Revision, Settled, SourceFile, SourceGroup, StacCatalog, StacPage,
+    StacWindow, Task,
 };
 use crate::stores::blobs::BlobPath;
 
@@ -107,6 +110,11 @@ impl FileLedger for PostgresLedger {
         files::record_reading(&client, file, etag, Timestamp::now()).await
     }
 
+    async fn record_unread(&self, file: FileId, etag: &str) -> Result<bool, LedgerError> {
+        let client = self.database.client().await?;
+        files::record_unread(&client, file, etag, Timestamp::now()).await
+    }
+
     async fn record_outcome(
         &self,
         file: FileId,
@@ -138,6 +146,10 @@ impl FileLedger for PostgresLedger {
 impl GroupLedger for PostgresLedger {
     async fn declare_group(&self, declaration: &Declaration) -> Result<Declared, LedgerError> {
         transact!(self.database, tx => declare::declare(tx, declaration))
+    }
+
+    async fn foresee_group(&self, declaration: &Declaration) -> Result<Declared, LedgerError> {
+        transact!(self.database, tx => declare::foresee(tx, declaration))
     }
 
     async fn declared_groups_for(&self, path: &BlobPath) -> Result<Vec<SourceGroup>, LedgerError> {
@@ -251,12 +263,66 @@ impl ReleaseCatalog for PostgresLedger {
         platform::revision(&self.database.client().await?, release_id, revision).await
     }
 
+    async fn versions(&self, asset_id: &str) -> Result<Vec<Release>, LedgerError> {
+        let rest = "WHERE r.asset_id = $1 ORDER BY r.version_ordinal DESC";
+        let client = self.database.client().await?;
+        let found = platform::releases(&client, rest, &[&Text(asset_id)]).await?;
+        Ok(found.into_iter().map(Release::without_item).collect())
+    }
+
+    async fn job(&self, job_id: &str) -> Result<Option<Job>, LedgerError> {
+        platform::job(&self.database.client().await?, job_id).await
+    }
+
     async fn tasks(&self, job_id: &str) -> Result<Vec<Task>, LedgerError> {
         platform::tasks(&self.database.client().await?, job_id).await
     }
 
     async fn check_schema(&self) -> Result<i64, LedgerError> {
         migrate::check_schema(&self.database.client().await?).await
+    }
+}
+
+#[async_trait]
+impl StacCatalog for PostgresLedger {
+    async fn has_catalogue(&self) -> Result<bool, LedgerError> {
+        stac::is_present(&self.database.client().await?).await
+    }
+
+    async fn stac_collections(&self, window: &StacWindow) -> Result<Option<StacPage>, LedgerError> {
+        let client = self.database.client().await?;
+        match stac::is_present(&client).await? {
+            true => stac::collections(&client, window).await.map(Some),
+            false => Ok(None),
+        }
+    }
+
+    async fn stac_collection(&self, id: &str) -> Result<Option<StacPage>, LedgerError> {
+        let client = self.database.client().await?;
+        match stac::is_present(&client).await? {
+            true => stac::collection(&client, id).await.map(Some),
+            false => Ok(None),
+        }
+    }
+
+    async fn stac_items(
+        &self,
+        collection: &str,
+        window: &StacWindow,
+    ) -> Result<Option<StacPage>, LedgerError> {
+        let client = self.database.client().await?;
+        match stac::is_present(&client).await? {
+            true => stac::items(&client, collection, window).await.map(Some),
+            false => Ok(None),
+        }
+    }
+
+    async fn stac_item(&self, collection: &str, id: &str) -> Result<Option<StacPage>, LedgerError> {
+        let client = self.database.client().await?;
+        match stac::is_present(&client).await? {
+            true => stac::item(&client, collection, id).await.map(Some),
+            false => Ok(None),
+        }
     }
 }
 

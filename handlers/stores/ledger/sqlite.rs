@@ -9,6 +9,7 @@ mod declare;
 mod files;
 mod groups;
 mod platform;
+mod serving;
 mod settle;
 mod tasks;
 mod values;
@@ -23,8 +24,9 @@ pub(crate) use values::{time, time_text};
 
 use super::{
     Claim, Claimed, CombineEnd, Declaration, Declared, Fault, FileId, FileLedger, FileOutcome,
-    GroupId, GroupLedger, Judge, Landing, Lease, LedgerError, PublishedCombine, Recorded, Release,
-    ReleaseCatalog, Revision, Settled, SourceFile, SourceGroup, Task,
+    GroupId, GroupLedger, Job, Judge, Landing, Lease, LedgerError, PublishedCombine, Recorded,
+    Release, ReleaseCatalog, Revision, Settled, SourceFile, SourceGroup, StacCatalog, StacPage,
+    StacWindow, Task,
 };
 use crate::stores::blobs::BlobPath;
 
@@ -84,6 +86,13 @@ impl FileLedger for SqliteLedger {
             .await
     }
 
+    async fn record_unread(&self, file: FileId, etag: &str) -> Result<bool, LedgerError> {
+        let etag = etag.to_owned();
+        self.database
+            .write(move |tx| files::record_unread(tx, file, &etag, Timestamp::now()))
+            .await
+    }
+
     async fn record_outcome(
         &self,
         file: FileId,
@@ -125,6 +134,13 @@ impl GroupLedger for SqliteLedger {
         let declaration = declaration.clone();
         self.database
             .write(move |tx| declare::declare(tx, &declaration))
+            .await
+    }
+
+    async fn foresee_group(&self, declaration: &Declaration) -> Result<Declared, LedgerError> {
+        let declaration = declaration.clone();
+        self.database
+            .write(move |tx| declare::foresee(tx, &declaration))
             .await
     }
 
@@ -284,6 +300,26 @@ impl ReleaseCatalog for SqliteLedger {
             .await
     }
 
+    async fn versions(&self, asset_id: &str) -> Result<Vec<Release>, LedgerError> {
+        let asset_id = asset_id.to_owned();
+        let rest = "WHERE r.asset_id = ?1 ORDER BY r.version_ordinal DESC";
+        let found = self
+            .database
+            .read(move |tx| platform::releases(tx, rest, [asset_id]));
+        Ok(found
+            .await?
+            .into_iter()
+            .map(Release::without_item)
+            .collect())
+    }
+
+    async fn job(&self, job_id: &str) -> Result<Option<Job>, LedgerError> {
+        let job_id = job_id.to_owned();
+        self.database
+            .read(move |tx| platform::job(tx, &job_id))
+            .await
+    }
+
     async fn tasks(&self, job_id: &str) -> Result<Vec<Task>, LedgerError> {
         let job_id = job_id.to_owned();
         self.database
@@ -293,6 +329,30 @@ impl ReleaseCatalog for SqliteLedger {
 
     async fn check_schema(&self) -> Result<i64, LedgerError> {
         self.database.read(|tx| database::check_schema(tx)).await
+    }
+}
+
+/// There is no STAC catalogue in SQLite.
+#[async_trait]
+impl StacCatalog for SqliteLedger {
+    async fn has_catalogue(&self) -> Result<bool, LedgerError> {
+        Ok(false)
+    }
+
+    async fn stac_collections(&self, _: &StacWindow) -> Result<Option<StacPage>, LedgerError> {
+        Ok(None)
+    }
+
+    async fn stac_collection(&self, _: &str) -> Result<Option<StacPage>, LedgerError> {
+        Ok(None)
+    }
+
+    async fn stac_items(&self, _: &str, _: &StacWindow) -> Result<Option<StacPage>, LedgerError> {
+        Ok(None)
+    }
+
+    async fn stac_item(&self, _: &str, _: &str) -> Result<Option<StacPage>, LedgerError> {
+        Ok(None)
     }
 }
 

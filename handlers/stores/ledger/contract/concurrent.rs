@@ -169,9 +169,9 @@ pub(crate) async fn recorders_on_shared_groups_do_not_lock_each_other_up(subject
 
 pub(crate) async fn parallel_declarations_of_one_asset_make_one_release(subject: &dyn Subject) {
     let handlers = two(subject);
-    let start = Arc::new(Barrier::new(16));
+    let start = Arc::new(Barrier::new(50));
     let mut tasks = JoinSet::new();
-    for number in 0..16 {
+    for number in 0..50 {
         let (handler, start) = (Arc::clone(&handlers[number % 2]), Arc::clone(&start));
         tasks.spawn(async move {
             start.wait().await;
@@ -184,8 +184,19 @@ pub(crate) async fn parallel_declarations_of_one_asset_make_one_release(subject:
         1
     );
     assert_eq!(subject.ledger().releases(10).await.unwrap().len(), 1);
-    let release_id = &declared[0].group.release_id;
-    assert_eq!(subject.audit(release_id).await, ["created"]);
+    let Declared { group, .. } = &declared[0];
+    assert!(
+        declared
+            .iter()
+            .all(|other| other.group.job_id == group.job_id)
+    );
+    assert_eq!(subject.audit(&group.release_id).await, ["created"]);
+    let job = subject.ledger().job(&group.job_id).await.unwrap().unwrap();
+    assert_eq!((job.status.as_str(), job.attempt), ("queued", 1));
+    assert_eq!(
+        subject.ledger().tasks(&group.job_id).await.unwrap().len(),
+        3
+    );
 }
 
 /// A landing, a claim's end and a take-over meet: whoever comes first, one of them publishes or nobody does.

@@ -1,6 +1,6 @@
 //! Rules on declarations and on who may replace whose.
 
-use super::super::{Conflict, ids};
+use super::super::{Conflict, Operation, ids};
 use super::*;
 
 fn conflict(refused: Result<Declared, LedgerError>) -> Conflict {
@@ -209,6 +209,7 @@ pub(crate) async fn overwriting_keeps_the_release_and_makes_its_next_revision(
     ));
     other.options.overwrite = true;
     let declared = ledger.declare_group(&other).await.unwrap();
+    assert_eq!(declared.operation, Operation::Overwritten);
     assert!(declared.is_new && declared.group.job_id != first.release.job_id);
     assert_eq!(&declared.group.release_id, release_id);
     let release = ledger.release(release_id).await.unwrap().unwrap();
@@ -264,12 +265,13 @@ pub(crate) async fn a_new_version_of_an_approved_release_is_the_next_release(
     };
     assert!(matches!(
         conflict(ledger.declare_group(&version("v2")).await),
-        Conflict::OtherOptions { .. }
+        Conflict::StillOpen { state, .. } if state == "pending_review"
     ));
     subject
         .set_approval(&first.release.release_id, "approved")
         .await;
     let next = ledger.declare_group(&version("v2")).await.unwrap();
+    assert_eq!(next.operation, Operation::NewVersion);
     let release = ledger
         .release(&next.group.release_id)
         .await
@@ -286,7 +288,104 @@ pub(crate) async fn repeating_a_submit_that_failed_queues_it_again(subject: &dyn
     let claim = claim(ledger, &settled, "one").await;
     let end = super::super::CombineEnd::Blocked(fault("time_duplicate"), at(30));
     ledger.abandon(&claim, &end).await.unwrap();
-    assert!(!declare(ledger, 2).await.is_new);
-    assert_eq!(subject.job_status(&claim.release.job_id).await, "queued");
+    let again = declare(ledger, 2).await;
+    assert_eq!(
+        (again.is_new, again.operation),
+        (false, Operation::Requeued)
+    );
+    let job = ledger.job(&claim.release.job_id).await.unwrap().unwrap();
+    assert_eq!((job.status.as_str(), job.attempt), ("queued", 2));
+    assert_eq!(declare(ledger, 2).await.operation, Operation::Repeated);
     assert!(settle(ledger, &settled.group.id).await.is_due);
+}
+
+/// Nothing is served under the first revision yet, so the number counts at once.
+pub(crate) async fn overwriting_before_the_first_combine_is_the_next_revision(
+    subject: &dyn Subject,
+) {
+    let ledger = subject.ledger();
+    let first = declare(ledger, 2).await;
+    let mut other = declaration(Origin::Submit, "era5/", 2);
+    other.options.concat_dim = String::from("t");
+    other.options.overwrite = true;
+    let second = ledger.declare_group(&other).await.unwrap();
+    assert_eq!(second.operation, Operation::Overwritten);
+    assert_eq!(second.group.release_id, first.group.release_id);
+    assert_ne!(second.group.job_id, first.group.job_id);
+    let release = ledger
+        .release(&first.group.release_id)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!((release.version_ordinal, release.revision), (1, 2));
+    assert_eq!(
+        subject.audit(&release.release_id).await,
+        ["created", "overwritten"]
+    );
+    let settled = fill(ledger, &first.group.id, &["era5/a.nc", "era5/b.nc"]).await;
+    let claim = claim(ledger, &settled, "one").await;
+    assert_eq!(
+        (claim.revision, &claim.release.job_id),
+        (2, &second.group.job_id)
+    );
+    assert!(ledger.publish(&claim, &result(2)).await.unwrap());
+    let revision = ledger.revision(&release.release_id, 2).await.unwrap();
+    assert!(revision.is_some_and(|revision| revision.is_live));
+}
+
+pub(crate) async fn what_is_foreseen_is_not_done(subject: &dyn Subject) {
+    let ledger = subject.ledger();
+    let wished = declaration(Origin::Submit, "era5/", 2);
+    let foreseen = ledger.foresee_group(&wished).await.unwrap();
+    assert_eq!(foreseen.operation, Operation::Created);
+    assert_eq!(ledger.group(&foreseen.group.id).await.unwrap(), None);
+    assert_eq!(ledger.releases(10).await.unwrap().len(), 0);
+    let declared = ledger.declare_group(&wished).await.unwrap();
+    assert_eq!(declared.group.job_id, foreseen.group.job_id);
+    let mut other = wished.clone();
+    other.options.overwrite = true;
+    let foreseen = ledger.foresee_group(&other).await.unwrap();
+    assert_eq!(foreseen.operation, Operation::Overwritten);
+    let group = ledger.group(&declared.group.id).await.unwrap().unwrap();
+    assert_eq!(group, declared.group);
+    other.options.overwrite = false;
+    other.options.missing = String::from("fill");
+    assert!(matches!(
+        conflict(ledger.foresee_group(&other).await),
+        Conflict::OtherOptions { .. }
+    ));
+}
+
+pub(crate) async fn a_version_follows_the_newest_approved_one(subject: &dyn Subject) {
+    let ledger = subject.ledger();
+    let mut wished = declaration(Origin::Submit, "era5/", 2);
+    wished.version_id = Some(String::from("v2"));
+    wished.extras.previous_version_id = Some(String::from("v1"));
+    let refused = conflict(ledger.declare_group(&wished).await);
+    let Conflict::Version { problem, .. } = refused else {
+        panic!("{refused:?}")
+    };
+    assert_eq!(
+        problem,
+        "previous_version_id is `v1`, but no version is approved yet"
+    );
+    assert_eq!(ledger.releases(10).await.unwrap().len(), 0);
+}
+
+pub(crate) async fn the_versions_of_an_asset_are_listed_newest_first(subject: &dyn Subject) {
+    let ledger = subject.ledger();
+    let first = combined_group(ledger).await;
+    declare_named(ledger, "another").await.unwrap();
+    subject
+        .set_approval(&first.release.release_id, "approved")
+        .await;
+    let mut second = declaration(Origin::Submit, "era5/", 2);
+    second.version_id = Some(String::from("v2"));
+    ledger.declare_group(&second).await.unwrap();
+    let versions = ledger.versions(&first.release.asset_id).await.unwrap();
+    let ordinals: Vec<_> = versions
+        .iter()
+        .map(|release| (release.version_ordinal, release.stac_item_json.is_none()))
+        .collect();
+    assert_eq!(ordinals, [(2, true), (1, true)]);
 }

@@ -299,3 +299,17 @@ pub(crate) async fn concurrent_writers_of_one_blob_end_in_the_newest(subject: &d
         "v99"
     );
 }
+
+pub(crate) async fn a_file_is_sent_back_to_be_read_once_more(subject: &dyn Subject) {
+    let ledger = subject.ledger();
+    let file = land(ledger, "era5/a.nc", "v1").await;
+    assert!(
+        !ledger.record_unread(file.id, "v1").await.unwrap(),
+        "it was not read yet"
+    );
+    land_and_reference(ledger, "era5/a.nc", "v1").await;
+    assert!(!ledger.record_unread(file.id, "v0").await.unwrap());
+    assert!(ledger.record_unread(file.id, "v1").await.unwrap());
+    let now = ledger.file_by_id(file.id).await.unwrap().unwrap();
+    assert_eq!(now.state, FileState::Landed);
+}

@@ -324,3 +324,52 @@ pub(crate) async fn an_unknown_group_is_said_to_be_unknown(subject: &dyn Subject
     );
     assert_eq!(ledger.group(&unknown).await.unwrap(), None);
 }
+
+pub(crate) async fn a_blocked_group_tells_the_task_of_each_file(subject: &dyn Subject) {
+    let ledger = subject.ledger();
+    let declared = declare(ledger, 2).await.group;
+    fill(ledger, &declared.id, &["era5/a.nc"]).await;
+    let bad = land(ledger, "era5/b.nc", "v1").await;
+    ledger.add_member(&declared.id, bad.id, true).await.unwrap();
+    let outcome = FileOutcome::Rejected {
+        fault: fault("not_netcdf"),
+        findings: Vec::new(),
+    };
+    assert!(ledger.record_outcome(bad.id, "v1", &outcome).await.unwrap());
+    settle(ledger, &declared.id).await;
+    let tasks = ledger.tasks(&declared.job_id).await.unwrap();
+    let told: Vec<_> = tasks
+        .iter()
+        .map(|task| {
+            (
+                task.task_type.as_str(),
+                task.task_index.as_str(),
+                task.status.as_str(),
+            )
+        })
+        .collect();
+    let expected = [
+        ("scan", "0", "completed"),
+        ("validate", "0", "completed"),
+        ("validate", "1", "failed"),
+        ("generate_ref", "0", "completed"),
+        ("generate_ref", "1", "cancelled"),
+        ("combine", "0", "cancelled"),
+        ("register_stac", "0", "cancelled"),
+    ];
+    assert_eq!(told, expected);
+    let failed = &tasks[2];
+    assert_eq!(
+        failed.error_details.as_deref(),
+        Some("not_netcdf in a test")
+    );
+    let result = failed.result_data.as_ref().unwrap();
+    assert_eq!(
+        (&result["nc_url"], &result["error_type"]),
+        (&json!("abfs://bronze/era5/b.nc"), &json!("not_netcdf"))
+    );
+    assert_eq!(failed.execution_started_at, Some(START));
+    let job = ledger.job(&declared.job_id).await.unwrap().unwrap();
+    assert_eq!(job.status, "failed");
+    assert!(job.error_details.unwrap().contains("b.nc"));
+}

@@ -306,9 +306,8 @@ async fn fail_release(
     execute(tx, sql, &[&Text(release_id), &Text(message), &at]).await?;
     platform::keep_completed(tx, release_id).await?;
     let sql = "UPDATE app.jobs SET status = 'failed', error_details = $2, updated_at = $3::timestamp WHERE job_id = $1";
-    let details = document("fault", fault)?.0.to_string();
-    execute(tx, sql, &[&Text(job_id), &Text(details), &at]).await?;
-    tasks::fail(tx, job_id, &fault.message, now).await?;
+    execute(tx, sql, &[&Text(job_id), &Text(&fault.message), &at]).await?;
+    tasks::fail(tx, job_id, fault, now).await?;
     let event = platform::Event {
         kind: "processing_failed",
         reason: Some(&fault.message),

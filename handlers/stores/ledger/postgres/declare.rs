@@ -6,10 +6,22 @@ use super::database::{Parameters, execute, one};
 use super::groups::{self, GroupRow};
 use super::platform::{self, NewRelease};
 use super::values::{At, Text};
-use crate::stores::ledger::takeover::{Standing, Step, decide};
+use crate::stores::ledger::takeover::{Standing, Step, check_versions, decide};
 use crate::stores::ledger::{
-    Declaration, Declared, GroupId, GroupState, LedgerError, Origin, Release, SourceGroup, ids,
+    Declaration, Declared, GroupId, GroupState, LedgerError, Operation, Origin, Release,
+    SourceGroup, ids,
 };
+
+/// What [`declare`] would come to: it is done and undone.
+pub(super) async fn foresee(
+    tx: &Transaction<'_>,
+    declaration: &Declaration,
+) -> Result<Declared, LedgerError> {
+    tx.batch_execute("SAVEPOINT foreseen").await?;
+    let declared = declare(tx, declaration).await?;
+    tx.batch_execute("ROLLBACK TO SAVEPOINT foreseen").await?;
+    Ok(declared)
+}
 
 pub(super) async fn declare(
     tx: &Transaction<'_>,
@@ -26,14 +38,16 @@ pub(super) async fn declare(
     let request_id = ids::request_id(dataset_id, resource_id, version_id.as_deref());
     let id = ids::group_id(&asset_id);
     wait_for_others(tx, &id).await?;
-    let is_new = match groups::lock(tx, &id).await? {
+    let operation = match groups::lock(tx, &id).await? {
         Some(row) => meet(tx, &row, declaration).await?,
         None => {
+            let versions = platform::approved_versions(tx, &asset_id).await?;
+            check_versions(declaration, &versions)?;
             platform::ensure_asset(tx, &asset_id, declaration).await?;
             let at = declaration.at;
             let release = platform::create_release(tx, &asset_id, declaration, at).await?;
             groups::write(tx, &id, &asset_id, &release, declaration).await?;
-            true
+            Operation::Created
         }
     };
     let row = groups::load(tx, &id).await?;
@@ -41,7 +55,8 @@ pub(super) async fn declare(
         group: row.group,
         asset_id,
         request_id,
-        is_new,
+        is_new: !matches!(operation, Operation::Repeated | Operation::Requeued),
+        operation,
     })
 }
 
@@ -52,12 +67,12 @@ async fn wait_for_others(tx: &Transaction<'_>, id: &GroupId) -> Result<(), Ledge
     Ok(())
 }
 
-/// Meets a group that is there already; `true` if the declaration changed it.
+/// Meets a group that is there already.
 async fn meet(
     tx: &Transaction<'_>,
     row: &GroupRow,
     declaration: &Declaration,
-) -> Result<bool, LedgerError> {
+) -> Result<Operation, LedgerError> {
     let group = &row.group;
     platform::lock(tx, &group.release_id).await?;
     let release = platform::load(tx, &group.release_id).await?;
@@ -65,24 +80,29 @@ async fn meet(
     let standing = Standing {
         was_combined,
         approval_state: &release.approval_state,
+        versions: &platform::approved_versions(tx, &row.asset_id).await?,
     };
     let at = declaration.at;
-    let new = match decide(&group.declaration, declaration, standing)? {
-        Step::Keep => {
-            try_again(tx, group, declaration).await?;
-            return Ok(false);
-        }
+    let (operation, new) = match decide(&group.declaration, declaration, standing)? {
+        Step::Keep => return try_again(tx, group, declaration).await,
         Step::Replace => {
             let event = platform::Event::overwritten();
             platform::audit(tx, &release.release_id, &event, at).await?;
             platform::withdraw_release(tx, &release).await?;
-            platform::create_release(tx, &row.asset_id, declaration, at).await?
+            let new = platform::create_release(tx, &row.asset_id, declaration, at).await?;
+            (Operation::Created, new)
         }
-        Step::NextRelease => platform::create_release(tx, &row.asset_id, declaration, at).await?,
-        Step::Overwrite => overwrite(tx, row, &release, declaration).await?,
+        Step::NextRelease => {
+            let new = platform::create_release(tx, &row.asset_id, declaration, at).await?;
+            (Operation::NewVersion, new)
+        }
+        Step::Overwrite => {
+            let new = overwrite(tx, row, &release, declaration).await?;
+            (Operation::Overwritten, new)
+        }
     };
     groups::redeclare(tx, row, &new, declaration).await?;
-    Ok(true)
+    Ok(operation)
 }
 
 /// A submit that is repeated after its job failed queues it again.
@@ -90,17 +110,21 @@ async fn try_again(
     tx: &Transaction<'_>,
     group: &SourceGroup,
     declaration: &Declaration,
-) -> Result<(), LedgerError> {
+) -> Result<Operation, LedgerError> {
     let has_failed = matches!(group.state, GroupState::Failed | GroupState::Blocked);
     if declaration.origin != Origin::Submit || !has_failed {
-        return Ok(());
+        return Ok(Operation::Repeated);
     }
     let now = declaration.at;
     groups::set_state(tx, &group.id, GroupState::Collecting, None, None, now).await?;
     let sql = "UPDATE app.jobs SET metadata = jsonb_set(metadata::jsonb, '{attempt}',
                    to_jsonb(coalesce((metadata ->> 'attempt')::integer, 1) + 1)) WHERE job_id = $1";
     execute(tx, sql, &[&Text(&group.job_id)]).await?;
-    platform::requeue(tx, &group.release_id, &group.job_id, now).await
+    let sql = "UPDATE app.api_requests SET retry_count = coalesce(retry_count, 0) + 1, updated_at = $2::timestamp
+               WHERE job_id = $1";
+    execute(tx, sql, &[&Text(&group.job_id), &At(now)]).await?;
+    platform::requeue(tx, &group.release_id, &group.job_id, now).await?;
+    Ok(Operation::Requeued)
 }
 
 /// Reuses the row of a Release: what is published under it stays readable until its next revision is.
@@ -122,12 +146,16 @@ async fn overwrite(
     let at = declaration.at;
     let job_id =
         platform::queue_job(tx, &row.asset_id, &release_id, declaration, version, at).await?;
-    let sql = "UPDATE app.asset_releases SET job_id = $2, request_id = $3, suggested_version_id = $4,
+    // The number of what is published stays until the next revision is; where nothing is, it counts at once.
+    let sql = "UPDATE app.asset_releases r SET job_id = $2, request_id = $3, suggested_version_id = $4,
+                   revision = CASE WHEN EXISTS (SELECT 1 FROM landfall.combine_run c
+                                                WHERE c.release_id = r.release_id AND c.state = 'published')
+                                   THEN r.revision ELSE r.revision + 1 END,
                    version_id = NULL, processing_status = 'pending', last_error = NULL,
                    approval_state = 'pending_review', reviewer = NULL, reviewed_at = NULL, rejection_reason = NULL,
                    approval_notes = NULL, revoked_at = NULL, revoked_by = NULL, revocation_reason = NULL,
                    clearance_state = 'uncleared', updated_at = $5::timestamp
-               WHERE release_id = $1";
+               WHERE r.release_id = $1";
     let request_id = ids::request_id(
         &declaration.dataset_id,
         &declaration.resource_id,

@@ -216,6 +216,17 @@ pub(super) async fn record_reading(
     Ok(())
 }
 
+pub(super) async fn record_unread(
+    client: &impl Session,
+    file: FileId,
+    etag: &str,
+    now: Timestamp,
+) -> Result<bool, LedgerError> {
+    let sql = "UPDATE landfall.source_file SET state = 'landed', fault = NULL, updated_at = $3
+               WHERE id = $1 AND etag = $2 AND state IN ('referenced', 'rejected', 'failed')";
+    Ok(execute(client, sql, &[&file.0, &etag, &At(now)]).await? > 0)
+}
+
 /// One statement: it locks the row, looks whether the version is current, and sets the outcome or leaves one that
 /// outweighs it.
 pub(super) async fn record_outcome(

@@ -14,7 +14,9 @@ use super::values::{
     At, Int, Text, document, flag, int, optional_json, optional_text, optional_time, text, time,
     variant,
 };
-use crate::stores::ledger::{Declaration, LedgerError, Release, Revision, Task, ids};
+use crate::stores::ledger::{
+    Declaration, Fault, Job, LedgerError, Release, Revision, SourceFile, SourceGroup, Task, ids,
+};
 
 /// Longest text that the platform's `last_error` holds.
 const LONGEST_ERROR: usize = 2000;
@@ -112,7 +114,8 @@ pub(super) async fn revision(
     revision: i64,
 ) -> Result<Option<Revision>, LedgerError> {
     let sql = "SELECT c.blob_path,
-                      r.approval_state NOT IN ('rejected', 'revoked') AND r.blob_path IS NOT NULL AS is_live
+                      r.approval_state NOT IN ('rejected', 'revoked') AND r.blob_path IS NOT NULL AS is_live,
+                      coalesce(r.approval_state = 'approved' AND r.clearance_state = 'public', false) AS is_public
                FROM landfall.combine_run c JOIN app.asset_releases r ON r.release_id = c.release_id
                WHERE c.release_id = $1 AND c.revision = $2 AND c.state = 'published'";
     let found = row(client, sql, &[&release_id, &revision]).await?;
@@ -120,6 +123,7 @@ pub(super) async fn revision(
         Ok(Revision {
             blob_path: text(&row, "blob_path")?,
             is_live: flag(&row, "is_live")?,
+            is_public: flag(&row, "is_public")?,
         })
     };
     found.map(revision).transpose()
@@ -127,21 +131,62 @@ pub(super) async fn revision(
 
 pub(super) async fn tasks(client: &impl Session, job_id: &str) -> Result<Vec<Task>, LedgerError> {
     // Tasks of others may have words for an index; ours are numbers.
-    let sql = "SELECT task_id, task_type, stage, status, result_data, error_details, created_at, updated_at
+    let sql = "SELECT task_id, task_index, task_type, stage, status, result_data, error_details,
+                      execution_started_at, created_at, updated_at
                FROM app.tasks WHERE parent_job_id = $1
                ORDER BY stage, length(task_index), task_index COLLATE \"C\", task_id COLLATE \"C\"";
     let found = rows(client, sql, &[&Text(job_id)]).await?;
     found.iter().map(task_from).collect()
 }
 
+/// A job by its id.
+pub(super) async fn job(client: &impl Session, job_id: &str) -> Result<Option<Job>, LedgerError> {
+    let sql = "SELECT job_id, job_type, status, stage, total_stages, parameters,
+                      coalesce((metadata ->> 'attempt')::integer, 1) AS attempt, result_data, error_details,
+                      created_at, updated_at
+               FROM app.jobs WHERE job_id = $1";
+    let found = row(client, sql, &[&Text(job_id)]).await?;
+    found.as_ref().map(job_from).transpose()
+}
+
+fn job_from(row: &Row) -> Result<Job, LedgerError> {
+    Ok(Job {
+        job_id: text(row, "job_id")?,
+        job_type: text(row, "job_type")?,
+        status: text(row, "status")?,
+        stage: int(row, "stage")?,
+        total_stages: int(row, "total_stages")?,
+        parameters: optional_json(row, "parameters")?.unwrap_or_default(),
+        attempt: int(row, "attempt")?,
+        result_data: optional_json(row, "result_data")?,
+        error_details: optional_text(row, "error_details")?,
+        created_at: time(row, "created_at")?,
+        updated_at: time(row, "updated_at")?,
+    })
+}
+
+/// Versions of an Asset that are approved, newest first.
+pub(super) async fn approved_versions(
+    client: &impl Session,
+    asset_id: &str,
+) -> Result<Vec<String>, LedgerError> {
+    let sql = "SELECT version_id FROM app.asset_releases
+               WHERE asset_id = $1 AND approval_state = 'approved' AND version_id IS NOT NULL
+               ORDER BY version_ordinal DESC";
+    let found = rows(client, sql, &[&Text(asset_id)]).await?;
+    found.iter().map(|row| text(row, "version_id")).collect()
+}
+
 fn task_from(row: &Row) -> Result<Task, LedgerError> {
     Ok(Task {
         task_id: text(row, "task_id")?,
+        task_index: optional_text(row, "task_index")?.unwrap_or_default(),
         task_type: text(row, "task_type")?,
         stage: int(row, "stage")?,
         status: text(row, "status")?,
         result_data: optional_json(row, "result_data")?,
         error_details: optional_text(row, "error_details")?,
+        execution_started_at: optional_time(row, "execution_started_at")?,
         created_at: time(row, "created_at")?,
         updated_at: time(row, "updated_at")?,
     })
@@ -348,11 +393,13 @@ pub(super) async fn keep_completed(
 /// as it is, and so does all of an approved Release.
 pub(super) async fn block(
     tx: &Transaction<'_>,
-    release_id: &str,
-    job_id: &str,
-    error: &str,
+    group: &SourceGroup,
+    members: &[SourceFile],
+    fault: &Fault,
     now: Timestamp,
 ) -> Result<(), LedgerError> {
+    let (release_id, job_id) = (&group.release_id, &group.job_id);
+    let error = fault.message.as_str();
     lock(tx, release_id).await?;
     let sql = "UPDATE app.asset_releases SET processing_status = 'failed', last_error = $2, updated_at = $3::timestamp
                WHERE release_id = $1 AND processing_status <> 'completed'";
@@ -362,7 +409,9 @@ pub(super) async fn block(
                WHERE job_id = $1 AND NOT EXISTS (SELECT 1 FROM app.asset_releases r
                                                  WHERE r.release_id = $4 AND r.approval_state = 'approved')";
     let row: Parameters<'_> = &[&Text(job_id), &Text(error), &At(now), &Text(release_id)];
-    execute(tx, sql, row).await?;
+    if execute(tx, sql, row).await? > 0 {
+        tasks::block(tx, job_id, members, now).await?;
+    }
     Ok(())
 }
 

@@ -2,8 +2,13 @@
 
 mod attaching;
 #[path = "../../../../tests/support/postgres.rs"]
+#[expect(dead_code, reason = "the behaviour tests use the rest of it")]
 mod cluster;
 mod connections;
+#[path = "../../../../tests/support/pgstac.rs"]
+#[expect(dead_code, reason = "the behaviour tests use the rest of it")]
+mod pgstac;
+mod stac;
 
 use std::sync::OnceLock;
 

@@ -200,6 +200,11 @@ pub(super) fn unsigned(row: &Row, column: &'static str) -> Result<u64, LedgerErr
     u64::try_from(int(row, column)?).map_err(|error| corrupt(column, error))
 }
 
+/// A column that holds a number with fractions.
+pub(super) fn number(row: &Row, column: &'static str) -> Result<f64, LedgerError> {
+    get(row, column)
+}
+
 /// A column that holds a truth value.
 pub(super) fn flag(row: &Row, column: &'static str) -> Result<bool, LedgerError> {
     get(row, column)

@@ -255,7 +255,7 @@ pub(super) fn abandon(
     groups::set_state(tx, &claim.group.id, state, None, Some(fault), now)?;
     let sql = "UPDATE landfall_source_group SET is_refused = (state = 'blocked') WHERE id = ?1";
     tx.execute(sql, [&claim.group.id.0])?;
-    tasks::fail(tx, job_id, &fault.message, now)?;
+    tasks::fail(tx, job_id, fault, now)?;
     fail_release(tx, release_id, job_id, fault, now)?;
     Ok(true)
 }
@@ -281,7 +281,7 @@ pub(super) fn give_up(
     }
     groups::lose_run(tx, id, now)?;
     groups::set_state(tx, id, GroupState::Failed, None, Some(fault), now)?;
-    tasks::fail(tx, &group.job_id, &fault.message, now)?;
+    tasks::fail(tx, &group.job_id, fault, now)?;
     fail_release(tx, &group.release_id, &group.job_id, fault, now)?;
     Ok(true)
 }
@@ -302,7 +302,7 @@ fn fail_release(
     );
     tx.execute(&sql, (release_id, &fault.message, time_text(now)))?;
     let sql = "UPDATE app_jobs SET status = 'failed', error_details = ?2, updated_at = ?3 WHERE job_id = ?1";
-    tx.execute(sql, (job_id, json_text("fault", fault)?, time_text(now)))?;
+    tx.execute(sql, (job_id, &fault.message, time_text(now)))?;
     platform::audit(
         tx,
         release_id,

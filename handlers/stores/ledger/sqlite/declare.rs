@@ -6,10 +6,21 @@ use rusqlite::Transaction;
 use super::groups::{self, GroupRow};
 use super::platform::{self, NewRelease};
 use super::values::time_text;
-use crate::stores::ledger::takeover::{Standing, Step, decide};
+use crate::stores::ledger::takeover::{Standing, Step, check_versions, decide};
 use crate::stores::ledger::{
-    Declaration, Declared, GroupState, LedgerError, Origin, Release, SourceGroup, ids,
+    Declaration, Declared, GroupState, LedgerError, Operation, Origin, Release, SourceGroup, ids,
 };
+
+/// What [`declare`] would come to: it is done and undone.
+pub(super) fn foresee(
+    tx: &Transaction<'_>,
+    declaration: &Declaration,
+) -> Result<Declared, LedgerError> {
+    tx.execute_batch("SAVEPOINT foreseen")?;
+    let declared = declare(tx, declaration)?;
+    tx.execute_batch("ROLLBACK TO foreseen; RELEASE foreseen")?;
+    Ok(declared)
+}
 
 pub(super) fn declare(
     tx: &Transaction<'_>,
@@ -25,13 +36,14 @@ pub(super) fn declare(
     let asset_id = ids::asset_id(platform_id, dataset_id, resource_id);
     let request_id = ids::request_id(dataset_id, resource_id, version_id.as_deref());
     let id = ids::group_id(&asset_id);
-    let is_new = match groups::find(tx, &id)? {
+    let operation = match groups::find(tx, &id)? {
         Some(row) => meet(tx, &row, declaration)?,
         None => {
+            check_versions(declaration, &platform::approved_versions(tx, &asset_id)?)?;
             platform::ensure_asset(tx, &asset_id, declaration)?;
             let release = platform::create_release(tx, &asset_id, declaration, declaration.at)?;
             groups::write(tx, &id, &asset_id, &release, declaration)?;
-            true
+            Operation::Created
         }
     };
     let row = groups::find(tx, &id)?.ok_or(LedgerError::UnknownGroup(id))?;
@@ -39,16 +51,17 @@ pub(super) fn declare(
         group: row.group,
         asset_id,
         request_id,
-        is_new,
+        is_new: !matches!(operation, Operation::Repeated | Operation::Requeued),
+        operation,
     })
 }
 
-/// Meets a group that is there already; `true` if the declaration changed it.
+/// Meets a group that is there already.
 fn meet(
     tx: &Transaction<'_>,
     row: &GroupRow,
     declaration: &Declaration,
-) -> Result<bool, LedgerError> {
+) -> Result<Operation, LedgerError> {
     let group = &row.group;
     let release = platform::release(tx, &group.release_id)?;
     let release = release.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
@@ -56,12 +69,10 @@ fn meet(
     let standing = Standing {
         was_combined,
         approval_state: &release.approval_state,
+        versions: &platform::approved_versions(tx, &row.asset_id)?,
     };
-    let new = match decide(&group.declaration, declaration, standing)? {
-        Step::Keep => {
-            try_again(tx, group, declaration)?;
-            return Ok(false);
-        }
+    let (operation, new) = match decide(&group.declaration, declaration, standing)? {
+        Step::Keep => return try_again(tx, group, declaration),
         Step::Replace => {
             platform::audit(
                 tx,
@@ -72,15 +83,20 @@ fn meet(
                 declaration.at,
             )?;
             platform::withdraw_release(tx, &release)?;
-            platform::create_release(tx, &row.asset_id, declaration, declaration.at)?
+            let new = platform::create_release(tx, &row.asset_id, declaration, declaration.at)?;
+            (Operation::Created, new)
         }
         Step::NextRelease => {
-            platform::create_release(tx, &row.asset_id, declaration, declaration.at)?
+            let new = platform::create_release(tx, &row.asset_id, declaration, declaration.at)?;
+            (Operation::NewVersion, new)
         }
-        Step::Overwrite => overwrite(tx, row, &release, declaration)?,
+        Step::Overwrite => {
+            let new = overwrite(tx, row, &release, declaration)?;
+            (Operation::Overwritten, new)
+        }
     };
     groups::redeclare(tx, row, &new, declaration)?;
-    Ok(true)
+    Ok(operation)
 }
 
 /// A submit that is repeated after its job failed queues it again.
@@ -88,17 +104,20 @@ fn try_again(
     tx: &Transaction<'_>,
     group: &SourceGroup,
     declaration: &Declaration,
-) -> Result<(), LedgerError> {
+) -> Result<Operation, LedgerError> {
     let has_failed = matches!(group.state, GroupState::Failed | GroupState::Blocked);
     if declaration.origin != Origin::Submit || !has_failed {
-        return Ok(());
+        return Ok(Operation::Repeated);
     }
     let now = declaration.at;
     groups::set_state(tx, &group.id, GroupState::Collecting, None, None, now)?;
     let sql = "UPDATE app_jobs SET metadata = json_set(metadata, '$.attempt',
                    coalesce(json_extract(metadata, '$.attempt'), 1) + 1) WHERE job_id = ?1";
     tx.execute(sql, [&group.job_id])?;
-    platform::requeue(tx, &group.release_id, &group.job_id, now)
+    let sql = "UPDATE app_api_requests SET retry_count = retry_count + 1, updated_at = ?2 WHERE job_id = ?1";
+    tx.execute(sql, (&group.job_id, time_text(now)))?;
+    platform::requeue(tx, &group.release_id, &group.job_id, now)?;
+    Ok(Operation::Requeued)
 }
 
 /// Reuses the row of a Release: what is published under it stays readable until its next revision is.
@@ -118,13 +137,22 @@ fn overwrite(
         &declaration.resource_id,
         declaration.version_id.as_deref(),
     );
-    tx.execute(
+    // The number of what is published stays until the next revision is; where nothing is, it counts at once.
+    let sql = format!(
         "UPDATE app_asset_releases SET job_id = ?2, request_id = ?3, suggested_version_id = ?4, version_id = NULL,
-             processing_status = 'pending', last_error = NULL, approval_state = 'pending_review', reviewer = NULL,
-             reviewed_at = NULL, rejection_reason = NULL, approval_notes = NULL, revoked_at = NULL, revoked_by = NULL,
-             revocation_reason = NULL, clearance_state = 'uncleared', updated_at = ?5
+             revision = {}, processing_status = 'pending', last_error = NULL, approval_state = 'pending_review',
+             reviewer = NULL, reviewed_at = NULL, rejection_reason = NULL, approval_notes = NULL, revoked_at = NULL,
+             revoked_by = NULL, revocation_reason = NULL, clearance_state = 'uncleared', updated_at = ?5
          WHERE release_id = ?1",
-        (&release_id, &job_id, request_id, &declaration.version_id, time_text(now)),
-    )?;
+        platform::if_published("revision", "revision + 1")
+    );
+    let row = (
+        &release_id,
+        &job_id,
+        request_id,
+        &declaration.version_id,
+        time_text(now),
+    );
+    tx.execute(&sql, row)?;
     Ok(NewRelease { release_id, job_id })
 }

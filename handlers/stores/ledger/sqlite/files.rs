@@ -185,6 +185,17 @@ pub(super) fn record_reading(
     Ok(())
 }
 
+pub(super) fn record_unread(
+    tx: &Transaction<'_>,
+    file: FileId,
+    etag: &str,
+    now: Timestamp,
+) -> Result<bool, LedgerError> {
+    let sql = "UPDATE landfall_source_file SET state = 'landed', fault = NULL, updated_at = ?3
+               WHERE id = ?1 AND etag = ?2 AND state IN ('referenced', 'rejected', 'failed')";
+    Ok(tx.execute(sql, (file.0, etag, time_text(now)))? > 0)
+}
+
 pub(super) fn record_outcome(
     tx: &Transaction<'_>,
     file: FileId,

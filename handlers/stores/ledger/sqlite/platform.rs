@@ -6,7 +6,9 @@ use rusqlite::{OptionalExtension as _, Params, Row, Transaction, named_params};
 use serde_json::{Map, Value, json as object};
 
 use super::values::{json, json_text, optional_json, optional_time, time, time_text, variant};
-use crate::stores::ledger::{Declaration, LedgerError, Release, Revision, Task, ids};
+use crate::stores::ledger::{
+    Declaration, Fault, Job, LedgerError, Release, Revision, SourceFile, SourceGroup, Task, ids,
+};
 
 /// Releases that satisfy a condition on `r` (Release) and `a` (Asset), in an order.
 pub(super) fn releases(
@@ -84,13 +86,15 @@ pub(super) fn revision(
     release_id: &str,
     revision: i64,
 ) -> Result<Option<Revision>, LedgerError> {
-    let sql = "SELECT c.blob_path, r.approval_state NOT IN ('rejected', 'revoked') AND r.blob_path IS NOT NULL
+    let sql = "SELECT c.blob_path, r.approval_state NOT IN ('rejected', 'revoked') AND r.blob_path IS NOT NULL,
+                      coalesce(r.approval_state = 'approved' AND r.clearance_state = 'public', false)
                FROM landfall_combine_run c JOIN app_asset_releases r ON r.release_id = c.release_id
                WHERE c.release_id = ?1 AND c.revision = ?2 AND c.state = 'published'";
     let found = tx.query_row(sql, (release_id, revision), |row| {
         Ok(Revision {
             blob_path: row.get(0)?,
             is_live: row.get(1)?,
+            is_public: row.get(2)?,
         })
     });
     Ok(found.optional()?)
@@ -102,14 +106,57 @@ pub(super) fn tasks(tx: &Transaction<'_>, job_id: &str) -> Result<Vec<Task>, Led
     statement.query_and_then([job_id], task_from)?.collect()
 }
 
+/// A job by its id.
+pub(super) fn job(tx: &Transaction<'_>, job_id: &str) -> Result<Option<Job>, LedgerError> {
+    let sql = "SELECT *, coalesce(json_extract(metadata, '$.attempt'), 1) AS attempt FROM app_jobs WHERE job_id = ?1";
+    let mut statement = tx.prepare_cached(sql)?;
+    let mut found = statement.query_and_then([job_id], job_from)?;
+    found.next().transpose()
+}
+
+fn job_from(row: &Row<'_>) -> Result<Job, LedgerError> {
+    Ok(Job {
+        job_id: row.get("job_id")?,
+        job_type: row.get("job_type")?,
+        status: row.get("status")?,
+        stage: row.get("stage")?,
+        total_stages: row.get("total_stages")?,
+        parameters: json("parameters", &row.get::<_, String>("parameters")?)?,
+        attempt: row.get("attempt")?,
+        result_data: optional_json("result_data", row.get("result_data")?)?,
+        error_details: row.get("error_details")?,
+        created_at: time("created_at", &row.get::<_, String>("created_at")?)?,
+        updated_at: time("updated_at", &row.get::<_, String>("updated_at")?)?,
+    })
+}
+
+/// Versions of an Asset that are approved, newest first.
+pub(super) fn approved_versions(
+    tx: &Transaction<'_>,
+    asset_id: &str,
+) -> Result<Vec<String>, LedgerError> {
+    let sql = "SELECT version_id FROM app_asset_releases
+               WHERE asset_id = ?1 AND approval_state = 'approved' AND version_id IS NOT NULL
+               ORDER BY version_ordinal DESC";
+    let mut statement = tx.prepare_cached(sql)?;
+    statement
+        .query_and_then([asset_id], |row| Ok(row.get(0)?))?
+        .collect()
+}
+
 fn task_from(row: &Row<'_>) -> Result<Task, LedgerError> {
     Ok(Task {
         task_id: row.get("task_id")?,
+        task_index: row.get("task_index")?,
         task_type: row.get("task_type")?,
         stage: row.get("stage")?,
         status: row.get("status")?,
         result_data: optional_json("result_data", row.get("result_data")?)?,
         error_details: row.get("error_details")?,
+        execution_started_at: optional_time(
+            "execution_started_at",
+            row.get("execution_started_at")?,
+        )?,
         created_at: time("created_at", &row.get::<_, String>("created_at")?)?,
         updated_at: time("updated_at", &row.get::<_, String>("updated_at")?)?,
     })
@@ -297,16 +344,19 @@ pub(super) fn if_published(then: &str, otherwise: &str) -> String {
 /// as it is, and so does all of an approved Release.
 pub(super) fn block(
     tx: &Transaction<'_>,
-    release_id: &str,
-    job_id: &str,
-    error: &str,
+    group: &SourceGroup,
+    members: &[SourceFile],
+    fault: &Fault,
     now: Timestamp,
 ) -> Result<(), LedgerError> {
-    let at = time_text(now);
+    let (at, error) = (time_text(now), fault.message.as_str());
+    let (release_id, job_id) = (&group.release_id, &group.job_id);
     let sql = "UPDATE app_jobs SET status = 'failed', error_details = ?2, updated_at = ?3
                WHERE job_id = ?1 AND NOT EXISTS (SELECT 1 FROM app_asset_releases
                                                  WHERE release_id = ?4 AND approval_state = 'approved')";
-    tx.execute(sql, (job_id, error, &at, release_id))?;
+    if tx.execute(sql, (job_id, error, &at, release_id))? > 0 {
+        super::tasks::block(tx, job_id, members, now)?;
+    }
     let sql = "UPDATE app_asset_releases SET processing_status = 'failed', last_error = ?2, updated_at = ?3
                WHERE release_id = ?1 AND processing_status <> 'completed'";
     tx.execute(sql, (release_id, error, &at))?;

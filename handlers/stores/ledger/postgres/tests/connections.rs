@@ -8,7 +8,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::stores::ledger::{
-    Expected, GroupState, Origin, ProcessingOptions, ProcessingStatus, Verdict,
+    Expected, Extras, GroupState, Origin, ProcessingOptions, ProcessingStatus, Verdict,
 };
 
 const START: Timestamp = Timestamp::constant(1_700_000_000, 0);
@@ -24,6 +24,7 @@ fn declaration(resource: &str) -> Declaration {
         description: None,
         prefix: BlobPath::new("local", "bronze", "era5/"),
         stem: String::new(),
+        extras: Extras::default(),
         options: ProcessingOptions {
             expected: Some(Expected::Count(1)),
             ..ProcessingOptions::default()
@@ -60,10 +61,7 @@ async fn claim(ledger: &PostgresLedger, resource: &str) -> Claim {
         .record_outcome(file.id, "v1", &outcome)
         .await
         .unwrap();
-    let settled = ledger
-        .settle(&group, |_| Verdict::Due, START)
-        .await
-        .unwrap();
+    let settled = ledger.settle(&group, DUE, START).await.unwrap();
     let lease = Lease {
         runner: String::from("one"),
         now: START,
@@ -91,6 +89,12 @@ fn result() -> PublishedCombine {
 const OURS: &str = "application_name = 'landfall' AND datname = current_database()";
 
 /// How a transaction is cut off: between its first change and its commit, because a row that it needs is held.
+/// A judge of whom everything is due.
+const DUE: Judge = Judge {
+    by_counts: |_, _, _| Some(Verdict::Due),
+    by_members: |_| Verdict::Due,
+};
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_publication_that_is_cut_off_leaves_nothing_and_can_be_repeated() {
     let subject = InDatabase::new();

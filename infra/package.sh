@@ -1,0 +1,26 @@
+#!/bin/sh
+# package.sh FOLDER ZIP: makes the deployable archive of a staged folder, if its binary runs where Azure runs it.
+#
+# A binary that is linked to glibc needs the version that its newest symbol is of, or a later one. The Functions images
+# are of Debian 12 (2.36) or later; 2.34 leaves a margin, and is what a build on Debian 12 needs at most as long as
+# nothing uses a newer function. A build on a newer system may need more: build on the older one, or link statically
+# (RUSTFLAGS="-C target-feature=+crt-static" and --target x86_64-unknown-linux-gnu), which needs no version at all.
+set -eu
+folder=$1 zip=$2
+newest=${LANDFALL_MAX_GLIBC:-2.34}
+binary=$folder/landfall
+[ -f "$folder/host.json" ] && [ -x "$binary" ] || { echo "package: $folder is not staged: run \`just stage\`" >&2; exit 1; }
+case $(od -An -tx1 -N4 "$binary") in
+  *"7f 45 4c 46"*) ;;
+  *) echo "package: $binary is not a program for Linux" >&2; exit 1 ;;
+esac
+needed=$(objdump -T "$binary" 2>/dev/null | sed -n 's/.*GLIBC_\([0-9.]*\).*/\1/p' | sort -Vu | tail -n 1)
+if [ -n "$needed" ] && [ "$(printf '%s\n%s\n' "$needed" "$newest" | sort -V | tail -n 1)" != "$newest" ]; then
+  echo "package: the binary needs glibc $needed, and no more than $newest may be asked for; see infra/package.sh" >&2
+  exit 1
+fi
+echo "package: the binary needs ${needed:+glibc }${needed:-no glibc, it is static}" >&2
+case $zip in /*) ;; *) zip=$PWD/$zip ;; esac
+rm -f -- "$zip"
+cd "$folder"
+python3 -m zipfile -c "$zip" *
