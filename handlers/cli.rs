@@ -12,6 +12,7 @@ mod migrate;
 mod output;
 mod parquet;
 mod replay;
+mod review;
 mod serve;
 mod server;
 mod status;
@@ -54,6 +55,14 @@ enum Command {
     Status(status::Arguments),
     /// Have a running app take events once more: dead letters, kept ones, or those of a container.
     Replay(replay::Arguments),
+    /// Approve a Release of a running app, or list those that await approval.
+    Approve(review::ApproveArguments),
+    /// Reject a Release that awaits approval.
+    Reject(review::ObjectArguments),
+    /// Take the approval of a Release back.
+    Revoke(review::ObjectArguments),
+    /// Delete the references of a Release; never its sources.
+    Unpublish(review::UnpublishArguments),
     /// Make an address under which a Release can be read for a while.
     Token(token::Arguments),
     /// Compare a reference, of one file or a whole series, with its sources.
@@ -92,6 +101,9 @@ impl Command {
             Self::Replay(arguments) => arguments.json,
             Self::Migrate(arguments) => arguments.json,
             Self::Doctor(arguments) => arguments.json,
+            Self::Approve(arguments) => arguments.wants_json(),
+            Self::Reject(arguments) | Self::Revoke(arguments) => arguments.wants_json(),
+            Self::Unpublish(arguments) => arguments.wants_json(),
             Self::Token(arguments) => arguments.json,
             Self::Dev(_) | Self::Serve(_) => false,
         }
@@ -107,6 +119,10 @@ impl Command {
             Self::Submit(arguments) => block_on_one_thread(submit::run(*arguments)),
             Self::Status(arguments) => block_on_one_thread(status::run(arguments)),
             Self::Replay(arguments) => block_on_one_thread(replay::run(arguments)),
+            Self::Approve(arguments) => block_on_one_thread(review::approve(arguments)),
+            Self::Reject(arguments) => block_on_one_thread(review::reject(arguments)),
+            Self::Revoke(arguments) => block_on_one_thread(review::revoke(arguments)),
+            Self::Unpublish(arguments) => block_on_one_thread(review::unpublish(arguments)),
             Self::Token(arguments) => block_on_one_thread(token::run(arguments)),
             Self::Verify(arguments) => block_on_threads(verify::run(arguments)),
             Self::Dev(arguments) => block_on_threads(dev::run(arguments)),

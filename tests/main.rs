@@ -6,6 +6,7 @@
     reason = "a test stops where something is not as it should be"
 )]
 
+mod approval;
 mod azure;
 mod backfill;
 mod bad_input;
@@ -27,8 +28,10 @@ mod http_api;
 mod hypercube;
 mod inspect;
 mod inventory;
-mod logs;
+mod items;
+mod lifecycle;
 mod load;
+mod logs;
 mod matrix;
 mod mismatch;
 mod postgres;

@@ -1,5 +1,6 @@
 //! What every ledger promises, as tests over `&dyn Ledger`; every store runs them all with [`run_contract!`].
 
+pub(super) mod approval;
 pub(super) mod catalog;
 pub(super) mod combine;
 pub(super) mod concurrent;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     Claim, Claimed, Counts, Declaration, Declared, Expected, Extras, Fault, FileOutcome, FileState,
@@ -35,6 +36,10 @@ pub(super) trait Subject: Send + Sync {
 
     /// Kinds of the audit rows of a Release, oldest first.
     async fn audit(&self, release_id: &str) -> Vec<String>;
+
+    /// The audit of a Release with what it tells, oldest first: `event_type`, `actor`, `reason`, `metadata`, and as
+    /// `before` the approval state of its snapshot.
+    async fn audit_rows(&self, release_id: &str) -> Vec<Value>;
 
     /// State of a job.
     async fn job_status(&self, job_id: &str) -> String;
@@ -117,6 +122,23 @@ macro_rules! run_contract {
                 every_id_means_its_release,
                 a_revision_is_there_once_published_and_live_unless_withdrawn,
                 the_schema_is_current_once_opened,
+            ],
+            approval: [
+                approving_sets_everything_and_says_so_in_the_audit,
+                only_a_completed_release_that_is_pending_review_is_approved,
+                what_is_being_combined_again_is_not_approved,
+                a_version_is_that_of_one_approved_release,
+                a_rejected_release_is_not_served_until_its_next_revision,
+                only_an_approved_release_is_revoked,
+                a_rejected_release_that_is_overwritten_stays_withdrawn,
+                unpublishing_names_every_revision_and_ends_them,
+                an_approved_release_is_unpublished_only_if_that_is_said,
+                another_item_is_cached_on_what_is_published,
+                without_a_catalogue_nothing_is_materialized,
+                approvals_are_listed_by_state_and_counted,
+                a_file_that_changes_under_an_approved_release_is_told,
+                fifty_approvals_at_once_are_one,
+                of_two_releases_one_gets_the_version,
             ],
             serving: [
                 a_secret_is_what_was_kept_first,

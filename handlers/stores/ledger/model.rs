@@ -510,6 +510,8 @@ pub struct Release {
     pub job_id: String,
     /// Version id, once approved.
     pub version_id: Option<String>,
+    /// Version id that was wished for when the Release was declared.
+    pub suggested_version_id: Option<String>,
     /// 1, 2, … within the Asset.
     pub version_ordinal: i64,
     /// Counts what was published under it; the next run publishes `revision` if nothing is yet, else
@@ -537,12 +539,36 @@ pub struct Release {
     pub approval_state: String,
     /// `uncleared`, `ouo` or `public`.
     pub clearance_state: String,
+    /// What people have decided about it.
+    #[serde(flatten)]
+    pub review: Review,
     /// Result object of the last combine.
     pub result: Option<Value>,
     /// When it was created.
     pub created_at: Timestamp,
     /// Last change.
     pub updated_at: Timestamp,
+}
+
+/// What people have decided about a Release.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Review {
+    /// Whether it is approved and so may be served.
+    pub is_served: bool,
+    /// Who approved or rejected it.
+    pub reviewer: Option<String>,
+    /// When.
+    pub reviewed_at: Option<Timestamp>,
+    /// What they said on approving it.
+    pub approval_notes: Option<String>,
+    /// Why it was rejected.
+    pub rejection_reason: Option<String>,
+    /// When the approval was taken back.
+    pub revoked_at: Option<Timestamp>,
+    /// Who took it back.
+    pub revoked_by: Option<String>,
+    /// Why.
+    pub revocation_reason: Option<String>,
 }
 
 impl Release {
