@@ -3,7 +3,6 @@
 mod azure;
 mod contradiction;
 mod database;
-mod https;
 
 pub use azure::{
     AzureAccess, AzureBlobsConfig, AzureQueueConfig, ContainerConfig, CredentialKind,
@@ -19,7 +18,6 @@ use anyhow::{Context as _, Result, bail};
 
 pub use contradiction::{Contradiction, contradictions};
 pub use database::DatabaseConfig;
-pub use https::HttpsHosts;
 
 /// Everything that can be set.
 #[derive(Debug, Clone)]
@@ -46,8 +44,6 @@ pub struct StorageConfig {
     /// SQLite file with the embedded queues, and the ledger unless a [`DatabaseConfig`] says where that is, from
     /// `LANDFALL_DATABASE`. Not needed where both are elsewhere.
     pub database: Option<PathBuf>,
-    /// Hosts that files are read from when a request names them.
-    pub https_hosts: HttpsHosts,
 }
 
 /// Where Event Grid leaves the events that it gave up, from `LANDFALL_DEAD_LETTERS`: a folder where blobs are in
@@ -260,7 +256,6 @@ impl StorageConfig {
             queues: QueuesConfig::from_env()?,
             dead_letters,
             database: optional("LANDFALL_DATABASE").map(PathBuf::from),
-            https_hosts: HttpsHosts::from_env()?,
         };
         if matches!(storage.queues, QueuesConfig::Embedded) {
             storage.embedded_database()?;

@@ -35,7 +35,7 @@ use warp::{Filter, Rejection, Reply};
 
 use crate::config::Config;
 use crate::pipeline::Pipeline;
-use crate::stores::blobs::{AskedSources, Blobs};
+use crate::stores::blobs::Blobs;
 use crate::stores::ledger::Ledger;
 
 /// What every handler has at hand.
@@ -49,8 +49,6 @@ pub struct App {
     pub ledger: Arc<dyn Ledger>,
     /// Does the work.
     pub pipeline: Arc<Pipeline>,
-    /// Opens the files that requests name.
-    pub sources: AskedSources,
     stores: zarr::Stores,
     keyring: zarr::token::Keyring,
 }
@@ -63,9 +61,7 @@ impl App {
         ledger: Arc<dyn Ledger>,
         pipeline: Arc<Pipeline>,
     ) -> Self {
-        let hosts = config.storage.https_hosts.clone();
         Self {
-            sources: AskedSources::new(Arc::clone(&blobs), hosts),
             config,
             blobs,
             ledger,

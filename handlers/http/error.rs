@@ -12,7 +12,7 @@ use warp::reject::Rejection;
 
 use crate::group::SubmissionError;
 use crate::pipeline::PipelineError;
-use crate::stores::blobs::{BlobError, HttpError, HttpProblem, ParseAskedError};
+use crate::stores::blobs::BlobError;
 use crate::stores::ledger::{Action, Conflict, LedgerError, Reason, Refusal};
 
 /// What every handler answers with.
@@ -260,29 +260,8 @@ impl From<BlobError> for ApiError {
             BlobError::NotFound(_) => Self::not_found(error.to_string()),
             BlobError::Changed(_) => Self::gone(error.to_string()),
             BlobError::Unavailable { .. } => Self::unavailable(error),
-            BlobError::Http(error) => error.into(),
             _ => Self::internal(error),
         }
-    }
-}
-
-impl From<HttpError> for ApiError {
-    /// What stands on the web is the request's matter, unless it passes; upstream's words stay inside.
-    fn from(error: HttpError) -> Self {
-        match &error.problem {
-            problem if problem.is_transient() => Self::unavailable(error),
-            HttpProblem::NotFound => Self::not_found(format!("{} does not exist", error.url)),
-            problem => {
-                let message = format!("{} cannot be read: {problem}", error.url);
-                Self::validation(message).caused_by(error)
-            }
-        }
-    }
-}
-
-impl From<ParseAskedError> for ApiError {
-    fn from(error: ParseAskedError) -> Self {
-        Self::validation(error.to_string())
     }
 }
 

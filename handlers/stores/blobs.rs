@@ -1,6 +1,5 @@
 //! Blob storage as the stages need it, and the address of a blob.
 
-mod asked;
 mod azure;
 #[cfg(test)]
 mod contract;
@@ -10,11 +9,8 @@ mod named;
 mod path;
 mod pinned;
 
-pub use asked::{Asked, AskedSources, ParseAskedError};
 pub use azure::{AzureBlobs, Containers};
-pub use http::{
-    HttpClient, HttpError, HttpFile, HttpProblem, HttpUrl, NotAllowed, ParseHttpUrlError,
-};
+pub use http::{HttpClient, HttpError, HttpFile, HttpProblem, HttpUrl, ParseHttpUrlError};
 pub use local::LocalBlobs;
 pub use named::{AsTheyAre, Named, NamedSources, ParseNamedError};
 pub use path::{BlobPath, ParseBlobPathError};

@@ -167,7 +167,6 @@ pub(super) fn config(folder: &tempfile::TempDir, open_access: bool) -> Config {
             queues: QueuesConfig::Embedded,
             dead_letters: None,
             database: Some(folder.path().join("landfall.db")),
-            https_hosts: crate::config::HttpsHosts::default(),
         },
         database: DatabaseConfig {
             url: None,

@@ -5,13 +5,10 @@
 
 mod address;
 mod error;
-mod fence;
 mod request;
 
 pub use address::{HttpUrl, ParseHttpUrlError};
 pub use error::{HttpError, HttpProblem};
-pub(super) use fence::Fence;
-pub use fence::NotAllowed;
 pub(super) use request::ContentRange;
 
 use std::sync::Arc;
@@ -59,19 +56,15 @@ impl HttpClient {
     ///
     /// [`HttpProblem`] when the system's certificates cannot be loaded.
     pub fn try_new() -> Result<Self, HttpProblem> {
-        Self::over(Self::builder().redirect(redirect::Policy::custom(follow)))
-    }
-
-    fn builder() -> reqwest::ClientBuilder {
-        reqwest::Client::builder()
+        let client = reqwest::Client::builder()
             .user_agent(concat!("landfall/", env!("CARGO_PKG_VERSION")))
+            .redirect(redirect::Policy::custom(follow))
             .connect_timeout(Duration::from_secs(10))
             .read_timeout(Duration::from_secs(30))
-    }
-
-    fn over(builder: reqwest::ClientBuilder) -> Result<Self, HttpProblem> {
+            .build()
+            .map_err(HttpProblem::of)?;
         Ok(Self {
-            client: builder.build().map_err(HttpProblem::of)?,
+            client,
             permits: Arc::new(Semaphore::new(IN_ALL)),
         })
     }

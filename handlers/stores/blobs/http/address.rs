@@ -76,7 +76,7 @@ impl HttpUrl {
         Ok(Self(url))
     }
 
-    pub(in crate::stores::blobs) const fn url(&self) -> &Url {
+    pub(super) const fn url(&self) -> &Url {
         &self.0
     }
 

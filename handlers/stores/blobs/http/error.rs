@@ -1,7 +1,6 @@
 //! Why a file on the web could not be read.
 
 use super::address::HttpUrl;
-use super::fence::{self, NotAllowed};
 
 /// What went wrong with a file, by its address.
 #[derive(Debug, thiserror::Error)]
@@ -52,9 +51,6 @@ pub enum HttpProblem {
     /// The address redirects to where it is not followed.
     #[error("its address redirects too often, or from https to http")]
     Redirect,
-    /// The app may not read it, or what its address redirects to.
-    #[error(transparent)]
-    NotAllowed(#[from] NotAllowed),
     /// The server fails or throttles, also after several tries.
     #[error("the server answers {0}")]
     Status(u16),
@@ -70,9 +66,6 @@ pub enum HttpProblem {
 
 impl HttpProblem {
     pub(super) fn of(error: reqwest::Error) -> Self {
-        if let Some(refused) = fence::refusal(&error) {
-            return Self::NotAllowed(refused);
-        }
         if error.is_redirect() {
             return Self::Redirect;
         }
