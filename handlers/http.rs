@@ -7,12 +7,16 @@
 //! | [`inventory`] | `/api/inventory`, `/api/replay` |
 //! | [`stac`] | `/api/stac…`, what is published in the STAC catalogue |
 //! | [`zarr`] | `/api/zarr/…`, the served stores |
+//! | [`file`] | `/api/validate`, `/api/reference` |
+//! | [`openapi`] | `/api/openapi.json` |
 //! | [`probes`] | `/api/livez`, `/api/readyz`, `/api/health` |
 //! | [`error`] | errors as answers |
 
 pub mod error;
+pub mod file;
 pub mod inventory;
 pub mod job;
+pub mod openapi;
 pub mod platform;
 pub mod probes;
 pub mod stac;
@@ -29,7 +33,7 @@ use warp::{Filter, Rejection, Reply};
 
 use crate::config::Config;
 use crate::pipeline::Pipeline;
-use crate::stores::blobs::Blobs;
+use crate::stores::blobs::{Blobs, PublicWeb};
 use crate::stores::ledger::Ledger;
 
 /// What every handler has at hand.
@@ -43,6 +47,8 @@ pub struct App {
     pub ledger: Arc<dyn Ledger>,
     /// Does the work.
     pub pipeline: Arc<Pipeline>,
+    /// The hosts on the web whose files may be asked about.
+    pub web: PublicWeb,
     stores: zarr::Stores,
 }
 
@@ -55,6 +61,7 @@ impl App {
         pipeline: Arc<Pipeline>,
     ) -> Self {
         Self {
+            web: PublicWeb::new(&config.http.https_hosts),
             config,
             blobs,
             ledger,
@@ -73,6 +80,8 @@ pub fn routes(
         .or(platform::routes(Arc::clone(&app)))
         .or(job::routes(Arc::clone(&app)))
         .or(inventory::routes(Arc::clone(&app)))
+        .or(file::routes(Arc::clone(&app)))
+        .or(openapi::routes())
         .or(stac::routes(Arc::clone(&app)))
         .or(probes::routes(Arc::clone(&app)))
         .or(triggers::routes(app))

@@ -8,6 +8,7 @@
 mod declaration;
 mod file;
 mod inventory;
+mod look;
 mod membership;
 mod pause;
 mod replay;
@@ -17,6 +18,7 @@ mod sweep;
 pub use declaration::Foreseen;
 pub(crate) use file::chain;
 pub use inventory::InventoryRequest;
+pub use look::{Asked, Looked};
 pub use replay::Replayed;
 pub use sweep::Swept;
 

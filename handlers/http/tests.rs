@@ -3,6 +3,8 @@
 mod backfill;
 mod events;
 mod flow;
+mod openapi;
+mod schema;
 mod stac;
 mod stage;
 mod submit;
