@@ -4,24 +4,30 @@
 //! | --- | --- |
 //! | [`triggers`] | what the Functions host sends: `POST /BlobEvent`, `/CombineDue`, … |
 //! | [`platform`], [`job`] | `/api/platform/…`, `/api/releases…`; `/api/jobs/status/…`, `/api/dbadmin/tasks/…` |
+//! | [`approval`] | `/api/platform/approve`, `…/reject`, `…/revoke`, `…/unpublish`, `…/approvals`, `/api/releases/…/stac` |
 //! | [`inventory`] | `/api/inventory`, `/api/replay` |
+//! | [`zarr`] | `/api/zarr/…`, the served stores; `/api/releases/{id}/token` |
 //! | [`stac`] | `/api/stac…`, what is published in the STAC catalogue |
-//! | [`zarr`] | `/api/zarr/…`, the served stores |
 //! | [`file`] | `/api/validate`, `/api/reference` |
 //! | [`openapi`] | `/api/openapi.json` |
 //! | [`probes`] | `/api/livez`, `/api/readyz`, `/api/health` |
 //! | [`error`] | errors as answers |
+//! | [`tls`] | the same under https |
 
+pub mod approval;
 pub mod error;
 pub mod file;
 pub mod inventory;
 pub mod job;
+mod key;
 pub mod openapi;
 pub mod platform;
+pub(crate) mod principal;
 pub mod probes;
 pub mod stac;
 mod status;
 mod submit;
+pub mod tls;
 pub mod triggers;
 pub mod zarr;
 
@@ -50,6 +56,7 @@ pub struct App {
     /// The hosts on the web whose files may be asked about.
     pub web: PublicWeb,
     stores: zarr::Stores,
+    keyring: zarr::token::Keyring,
 }
 
 impl App {
@@ -67,6 +74,7 @@ impl App {
             ledger,
             pipeline,
             stores: zarr::Stores::default(),
+            keyring: zarr::token::Keyring::default(),
         }
     }
 }
@@ -77,7 +85,9 @@ pub fn routes(
 ) -> impl Filter<Extract = (impl Reply,), Error = std::convert::Infallible> + Clone {
     root()
         .or(zarr::routes(Arc::clone(&app)))
+        .or(zarr::grant::routes(Arc::clone(&app)))
         .or(platform::routes(Arc::clone(&app)))
+        .or(approval::routes(Arc::clone(&app)))
         .or(job::routes(Arc::clone(&app)))
         .or(inventory::routes(Arc::clone(&app)))
         .or(file::routes(Arc::clone(&app)))
@@ -86,6 +96,18 @@ pub fn routes(
         .or(probes::routes(Arc::clone(&app)))
         .or(triggers::routes(app))
         .recover(error::recover)
+}
+
+/// The routes of a server without a Functions host: Zarr and the probes for everybody whom they let in, the rest of the
+/// API with a key. What only a host sends is not taken.
+pub fn standalone_routes(
+    app: Arc<App>,
+) -> impl Filter<Extract = (impl Reply,), Error = std::convert::Infallible> + Clone {
+    root()
+        .or(zarr::routes(Arc::clone(&app)))
+        .or(probes::routes(Arc::clone(&app)))
+        .or(key::needed(&app).and(routes(app)))
+        .recover(key::recover)
 }
 
 /// `GET /`: any answer tells the Functions host that the handler is ready.

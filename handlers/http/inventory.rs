@@ -155,7 +155,7 @@ async fn source(app: &App, url: &str) -> Result<BlobPath, ApiError> {
     Ok(path)
 }
 
-/// A body with these fields and no other.
+/// A body that is a JSON object with none but these fields.
 pub(super) fn read<T: for<'a> Deserialize<'a>>(
     body: &[u8],
     fields: &[&str],

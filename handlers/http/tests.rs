@@ -1,14 +1,17 @@
 //! Requests to the whole app over folders and an embedded ledger.
 
+mod approval;
 mod backfill;
 mod events;
 mod flow;
 mod openapi;
 mod schema;
+mod serving;
 mod stac;
 mod stage;
 mod submit;
 mod sweep;
+mod watched;
 
 use rstest::rstest;
 use serde_json::{Value, json};
