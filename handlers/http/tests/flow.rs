@@ -123,6 +123,7 @@ impl Flow {
             request = request.body(body.to_string());
         }
         let answer = request.reply(&routes(Arc::clone(&self.app))).await;
+        openapi::check(method, path, &answer);
         let document = serde_json::from_slice(answer.body()).unwrap_or_default();
         (answer.status().as_u16(), document)
     }
