@@ -60,6 +60,11 @@ corpus:
     "{{ python }}" "{{ corpus }}/check_groups.py" --manifest "{{ corpus }}/MANIFEST.json" --root "{{ corpus }}" \
         --jobs 2 --cmd '{{ target }}/debug/landfall combine {inputs} -o {output} --concat-dim {dim} --json'
 
+# The HTTP API tried from its document: so many examples for each operation and method.
+api EXAMPLES="300":
+    @tests/support/setup.sh api
+    LANDFALL_API_EXAMPLES={{ EXAMPLES }} cargo test --test tests -- contract::schemathesis --nocapture
+
 # Looks for inputs that break what must hold: MINUTES for each target (or the one named), then damaged fixtures.
 fuzz MINUTES="1" TARGET="hdf5 classic kerchunk parquet chunk times inspect names envelopes":
     #!/usr/bin/env bash

@@ -130,6 +130,9 @@ pub struct HttpConfig {
     /// Address of TiTiler's xarray routes, from `LANDFALL_TITILER_URL`; without it no item links to TiTiler. An
     /// unmodified TiTiler opens `public_url` over https alone.
     pub titiler_url: Option<String>,
+    /// Hosts on the web whose files may be validated and referenced, from `LANDFALL_HTTPS_HOSTS` (names with commas
+    /// between them, default none).
+    pub https_hosts: Vec<String>,
     /// `Access-Control-Allow-Origin` of the served Zarr, from `LANDFALL_CORS_ORIGIN` (default none).
     pub cors_origin: Option<String>,
 }
@@ -380,6 +383,7 @@ impl HttpConfig {
             stores_bytes: megabytes("LANDFALL_STORES_MB")?.unwrap_or(64 << 20),
             titiler_url: optional("LANDFALL_TITILER_URL")
                 .map(|url| url.trim_end_matches('/').to_owned()),
+            https_hosts: names("LANDFALL_HTTPS_HOSTS"),
             cors_origin: optional("LANDFALL_CORS_ORIGIN"),
         })
     }
@@ -416,6 +420,16 @@ fn megabytes(name: &str) -> Result<Option<u64>> {
 fn container_limit() -> Option<u64> {
     let limit = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok()?;
     limit.trim().parse().ok()
+}
+
+/// Names with commas between them.
+fn names(name: &str) -> Vec<String> {
+    let text = optional(name).unwrap_or_default();
+    let names = text.split(',').map(str::trim);
+    names
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 fn optional(name: &str) -> Option<String> {

@@ -8,15 +8,19 @@
 //! | [`inventory`] | `/api/inventory`, `/api/replay` |
 //! | [`zarr`] | `/api/zarr/…`, the served stores; `/api/releases/{id}/token` |
 //! | [`stac`] | `/api/stac…`, what is published in the STAC catalogue |
+//! | [`file`] | `/api/validate`, `/api/reference` |
+//! | [`openapi`] | `/api/openapi.json` |
 //! | [`probes`] | `/api/livez`, `/api/readyz`, `/api/health` |
 //! | [`error`] | errors as answers |
 //! | [`tls`] | the same under https |
 
 pub mod approval;
 pub mod error;
+pub mod file;
 pub mod inventory;
 pub mod job;
 mod key;
+pub mod openapi;
 pub mod platform;
 pub(crate) mod principal;
 pub mod probes;
@@ -35,7 +39,7 @@ use warp::{Filter, Rejection, Reply};
 
 use crate::config::Config;
 use crate::pipeline::Pipeline;
-use crate::stores::blobs::Blobs;
+use crate::stores::blobs::{Blobs, PublicWeb};
 use crate::stores::ledger::Ledger;
 
 /// What every handler has at hand.
@@ -49,6 +53,8 @@ pub struct App {
     pub ledger: Arc<dyn Ledger>,
     /// Does the work.
     pub pipeline: Arc<Pipeline>,
+    /// The hosts on the web whose files may be asked about.
+    pub web: PublicWeb,
     stores: zarr::Stores,
     keyring: zarr::token::Keyring,
 }
@@ -62,6 +68,7 @@ impl App {
         pipeline: Arc<Pipeline>,
     ) -> Self {
         Self {
+            web: PublicWeb::new(&config.http.https_hosts),
             config,
             blobs,
             ledger,
@@ -83,6 +90,8 @@ pub fn routes(
         .or(approval::routes(Arc::clone(&app)))
         .or(job::routes(Arc::clone(&app)))
         .or(inventory::routes(Arc::clone(&app)))
+        .or(file::routes(Arc::clone(&app)))
+        .or(openapi::routes())
         .or(stac::routes(Arc::clone(&app)))
         .or(probes::routes(Arc::clone(&app)))
         .or(probes::details())

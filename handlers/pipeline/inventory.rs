@@ -229,6 +229,7 @@ impl Pipeline {
             Err(PipelineError::Ledger(error @ crate::stores::ledger::LedgerError::Conflict(_))) => {
                 refused(error.to_string())
             }
+            Err(PipelineError::Submission(error)) => refused(error.to_string()),
             Err(error) => Err(error),
         }
     }

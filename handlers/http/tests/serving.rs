@@ -439,5 +439,6 @@ async fn a_server_without_a_host_asks_for_its_own_key(
     let answer = request
         .reply(&crate::http::standalone_routes(stage.app()))
         .await;
+    super::openapi::check(method, &path, &answer);
     assert_eq!(answer.status().as_u16(), status, "{:?}", answer.body());
 }

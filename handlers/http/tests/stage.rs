@@ -14,6 +14,7 @@ use virtualize::{
 };
 use warp::http::Response;
 
+use super::openapi;
 use super::watched::Watched;
 use crate::config::{
     BlobsConfig, Config, DatabaseConfig, DeadLettersConfig, HttpConfig, PipelineConfig,
@@ -153,7 +154,18 @@ impl Stage {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        request.reply(&routes(Arc::clone(&self.app))).await
+        let answer = request.reply(&routes(Arc::clone(&self.app))).await;
+        openapi::check(method, path, &answer);
+        answer
+    }
+
+    /// Takes the tables of the ledger away.
+    pub(super) fn break_ledger(&self) {
+        let database = rusqlite::Connection::open(&self.app.config.storage.database).unwrap();
+        let tables =
+            "PRAGMA foreign_keys = OFF; DROP TABLE app_asset_releases; DROP TABLE app_jobs;
+                      DROP TABLE landfall_source_group; DROP TABLE landfall_schema_version";
+        database.execute_batch(tables).unwrap();
     }
 }
 
@@ -195,6 +207,7 @@ pub(super) fn config(folder: &tempfile::TempDir, open_access: bool) -> Config {
             easy_auth: false,
             stores_bytes: 64 << 20,
             titiler_url: None,
+            https_hosts: Vec::new(),
             cors_origin: None,
         },
     }
