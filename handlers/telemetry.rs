@@ -179,7 +179,10 @@ mod tests {
     fn the_peak_of_memory_is_measured_anew() {
         let held = vec![1_u8; 64 << 20];
         let with = peak_memory().unwrap();
-        assert!(held.iter().all(|byte| *byte == 1) && with > 64 << 20, "{with}");
+        assert!(
+            held.iter().all(|byte| *byte == 1) && with > 64 << 20,
+            "{with}"
+        );
         drop(held);
         forget_peak_memory();
         let without = peak_memory().unwrap();

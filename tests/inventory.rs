@@ -23,7 +23,9 @@ fn name(number: usize, series: usize) -> String {
 /// Puts so many blobs into a container, many at a time.
 async fn fill(container: &str, count: usize) {
     azurite().make_container(BRONZE, container).await;
-    azurite().make_container(SILVER, &format!("{container}-silver")).await;
+    azurite()
+        .make_container(SILVER, &format!("{container}-silver"))
+        .await;
     let token = std::fs::read_to_string(azurite().token_file()).unwrap();
     let client = azurite().trusting().build().unwrap();
     let base = azurite().blob_endpoint().replace("{account}", BRONZE);
@@ -46,7 +48,9 @@ fn taken(container: &str, count: usize) -> [Duration; 2] {
     settings.remove("LANDFALL_DEAD_LETTERS");
     let begun = Instant::now();
     let mut command = clean(&settings);
-    let output = command.args(["inventory", &format!("az://{container}/"), "--json"]).output();
+    let output = command
+        .args(["inventory", &format!("az://{container}/"), "--json"])
+        .output();
     let output = output.unwrap();
     let by_command = begun.elapsed();
     assert!(output.status.success(), "{output:?}");
@@ -58,10 +62,16 @@ fn taken(container: &str, count: usize) -> [Duration; 2] {
     let asked = json!({"source_url": format!("abfs://{container}/")});
     let (status, answer) = handler.post("/api/inventory", &[], &asked);
     assert_eq!(status, 202, "{answer}");
-    let path = format!("/api/inventory/{}", answer["inventory_id"].as_str().unwrap());
+    let path = format!(
+        "/api/inventory/{}",
+        answer["inventory_id"].as_str().unwrap()
+    );
     let there = loop {
         let (status, document) = handler.get(&path);
-        assert!(document["progress"]["files"].is_u64(), "progress is shown: {document}");
+        assert!(
+            document["progress"]["files"].is_u64(),
+            "progress is shown: {document}"
+        );
         if status == 200 {
             break document;
         }
@@ -72,7 +82,8 @@ fn taken(container: &str, count: usize) -> [Duration; 2] {
     drop(handler);
 
     for (document, who) in [(&here, "command"), (&there, "app")] {
-        let expected = json!({"files": count, "total_bytes": count * 3, "others": 0, "series": count / FILES});
+        let expected =
+            json!({"files": count, "total_bytes": count * 3, "others": 0, "series": count / FILES});
         assert_eq!(document["progress"], expected, "{who}");
         let sizes: Vec<u64> = document["groups"]
             .as_array()

@@ -39,7 +39,9 @@ fn with_password() -> String {
     let role = "DO $$ BEGIN CREATE ROLE planted LOGIN SUPERUSER; EXCEPTION WHEN duplicate_object THEN NULL; END $$";
     cluster().sql(&name, role);
     cluster().sql(&name, &format!("ALTER ROLE planted PASSWORD '{PASSWORD}'"));
-    let done = landfall().args(["migrate", "--database-url", &url]).output();
+    let done = landfall()
+        .args(["migrate", "--database-url", &url])
+        .output();
     assert!(done.unwrap().status.success());
     let port = cluster().port();
     format!("postgresql://planted:{PASSWORD}@127.0.0.1:{port}/{name}?sslmode=disable")
@@ -79,11 +81,16 @@ fn run(handler: &Handler, container: &str) {
         assert_eq!(status, 200, "{answer}");
     }
     let start = Instant::now();
-    while !handler.log().iter().any(|line| line.contains("\"combined\"")) {
+    while !handler
+        .log()
+        .iter()
+        .any(|line| line.contains("\"combined\""))
+    {
         assert!(start.elapsed() < PATIENCE, "nothing was combined");
         for text in runtime.block_on(azurite().take_messages(SILVER, "combine-due")) {
             let envelope = json!({"Data": {"msg": text}, "Metadata": {"DequeueCount": "1"}});
-            let (status, answer) = handler.post("/CombineDue", &[("traceparent", TRACE)], &envelope);
+            let (status, answer) =
+                handler.post("/CombineDue", &[("traceparent", TRACE)], &envelope);
             assert_eq!(status, 200, "{answer}");
         }
         std::thread::sleep(Duration::from_millis(200));
@@ -101,28 +108,52 @@ fn a_file_and_a_combine_have_one_line_each_that_says_it_all() {
     run(&handler, "logged");
     let lines = parsed(&handler.log());
     let version = env!("CARGO_PKG_VERSION");
-    assert!(lines.iter().all(|line| line["landfall.version"] == version), "{lines:#?}");
-    let step = |step: &str| -> Vec<&Value> {
-        lines.iter().filter(|line| line["step"] == step).collect()
-    };
+    assert!(
+        lines.iter().all(|line| line["landfall.version"] == version),
+        "{lines:#?}"
+    );
+    let step =
+        |step: &str| -> Vec<&Value> { lines.iter().filter(|line| line["step"] == step).collect() };
     let (files, combines) = (step("referenced"), step("combined"));
     assert_eq!((files.len(), combines.len()), (3, 1));
     let numbers = |line: &Value, names: &[&str]| {
         for name in names {
-            assert!(line[name].as_u64().is_some_and(|number| number > 0), "{name} in {line}");
+            assert!(
+                line[name].as_u64().is_some_and(|number| number > 0),
+                "{name} in {line}"
+            );
         }
         assert_eq!(line["level"], "INFO");
         // The trace that the host named, so that its own log and ours are one.
         assert!(line["spans"].to_string().contains(TRACE), "{line}");
     };
     for file in files {
-        let names = ["chunks.count", "reference.bytes", "bytes.read", "requests.count", "rounds.count", "elapsed_ms"];
+        let names = [
+            "chunks.count",
+            "reference.bytes",
+            "bytes.read",
+            "requests.count",
+            "rounds.count",
+            "elapsed_ms",
+        ];
         numbers(file, &names);
-        assert!(file["blob.url"].as_str().unwrap().starts_with("abfs://logged"), "{file}");
+        assert!(
+            file["blob.url"]
+                .as_str()
+                .unwrap()
+                .starts_with("abfs://logged"),
+            "{file}"
+        );
     }
     let names = [
-        "files.count", "chunks.count", "reference.bytes", "bytes.read", "requests.count", "rounds.count",
-        "elapsed_ms", "memory.peak_bytes",
+        "files.count",
+        "chunks.count",
+        "reference.bytes",
+        "bytes.read",
+        "requests.count",
+        "rounds.count",
+        "elapsed_ms",
+        "memory.peak_bytes",
     ];
     numbers(combines[0], &names);
 }
@@ -132,19 +163,28 @@ fn a_file_and_a_combine_have_one_line_each_that_says_it_all() {
 fn no_secret_is_ever_logged() {
     let mut settings = settings("secrets");
     settings.insert("LANDFALL_LOG", String::from("trace"));
-    settings.insert("LANDFALL_HTTPS_HOSTS", String::from("localhost:9"));
+    settings.insert("LANDFALL_HTTPS_HOSTS", String::from("localhost"));
     let handler = Handler::start(&settings);
     run(&handler, "secrets");
     let signed = |host: &str| format!("https://{host}/secrets/a.nc?sv=1&sig={SIGNATURE}");
     let account = format!("{BRONZE}.blob.core.windows.net");
-    for path in ["/api/replay", "/api/inventory", "/api/validate", "/api/reference"] {
-        for host in [account.as_str(), "localhost:9", "elsewhere.example.org"] {
+    for path in [
+        "/api/replay",
+        "/api/inventory",
+        "/api/validate",
+        "/api/reference",
+    ] {
+        for host in [account.as_str(), "localhost", "elsewhere.example.org"] {
             let named = json!({"source_url": signed(host), "nc_url": signed(host)});
             let one = match path {
                 "/api/replay" | "/api/inventory" => json!({"source_url": named["source_url"]}),
                 _ => json!({"nc_url": named["nc_url"]}),
             };
-            handler.post(&format!("{path}?code={KEY}"), &[("x-functions-key", KEY)], &one);
+            handler.post(
+                &format!("{path}?code={KEY}"),
+                &[("x-functions-key", KEY)],
+                &one,
+            );
         }
     }
     handler.get(&format!("/api/readyz?code={KEY}&sig={SIGNATURE}"));
@@ -155,6 +195,10 @@ fn no_secret_is_ever_logged() {
     assert!(log.len() > 1000, "{} lines at the finest level", log.len());
     for secret in [SIGNATURE, PASSWORD, KEY, token.trim()] {
         let told: Vec<&String> = log.iter().filter(|line| line.contains(secret)).collect();
-        assert!(told.is_empty(), "{secret}: {:#?}", &told[..told.len().min(3)]);
+        assert!(
+            told.is_empty(),
+            "{secret}: {:#?}",
+            &told[..told.len().min(3)]
+        );
     }
 }

@@ -90,7 +90,9 @@ async fn examine(arguments: &Arguments) -> Vec<Check> {
         }
         app = app.or_else(|| Some(root.join(".landfall").join("app")));
     }
-    let here = Path::new("host.json").is_file().then(|| PathBuf::from("."));
+    // In the repository host.json lies apart from the functions.
+    let is_app = Path::new("host.json").is_file() && Path::new("Api/function.json").is_file();
+    let here = is_app.then(|| PathBuf::from("."));
     let concerns = Concerns::from_env();
     let app = app.or_else(|| concerns.app.clone()).or(here);
     doctor::examine(&concerns, app).await

@@ -9,7 +9,7 @@ use super::identity::{self, Who};
 use crate::config::{AzureAccess, DatabaseConfig};
 use crate::stores::identity::DatabaseLogin;
 use crate::stores::ledger::{
-    Catalogue, ConnectTrouble, Examined, LedgerError, PostgresLedger, Room, Schema, SqliteLedger,
+    ConnectTrouble, Examined, FoundPgstac, LedgerError, PostgresLedger, Room, Schema, SqliteLedger,
     TokenSource,
 };
 
@@ -205,7 +205,7 @@ const FEWER: &str =
 
 fn catalogue(found: &Examined) -> Check {
     const PGSTAC: &str = "pgstac";
-    let Some(Catalogue {
+    let Some(FoundPgstac {
         version,
         is_writable,
     }) = &found.catalogue

@@ -26,8 +26,8 @@ pub use approval::{
 };
 pub use model::*;
 pub use postgres::{
-    Catalogue, ConnectError, ConnectTrouble, Examined, Migration, MigrationError, MigrationOptions,
-    PostgresLedger, Room, Schema, TokenSource,
+    ConnectError, ConnectTrouble, Examined, FoundPgstac, Migration, MigrationError,
+    MigrationOptions, PostgresLedger, Room, Schema, TokenSource,
 };
 pub use serving::ServingLedger;
 pub use sqlite::SqliteLedger;

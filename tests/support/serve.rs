@@ -137,9 +137,9 @@ impl Handler {
             let answered = runtime().block_on(async {
                 let client = reqwest::Client::builder().no_proxy().build().unwrap();
                 let request = client.request(method.clone(), &url);
-                let request = headers
-                    .iter()
-                    .fold(request, |request, (name, value)| request.header(*name, *value));
+                let request = headers.iter().fold(request, |request, (name, value)| {
+                    request.header(*name, *value)
+                });
                 let request = match body {
                     Value::Null => request,
                     body => request.json(body),
@@ -184,4 +184,3 @@ impl Drop for Handler {
         self.child.wait().ok();
     }
 }
-

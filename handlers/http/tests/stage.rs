@@ -161,7 +161,8 @@ impl Stage {
 
     /// Takes the tables of the ledger away.
     pub(super) fn break_ledger(&self) {
-        let database = rusqlite::Connection::open(&self.app.config.storage.database).unwrap();
+        let database = self.app.config.storage.embedded_database().unwrap();
+        let database = rusqlite::Connection::open(database).unwrap();
         let tables =
             "PRAGMA foreign_keys = OFF; DROP TABLE app_asset_releases; DROP TABLE app_jobs;
                       DROP TABLE landfall_source_group; DROP TABLE landfall_schema_version";

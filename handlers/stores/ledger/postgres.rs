@@ -26,7 +26,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 pub use connect::{ConnectError, TokenSource};
-pub use examine::{Catalogue, ConnectTrouble, Examined, Room, Schema};
+pub use examine::{ConnectTrouble, Examined, FoundPgstac, Room, Schema};
 pub use migrate::{Migration, MigrationError, MigrationOptions};
 
 use connect::Connections;

@@ -295,7 +295,11 @@ async fn an_inventory_of_ten_thousand_blobs_takes_two_requests() {
             1900 + number / 100,
             1900 + number / 100
         ),
-        _ => format!("obs/station{:02}_{:04}.nc", number / 2 % 50, 1900 + number / 100),
+        _ => format!(
+            "obs/station{:02}_{:04}.nc",
+            number / 2 % 50,
+            1900 + number / 100
+        ),
     };
     let names: Vec<String> = (0..10_000).map(name).collect();
     let (first, second) = names.split_at(5000);
@@ -322,7 +326,11 @@ async fn an_inventory_of_ten_thousand_blobs_takes_two_requests() {
     assert_eq!(sizes, [100; 100], "50 CMIP6 series and 50 others");
     let requests = fake.requests();
     assert_eq!(requests.len(), 2, "{requests:?}");
-    assert!(requests.iter().all(|request| request.contains("maxresults=5000")));
+    assert!(
+        requests
+            .iter()
+            .all(|request| request.contains("maxresults=5000"))
+    );
 }
 
 /// A page may be empty and not the last; folders are none of the blobs.

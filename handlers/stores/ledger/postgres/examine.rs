@@ -40,7 +40,7 @@ pub struct Examined {
     /// How many connections there may be.
     pub room: Room,
     /// pgSTAC; `None` where it is not set up.
-    pub catalogue: Option<Catalogue>,
+    pub catalogue: Option<FoundPgstac>,
 }
 
 /// A version of our schema.
@@ -75,7 +75,7 @@ impl Room {
 
 /// pgSTAC.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Catalogue {
+pub struct FoundPgstac {
     /// Its version, if we may read it.
     pub version: Option<String>,
     /// Whether we may write items and collections.
@@ -213,7 +213,7 @@ async fn lacking(client: &Client) -> Result<Vec<String>, LedgerError> {
     found.iter().map(|row| text(row, "lacking")).collect()
 }
 
-async fn catalogue(client: &Client) -> Result<Catalogue, LedgerError> {
+async fn catalogue(client: &Client) -> Result<FoundPgstac, LedgerError> {
     let sql = "SELECT has_schema_privilege('pgstac', 'USAGE')
                       AND coalesce(pg_has_role(to_regrole('pgstac_ingest'), 'USAGE'), false) AS is_writable,
                       has_schema_privilege('pgstac', 'USAGE')
@@ -228,7 +228,7 @@ async fn catalogue(client: &Client) -> Result<Catalogue, LedgerError> {
         }
         false => None,
     };
-    Ok(Catalogue {
+    Ok(FoundPgstac {
         version,
         is_writable: flag(&found, "is_writable")?,
     })
