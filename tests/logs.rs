@@ -98,8 +98,9 @@ fn run(handler: &Handler, container: &str) {
 }
 
 fn parsed(lines: &[String]) -> Vec<Value> {
-    let parse = |line: &String| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"));
-    lines.iter().map(parse).collect()
+    let parse = |line: &String| serde_json::from_str(line);
+    let parsed = lines.iter().map(parse).collect::<Result<_, _>>();
+    parsed.expect("lines of JSON")
 }
 
 #[test]

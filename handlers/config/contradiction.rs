@@ -188,7 +188,8 @@ impl Settings<'_> {
             let name = format!("LANDFALL_DATABASE_{part}");
             let stands_alone = !self.has("LANDFALL_DATABASE_HOST");
             // The example has a port and a name for whoever sets the host.
-            if self.has(&name) && stands_alone && !(matches!(part, "PORT" | "NAME") && !has_url) {
+            let is_of_the_example = matches!(part, "PORT" | "NAME") && !has_url;
+            if self.has(&name) && stands_alone && !is_of_the_example {
                 let message = format!("{name} says nothing without LANDFALL_DATABASE_HOST");
                 found.push(odd(&name, message, "leave it out, or name the host"));
             }

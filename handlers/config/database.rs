@@ -70,7 +70,7 @@ impl DatabaseConfig {
         };
         let connections = count("LANDFALL_DATABASE_CONNECTIONS")?.unwrap_or(4);
         let instances = count("LANDFALL_INSTANCES")?;
-        let url = match (setting("LANDFALL_DATABASE_URL"), from_parts(&setting)) {
+        let url = match (setting("LANDFALL_DATABASE_URL"), from_parts(setting)) {
             (Some(_), Some(_)) => {
                 bail!(
                     "LANDFALL_DATABASE_URL and LANDFALL_DATABASE_HOST are both set: one is enough"
