@@ -130,6 +130,19 @@ pub fn published_item(
     Ok(Value::Object(item))
 }
 
+/// Where TiTiler at `titiler_url` shows an item: the addresses for its first variable, by relation; none where TiTiler
+/// can draw nothing of it.
+pub fn titiler_links(item: &Value, titiler_url: &str) -> Map<String, Value> {
+    let mut out = Map::new();
+    let links = item.as_object().map(|item| tiles::links(item, titiler_url));
+    for link in links.into_iter().flatten() {
+        if let (Some(Value::String(rel)), Some(href)) = (link.get("rel"), link.get("href")) {
+            out.entry(rel.clone()).or_insert_with(|| href.clone());
+        }
+    }
+    out
+}
+
 fn drop_internal(fields: &mut Map<String, Value>) {
     fields.retain(|name, _| !INTERNAL.iter().any(|prefix| name.starts_with(prefix)));
 }

@@ -260,6 +260,9 @@ impl From<BlobError> for ApiError {
             BlobError::NotFound(_) => Self::not_found(error.to_string()),
             BlobError::Changed(_) => Self::gone(error.to_string()),
             BlobError::Unavailable { .. } => Self::unavailable(error),
+            error @ BlobError::Http(_) if error.is_missing() => Self::not_found(error.to_string()),
+            error @ BlobError::Http(_) if error.is_transient() => Self::unavailable(error),
+            BlobError::Http(error) => Self::validation(crate::pipeline::chain(&error)),
             _ => Self::internal(error),
         }
     }

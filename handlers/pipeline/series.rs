@@ -16,6 +16,7 @@ use crate::reference::{self, Form, ReferenceError};
 use crate::stores::blobs::{BlobPath, BlobSources};
 use crate::stores::ledger::{Claim, Claimed, CombineEnd, Fault, GroupId, Lease, PublishedCombine};
 use crate::stores::queue::Message;
+use crate::telemetry;
 
 impl Pipeline {
     /// What `CombineDue` does: combines one generation of a group, unless it is done, outdated or not due.
@@ -129,6 +130,7 @@ impl Pipeline {
     /// Runs a claim while its lease is kept up. A lost lease means that the result would be thrown away.
     async fn run_claim(&self, claim: Claim) -> Result<(), PipelineError> {
         let started = Instant::now();
+        telemetry::forget_peak_memory();
         let outcome = tokio::select! {
             outcome = self.combine_claim(&claim, started) => outcome,
             () = self.keep_lease(&claim) => {
@@ -273,7 +275,8 @@ impl Pipeline {
             group.id = %claim.group.id, release.id = claim.release.release_id, revision = claim.revision,
             dataset.id = claim.release.dataset_id, step = "combined", files.count = claim.members.len(),
             chunks.count = chunks, reference.bytes = joined.draft.size(), bytes.read = joined.io.bytes,
-            requests.count = joined.io.requests, files.standing = joined.report.as_ref().map_or(0, |report| report.files_standing),
+            requests.count = joined.io.requests, rounds.count = joined.io.rounds,
+            memory.peak_bytes = telemetry::peak_memory(), files.standing = joined.report.as_ref().map_or(0, |report| report.files_standing),
             elapsed_ms = millis(started), zarr.url = url,
             "Combined and verified {} files: {url}", claim.members.len()
         );

@@ -30,7 +30,9 @@ async fn submit(flow: &Flow, body: &Value) -> (u16, Value) {
 
 async fn get(flow: &Flow, path: &str) -> (u16, Value) {
     let request = warp::test::request().path(path);
-    read(request.reply(&routes(Arc::clone(&flow.app))).await)
+    let answer = request.reply(&routes(Arc::clone(&flow.app))).await;
+    super::openapi::check("GET", path, &answer);
+    read(answer)
 }
 
 fn read(answer: Response<bytes::Bytes>) -> (u16, Value) {
