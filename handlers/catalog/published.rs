@@ -243,6 +243,20 @@ mod tests {
         titiler_url: Some("https://tiles.example"),
     };
 
+    #[test]
+    fn a_public_item_is_shown_by_its_first_variable() {
+        let links = titiler_links(&cached(), "https://tiles.example");
+        let mut rels = tiles::RELS;
+        rels.sort_unstable();
+        assert_eq!(links.keys().collect::<Vec<_>>(), rels);
+        let viewer = links["viewer"].as_str().unwrap();
+        assert!(
+            viewer.starts_with("https://tiles.example/WebMercatorQuad/map.html?"),
+            "{viewer}"
+        );
+        assert!(titiler_links(&json!({}), "https://tiles.example").is_empty());
+    }
+
     fn rels(item: &Value) -> Vec<&str> {
         let links = item["links"].as_array().unwrap();
         links
