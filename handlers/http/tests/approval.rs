@@ -224,6 +224,13 @@ async fn a_reference_that_is_gone_is_not_approved() {
         .flow
         .path("silver/refs/combined/tas/demo/ord1/r1/combined.json");
     std::fs::remove_file(document).unwrap();
+    let path = format!("/api/releases/{}/stac", review.release_id);
+    let (status, answer) = review.flow.ask("PUT", &path, &[], &Value::Null).await;
+    assert_eq!(
+        (status, &answer["error_type"]),
+        (409, &json!("ReleaseStateError")),
+        "{answer}"
+    );
     let (status, answer) = review.approve().await;
     assert_eq!(
         (status, &answer["error_type"]),
