@@ -108,6 +108,7 @@ lifecycle PGSTAC="0.10.0":
     @tests/support/setup.sh stac
     @tests/support/setup.sh databases
     LANDFALL_TEST_PGSTAC={{ PGSTAC }} cargo test --test tests lifecycle
+    LANDFALL_TEST_PGSTAC={{ PGSTAC }} cargo test --lib -- postgres::tests::publishing postgres::tests::stac
 
 # Items of the corpus, a file at a time, against the published schemas of STAC's extensions in FOLDER (see tests/schemas/README.md).
 items FOLDER="tests/schemas":

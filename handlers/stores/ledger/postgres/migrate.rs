@@ -225,7 +225,7 @@ async fn grant_catalogue(
         Err(error) => {
             tx.batch_execute("ROLLBACK TO SAVEPOINT grant_catalogue")
                 .await?;
-            tracing::warn!(error = %crate::pipeline::chain(&error), "pgstac_ingest is not granted to {role}: grant it yourself");
+            tracing::warn!(error = ?error, "pgstac_ingest is not granted to {role}: grant it yourself");
         }
     }
     Ok(())
