@@ -93,6 +93,19 @@ series COUNT="1000" SEED="1" KEEP="":
     cargo build --quiet --bin landfall
     {{ python }} tests/support/check_series.py "{{ target }}/debug/landfall" --count {{ COUNT }} --seed {{ SEED }} {{ if KEEP == "" { "" } else { "--keep " + quote(KEEP) } }}
 
+# The life of a Release over PostgreSQL and pgSTAC, from its submission to its revocation, as readers of the catalogue see it; PGSTAC may be 0.9.8.
+lifecycle PGSTAC="0.10.0":
+    @tests/support/setup.sh readers
+    @tests/support/setup.sh stac
+    @tests/support/setup.sh databases
+    LANDFALL_TEST_PGSTAC={{ PGSTAC }} cargo test --test tests lifecycle
+
+# Items of the corpus, a file at a time, against the published schemas of STAC's extensions in FOLDER (see tests/schemas/README.md).
+items FOLDER="tests/schemas":
+    @tests/support/setup.sh readers
+    @tests/support/setup.sh stac
+    LANDFALL_TEST_SCHEMAS={{ quote(FOLDER) }} cargo test --test tests items -- --include-ignored
+
 # Our decoder, and `verify --against libhdf5`, against the HDF5 C library; it is compiled once, in two minutes and more.
 libhdf5:
     @tests/support/setup.sh python-tools

@@ -11,6 +11,7 @@ mod migrate;
 mod output;
 mod parquet;
 mod replay;
+mod review;
 mod serve;
 mod server;
 mod status;
@@ -55,6 +56,14 @@ enum Command {
     Replay(replay::Arguments),
     /// Make an address under which a Release can be read for a while.
     Token(token::Arguments),
+    /// Approve a Release of a running app, or list those that await approval.
+    Approve(review::ApproveArguments),
+    /// Reject a Release that awaits approval.
+    Reject(review::ObjectArguments),
+    /// Take the approval of a Release back.
+    Revoke(review::ObjectArguments),
+    /// Delete the references of a Release; never its sources.
+    Unpublish(review::UnpublishArguments),
     /// Compare a reference, of one file or a whole series, with its sources.
     Verify(verify::Arguments),
     /// Watch a folder: references, combined datasets and served Zarr as files land.
@@ -89,6 +98,9 @@ impl Command {
             Self::Replay(arguments) => arguments.json,
             Self::Migrate(arguments) => arguments.json,
             Self::Token(arguments) => arguments.json,
+            Self::Approve(arguments) => arguments.wants_json(),
+            Self::Reject(arguments) | Self::Revoke(arguments) => arguments.wants_json(),
+            Self::Unpublish(arguments) => arguments.wants_json(),
             Self::Dev(_) | Self::Serve(_) => false,
         }
     }
@@ -104,6 +116,10 @@ impl Command {
             Self::Status(arguments) => block_on_one_thread(status::run(arguments)),
             Self::Replay(arguments) => block_on_one_thread(replay::run(arguments)),
             Self::Token(arguments) => block_on_one_thread(token::run(arguments)),
+            Self::Approve(arguments) => block_on_one_thread(review::approve(arguments)),
+            Self::Reject(arguments) => block_on_one_thread(review::reject(arguments)),
+            Self::Revoke(arguments) => block_on_one_thread(review::revoke(arguments)),
+            Self::Unpublish(arguments) => block_on_one_thread(review::unpublish(arguments)),
             Self::Verify(arguments) => block_on_threads(verify::run(arguments)),
             Self::Dev(arguments) => block_on_threads(dev::run(arguments)),
             Self::Serve(arguments) => block_on_threads(serve::run(arguments)),

@@ -271,6 +271,25 @@ pub async fn join(
     })
 }
 
+/// What can be said of a joined dataset that was read back: its extent, its times, their calendar and step.
+///
+/// # Errors
+///
+/// [`JoinError`].
+pub async fn describe(
+    joined: VirtualDataset,
+    sources: &dyn Sources,
+    options: &ProcessingOptions,
+) -> Result<Combined, JoinError> {
+    let options = CombineOptions {
+        // What was to be left out is not in it, and what was merged is one by now.
+        drop_variables: Vec::new(),
+        merge_variables: false,
+        ..combine_options(options)
+    };
+    run(vec![joined], sources, options, &mut IoCount::default()).await
+}
+
 async fn run(
     inputs: Vec<VirtualDataset>,
     sources: &dyn Sources,

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`triggers`] | what the Functions host sends: `POST /BlobEvent`, `/CombineDue`, … |
 //! | [`platform`], [`job`] | `/api/platform/…`, `/api/releases…`; `/api/jobs/status/…`, `/api/dbadmin/tasks/…` |
+//! | [`approval`] | `/api/platform/approve`, `…/reject`, `…/revoke`, `…/unpublish`, `…/approvals`, `/api/releases/…/stac` |
 //! | [`inventory`] | `/api/inventory`, `/api/replay` |
 //! | [`zarr`] | `/api/zarr/…`, the served stores; `/api/releases/{id}/token` |
 //! | [`stac`] | `/api/stac…`, what is published in the STAC catalogue |
@@ -11,6 +12,7 @@
 //! | [`error`] | errors as answers |
 //! | [`tls`] | the same under https |
 
+pub mod approval;
 pub mod error;
 pub mod inventory;
 pub mod job;
@@ -78,6 +80,7 @@ pub fn routes(
         .or(zarr::routes(Arc::clone(&app)))
         .or(zarr::grant::routes(Arc::clone(&app)))
         .or(platform::routes(Arc::clone(&app)))
+        .or(approval::routes(Arc::clone(&app)))
         .or(job::routes(Arc::clone(&app)))
         .or(inventory::routes(Arc::clone(&app)))
         .or(stac::routes(Arc::clone(&app)))

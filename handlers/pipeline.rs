@@ -3,17 +3,20 @@
 //! The rules of SPEC §2 hold here: persist first, message second, acknowledge last; everything is idempotent; a
 //! bad file is an answer and not an error. Files are `file`'s matter,
 //! `membership` and `declaration` say which series they belong to, `series` combines one; `sweep` and `replay` take
-//! up what was lost.
+//! up what was lost; `approval` and `item` are about what was published.
 
+mod approval;
 mod declaration;
 mod file;
 mod inventory;
+mod item;
 mod membership;
 mod pause;
 mod replay;
 mod series;
 mod sweep;
 
+pub use approval::{Endorsement, Rematerialized, Unpublished};
 pub use declaration::Foreseen;
 pub(crate) use file::chain;
 pub use inventory::InventoryRequest;
@@ -27,6 +30,7 @@ use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
 use crate::catalog::item::ItemError;
+use crate::catalog::published::PublicationError;
 use crate::combine::JoinError;
 use crate::config::Config;
 use crate::group::{self, SubmissionError};
@@ -57,6 +61,9 @@ pub enum PipelineError {
     /// The item could not be built.
     #[error(transparent)]
     Item(#[from] ItemError),
+    /// A Release has nothing to publish.
+    #[error(transparent)]
+    Publication(#[from] PublicationError),
     /// A submission is refused.
     #[error(transparent)]
     Submission(#[from] SubmissionError),
@@ -133,7 +140,7 @@ impl Pipeline {
     /// again where it may have been lost; the claim makes one combine of many messages.
     async fn settle(&self, group: &GroupId) -> Result<Settled, PipelineError> {
         let now = Timestamp::now();
-        let settled = self.ledger.settle(group, group::judge, now).await?;
+        let settled = self.ledger.settle(group, group::JUDGE, now).await?;
         let delay = match (settled.is_due, settled.look_again_at) {
             (true, _) => Some(Duration::ZERO),
             (false, Some(at)) => {

@@ -25,6 +25,8 @@ mod hostile;
 mod http_api;
 mod hypercube;
 mod inspect;
+mod items;
+mod lifecycle;
 mod load;
 mod matrix;
 mod mismatch;

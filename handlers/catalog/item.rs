@@ -8,6 +8,7 @@ mod asset;
 mod cube;
 mod footprint;
 mod instant;
+mod license;
 mod role;
 mod values;
 
@@ -154,6 +155,9 @@ fn properties(input: &ItemInput<'_>, times: Option<&Times>) -> Map<String, Value
     );
     if let Some(description) = &declaration.description {
         out.insert(String::from("description"), json!(description));
+    }
+    if let Some(license) = license::of(input.root()) {
+        out.insert(String::from("license"), json!(license));
     }
     out.extend(cube::properties(input, times));
     out.extend(footprint::projection(input));

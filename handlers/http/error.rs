@@ -13,7 +13,7 @@ use warp::reject::Rejection;
 use crate::group::SubmissionError;
 use crate::pipeline::PipelineError;
 use crate::stores::blobs::BlobError;
-use crate::stores::ledger::{Conflict, LedgerError};
+use crate::stores::ledger::{Action, Conflict, LedgerError, Reason, Refusal};
 
 /// What every handler answers with.
 pub type Answer = Response<Bytes>;
@@ -98,6 +98,17 @@ impl ApiError {
         Self::new(StatusCode::CONFLICT, error_type, message)
     }
 
+    /// 400: what is asked for is not to be had of this Release.
+    pub fn refused(error_type: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, error_type, message)
+    }
+
+    /// 500: the STAC catalogue failed, and so nothing was changed.
+    pub fn materialization(message: impl Into<String>, cause: impl Into<Cause>) -> Self {
+        let error_type = "StacMaterializationError";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, error_type, message).caused_by(cause)
+    }
+
     fn caused_by(self, cause: impl Into<Cause>) -> Self {
         Self {
             cause: Some(cause.into()),
@@ -110,6 +121,18 @@ impl ApiError {
     pub fn with(mut self, field: &str, value: Value) -> Self {
         self.extra.insert(field.to_owned(), value);
         self
+    }
+
+    /// What is refused, in words; an error that is nobody's decision stays one.
+    ///
+    /// # Errors
+    ///
+    /// The error itself where a service failed.
+    pub(super) fn into_refusal(self) -> Result<String, Self> {
+        match self.status.is_server_error() {
+            true => Err(self),
+            false => Ok(self.message),
+        }
     }
 
     /// The same with the fields that errors have in STAC and in OGC's APIs.
@@ -166,6 +189,13 @@ impl From<LedgerError> for ApiError {
     fn from(error: LedgerError) -> Self {
         match error {
             LedgerError::Conflict(conflict) => conflict.into(),
+            LedgerError::Refusal(refusal) => refusal.into(),
+            LedgerError::Catalogue { .. } => {
+                Self::materialization(format!("{error}; nothing was changed"), error).with(
+                    "remediation",
+                    json!("the log has the cause; then approve or revoke again"),
+                )
+            }
             LedgerError::Unavailable(_) => Self::unavailable(error),
             LedgerError::Refused(_) => Self::validation(error.to_string()),
             _ => Self::internal(error),
@@ -189,6 +219,35 @@ impl From<Conflict> for ApiError {
                 Self::conflict("ReleaseExistsError", conflict.to_string())
             }
         }
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        let message = refusal.to_string();
+        match refusal {
+            Refusal::Unknown => Self::not_found(message),
+            Refusal::Version {
+                conflicting_release_id,
+                ..
+            } => Self::conflict("VersionConflict", message)
+                .with("conflicting_release_id", json!(conflicting_release_id))
+                .with("remediation", json!("give another version_id")),
+            Refusal::State { action, reason } => match failure_of(action) {
+                Some(error_type) if reason != Reason::Moved => Self::refused(error_type, message),
+                _ => Self::conflict("ReleaseStateError", message),
+            },
+        }
+    }
+}
+
+/// The platform's word for what a Release is not in the state for; none where that is a conflict like any other.
+pub(super) const fn failure_of(action: Action) -> Option<&'static str> {
+    match action {
+        Action::Approve => Some("ApprovalFailed"),
+        Action::Reject => Some("RejectionFailed"),
+        Action::Revoke => Some("RevocationFailed"),
+        Action::Unpublish | Action::CacheItem | Action::Materialize => None,
     }
 }
 
@@ -268,6 +327,20 @@ mod tests {
     #[case(BlobError::Unavailable { path: path(), source: std::io::Error::other("boom") }.into(), 503, "Unavailable")]
     #[case(LedgerError::Unavailable("boom".into()).into(), 503, "Unavailable")]
     #[case(LedgerError::Refused("boom".into()).into(), 400, "ValidationError")]
+    #[case(
+        LedgerError::Catalogue { step: "writing the item", source: "boom".into() }.into(), 500, "StacMaterializationError"
+    )]
+    #[case(Refusal::Unknown.into(), 404, "NotFound")]
+    #[case(Refusal::State { action: Action::Approve, reason: Reason::NothingPublished }.into(), 400, "ApprovalFailed")]
+    #[case(Refusal::State { action: Action::Approve, reason: Reason::Moved }.into(), 409, "ReleaseStateError")]
+    #[case(Refusal::State { action: Action::Reject, reason: Reason::NothingPublished }.into(), 400, "RejectionFailed")]
+    #[case(Refusal::State { action: Action::Revoke, reason: Reason::NothingPublished }.into(), 400, "RevocationFailed")]
+    #[case(Refusal::State { action: Action::Unpublish, reason: Reason::StillApproved }.into(), 409, "ReleaseStateError")]
+    #[case(
+        Refusal::Version { version_id: String::from("v1"), conflicting_release_id: String::from("r") }.into(),
+        409,
+        "VersionConflict"
+    )]
     #[case(LedgerError::SchemaTooOld { found: 1, needed: 2 }.into(), 500, "InternalError")]
     #[case(
         LedgerError::Conflict(Conflict::OwnedByOther { asset: String::from("a/b"), owner: String::from("file") }).into(),

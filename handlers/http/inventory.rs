@@ -155,7 +155,11 @@ async fn source(app: &App, url: &str) -> Result<BlobPath, ApiError> {
     Ok(path)
 }
 
-fn read<T: for<'a> Deserialize<'a>>(body: &[u8], fields: &[&str]) -> Result<T, ApiError> {
+/// A body that is a JSON object with none but these fields.
+pub(super) fn read<T: for<'a> Deserialize<'a>>(
+    body: &[u8],
+    fields: &[&str],
+) -> Result<T, ApiError> {
     let document: Value = serde_json::from_slice(body)
         .map_err(|error| ApiError::validation(format!("the body is not JSON: {error}")))?;
     let fields: Vec<String> = fields.iter().map(|field| (*field).to_owned()).collect();

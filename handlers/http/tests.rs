@@ -1,5 +1,6 @@
 //! Requests to the whole app over folders and an embedded ledger.
 
+mod approval;
 mod backfill;
 mod events;
 mod flow;

@@ -139,7 +139,10 @@ impl Pipeline {
         let recorded = self.ledger.record_landed(landing).await?;
         self.step("after-persist").await;
         match recorded {
-            Recorded::New(file) => Ok(Some(file)),
+            Recorded::New(file) => {
+                self.warn_of_change(&file).await?;
+                Ok(Some(file))
+            }
             Recorded::Known(file)
                 if matches!(file.state, FileState::Referenced | FileState::Rejected) =>
             {
@@ -223,7 +226,10 @@ impl Pipeline {
         for group in groups {
             self.settle(&group).await?;
         }
-        Ok(())
+        match self.ledger.file(path).await? {
+            Some(file) => self.warn_of_change(&file).await,
+            None => Ok(()),
+        }
     }
 
     /// Reads, validates and references one version of a file, and settles the groups that hold it.
@@ -370,7 +376,7 @@ impl Pipeline {
             return Ok(());
         }
         let settled = self.settle_groups_of(file.id).await?;
-        let progress = self.progress(&settled).await?;
+        let progress = Self::progress(&settled);
         info!(
             blob.url = %file.path, step = "referenced", chunks.count = dataset.chunk_count(), reference.bytes = document.len(),
             bytes.read = io.bytes, requests.count = io.requests, rounds.count = io.rounds,

@@ -3,6 +3,8 @@
 //! Every method is one transaction. The database decides who may do what (sequencers, `ETag`s, generations,
 //! leases); queues only carry. SQLite is the embedded default, PostgreSQL what a deployment uses; both pass the tests in `contract`.
 
+mod approval;
+mod audit;
 #[cfg(test)]
 mod contract;
 pub mod ids;
@@ -16,6 +18,11 @@ mod stac;
 mod takeover;
 mod work;
 
+pub use approval::{
+    Action, Approval, ApprovalFilter, ApprovalLedger, Approvals, CachedItem, Catalogue, Clearance,
+    Decided, Decision, PublishedRevision, Reason, Refusal, ReleaseSource, StacDocuments,
+    Unpublication, Which,
+};
 pub use model::*;
 pub use postgres::{
     ConnectError, Migration, MigrationError, MigrationOptions, PostgresLedger, TokenSource,
@@ -63,6 +70,18 @@ pub enum LedgerError {
     /// The request contradicts what is recorded.
     #[error(transparent)]
     Conflict(#[from] Conflict),
+    /// The state of a Release does not allow what is asked for.
+    #[error(transparent)]
+    Refusal(#[from] Refusal),
+    /// The catalogue beside the ledger does not take what is written to it; nothing was changed.
+    #[error("the STAC catalogue failed at {step}")]
+    Catalogue {
+        /// What was being done.
+        step: &'static str,
+        /// What the database said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
 }
 
 /// A request that contradicts what is recorded.
@@ -278,11 +297,23 @@ pub trait ReleaseCatalog: Send + Sync {
 
 /// The whole ledger.
 pub trait Ledger:
-    FileLedger + GroupLedger + ReleaseCatalog + ServingLedger + StacCatalog + std::fmt::Debug
+    FileLedger
+    + GroupLedger
+    + ReleaseCatalog
+    + ApprovalLedger
+    + ServingLedger
+    + StacCatalog
+    + std::fmt::Debug
 {
 }
 
-impl<T: FileLedger + GroupLedger + ReleaseCatalog + ServingLedger + StacCatalog + std::fmt::Debug>
-    Ledger for T
+impl<T> Ledger for T where
+    T: FileLedger
+        + GroupLedger
+        + ReleaseCatalog
+        + ApprovalLedger
+        + ServingLedger
+        + StacCatalog
+        + std::fmt::Debug
 {
 }

@@ -6,7 +6,7 @@ use virtualize::{ChunkManifest, VirtualArray, VirtualDataset};
 
 use super::*;
 use crate::stores::blobs::BlobPath;
-use crate::stores::ledger::{Extras, Origin, ProcessingOptions, ProcessingStatus};
+use crate::stores::ledger::{Extras, Origin, ProcessingOptions, ProcessingStatus, Review};
 
 fn attributes(pairs: &[(&str, &str)]) -> Attributes {
     pairs
@@ -119,6 +119,7 @@ fn release() -> Release {
         request_id: String::from("q"),
         job_id: String::from("j"),
         version_id: None,
+        suggested_version_id: None,
         version_ordinal: 3,
         revision: 1,
         previous_release_id: None,
@@ -132,6 +133,7 @@ fn release() -> Release {
         last_error: None,
         approval_state: String::from("pending_review"),
         clearance_state: String::from("uncleared"),
+        review: Review::default(),
         result: None,
         created_at: Timestamp::UNIX_EPOCH,
         updated_at: Timestamp::UNIX_EPOCH,

@@ -104,6 +104,26 @@ impl Flow {
         serde_json::from_slice(answer.body()).unwrap()
     }
 
+    /// Asks with a method and headers; status and document of the answer.
+    pub(super) async fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &Value,
+    ) -> (u16, Value) {
+        let mut request = warp::test::request().method(method).path(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if !body.is_null() {
+            request = request.body(body.to_string());
+        }
+        let answer = request.reply(&routes(Arc::clone(&self.app))).await;
+        let document = serde_json::from_slice(answer.body()).unwrap_or_default();
+        (answer.status().as_u16(), document)
+    }
+
     pub(super) async fn sweep(&self) {
         let tick = json!({"Data": {"timer": {"IsPastDue": false}}, "Metadata": {"sys": {}}});
         assert_eq!(self.post("/Sweep", &tick).await.status(), 200);

@@ -288,7 +288,7 @@ async fn publish(app: &App) -> Declared {
         .unwrap();
     let settled = app
         .ledger
-        .settle(&declared.group.id, group::judge, now)
+        .settle(&declared.group.id, group::JUDGE, now)
         .await
         .unwrap();
     let lease = Lease {

@@ -1,5 +1,6 @@
 //! What every ledger promises, as tests over `&dyn Ledger`; every store runs them all with [`run_contract!`].
 
+pub(super) mod approval;
 pub(super) mod catalog;
 pub(super) mod combine;
 pub(super) mod concurrent;
@@ -12,12 +13,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
-    Claim, Claimed, Declaration, Declared, Expected, Extras, Fault, FileOutcome, FileState,
+    Claim, Claimed, Counts, Declaration, Declared, Expected, Extras, Fault, FileOutcome, FileState,
     GroupId, GroupState, Judge, Landing, Lease, Ledger, LedgerError, Origin, ProcessingOptions,
-    PublishedCombine, Recorded, Settled, Snapshot, SourceFile, Verdict,
+    PublishedCombine, Recorded, Settled, Snapshot, SourceFile, SourceGroup, Verdict,
 };
 use crate::stores::blobs::BlobPath;
 
@@ -35,6 +36,10 @@ pub(super) trait Subject: Send + Sync {
 
     /// Kinds of the audit rows of a Release, oldest first.
     async fn audit(&self, release_id: &str) -> Vec<String>;
+
+    /// The audit of a Release with what it tells, oldest first: `event_type`, `actor`, `reason`, `metadata`, and as
+    /// `before` the approval state of its snapshot.
+    async fn audit_rows(&self, release_id: &str) -> Vec<Value>;
 
     /// State of a job.
     async fn job_status(&self, job_id: &str) -> String;
@@ -122,6 +127,23 @@ macro_rules! run_contract {
                 a_secret_is_what_was_kept_first,
                 handlers_that_first_ask_for_a_secret_at_once_get_the_same,
                 a_file_is_found_by_the_id_of_its_store,
+            ],
+            approval: [
+                approving_sets_everything_and_says_so_in_the_audit,
+                only_a_completed_release_that_is_pending_review_is_approved,
+                what_is_being_combined_again_is_not_approved,
+                a_version_is_that_of_one_approved_release,
+                a_rejected_release_is_not_served_until_its_next_revision,
+                only_an_approved_release_is_revoked,
+                a_rejected_release_that_is_overwritten_stays_withdrawn,
+                unpublishing_names_every_revision_and_ends_them,
+                an_approved_release_is_unpublished_only_if_that_is_said,
+                another_item_is_cached_on_what_is_published,
+                without_a_catalogue_nothing_is_materialized,
+                approvals_are_listed_by_state_and_counted,
+                a_file_that_changes_under_an_approved_release_is_told,
+                fifty_approvals_at_once_are_one,
+                of_two_releases_one_gets_the_version,
             ],
             concurrent: [
                 two_handlers_that_read_the_last_files_combine_once,
@@ -270,7 +292,25 @@ fn by_count(snapshot: &Snapshot<'_>) -> Verdict {
     }
 }
 
-const JUDGE: Judge = by_count;
+/// The same where numbers alone tell it.
+fn by_numbers(group: &SourceGroup, counts: &Counts, _: Timestamp) -> Option<Verdict> {
+    match group.declaration.options.expected {
+        Some(Expected::Count(expected)) if counts.rejected == 0 => {
+            let is_due = counts.referenced >= expected;
+            Some(if is_due {
+                Verdict::Due
+            } else {
+                Verdict::Collecting
+            })
+        }
+        _ => None,
+    }
+}
+
+const JUDGE: Judge = Judge {
+    by_counts: by_numbers,
+    by_members: by_count,
+};
 
 async fn settle(ledger: &dyn Ledger, group: &GroupId) -> Settled {
     ledger.settle(group, JUDGE, at(10)).await.unwrap()

@@ -341,8 +341,28 @@ pub enum Verdict {
     Blocked(Fault),
 }
 
+/// How many members a group has, gone ones left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// All of them.
+    pub members: u64,
+    /// Those with a reference of their current version.
+    pub referenced: u64,
+    /// Those at fault.
+    pub rejected: u64,
+    /// When the last of them landed.
+    pub last_landed: Option<Timestamp>,
+}
+
 /// Judges completeness; pure, so that every store can call it inside its transaction.
-pub type Judge = fn(&Snapshot<'_>) -> Verdict;
+#[derive(Debug, Clone, Copy)]
+pub struct Judge {
+    /// The verdict where numbers alone tell it. A series of thousands is judged with each of its files, and its
+    /// members are not read for that but once.
+    pub by_counts: fn(&SourceGroup, &Counts, Timestamp) -> Option<Verdict>,
+    /// The verdict on what each member is.
+    pub by_members: fn(&Snapshot<'_>) -> Verdict,
+}
 
 /// What settling a group came to.
 #[derive(Debug, Clone, PartialEq)]
@@ -353,6 +373,8 @@ pub struct Settled {
     pub is_due: bool,
     /// When to look again, if the group waits for its quiet period.
     pub look_again_at: Option<Timestamp>,
+    /// Members with a reference of their current version.
+    pub referenced: u64,
 }
 
 /// Result of declaring a group.
@@ -488,6 +510,8 @@ pub struct Release {
     pub job_id: String,
     /// Version id, once approved.
     pub version_id: Option<String>,
+    /// Version id that was wished for when the Release was declared.
+    pub suggested_version_id: Option<String>,
     /// 1, 2, … within the Asset.
     pub version_ordinal: i64,
     /// Counts what was published under it; the next run publishes `revision` if nothing is yet, else
@@ -515,12 +539,36 @@ pub struct Release {
     pub approval_state: String,
     /// `uncleared`, `ouo` or `public`.
     pub clearance_state: String,
+    /// What people have decided about it.
+    #[serde(flatten)]
+    pub review: Review,
     /// Result object of the last combine.
     pub result: Option<Value>,
     /// When it was created.
     pub created_at: Timestamp,
     /// Last change.
     pub updated_at: Timestamp,
+}
+
+/// What people have decided about a Release.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Review {
+    /// Whether it is approved and so may be served.
+    pub is_served: bool,
+    /// Who approved or rejected it.
+    pub reviewer: Option<String>,
+    /// When.
+    pub reviewed_at: Option<Timestamp>,
+    /// What they said on approving it.
+    pub approval_notes: Option<String>,
+    /// Why it was rejected.
+    pub rejection_reason: Option<String>,
+    /// When the approval was taken back.
+    pub revoked_at: Option<Timestamp>,
+    /// Who took it back.
+    pub revoked_by: Option<String>,
+    /// Why.
+    pub revocation_reason: Option<String>,
 }
 
 impl Release {

@@ -3,6 +3,8 @@
 //! Methods delegate to functions over a transaction, or over a connection where one statement is all. Nothing here
 //! changes the schema but [`PostgresLedger::migrate`], which `landfall migrate` calls.
 
+mod approval;
+mod catalogue;
 mod combine;
 mod connect;
 mod database;

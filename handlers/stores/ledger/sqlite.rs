@@ -3,6 +3,7 @@
 //! Methods delegate to functions over a transaction: writing ones take the write lock first, so what they read is
 //! what they change; reading ones see one snapshot.
 
+mod approval;
 mod combine;
 mod database;
 mod declare;
@@ -399,6 +400,22 @@ mod tests {
                     .collect()
             });
             read.await.unwrap()
+        }
+
+        async fn audit_rows(&self, release_id: &str) -> Vec<serde_json::Value> {
+            let release_id = release_id.to_owned();
+            let sql = "SELECT json_object('event_type', event_type, 'actor', actor, 'reason', reason,
+                           'metadata', json(metadata), 'before', json_extract(snapshot, '$.approval_state'))
+                       FROM app_release_audit WHERE release_id = ?1 ORDER BY audit_id";
+            let read = self.ledger.database.read(move |tx| {
+                tx.prepare(sql)?
+                    .query_and_then([release_id], |row| Ok(row.get(0)?))?
+                    .collect::<Result<Vec<String>, LedgerError>>()
+            });
+            let rows = read.await.unwrap();
+            rows.iter()
+                .map(|row| serde_json::from_str(row).unwrap())
+                .collect()
         }
 
         async fn job_status(&self, job_id: &str) -> String {

@@ -8,7 +8,8 @@ use jiff::Timestamp;
 
 use super::database::{Parameters, execute, one, row};
 use super::values::{At, Int, Text, document, flag, int, text};
-use super::{groups, platform, settle, tasks};
+use super::{approval, groups, platform, settle, tasks};
+use crate::stores::ledger::audit::Event;
 use crate::stores::ledger::{
     Claim, Claimed, CombineEnd, Fault, GroupId, GroupState, Lease, LedgerError, PublishedCombine,
     Release, SourceGroup,
@@ -113,11 +114,7 @@ async fn start_run(
     let sql = "UPDATE app.jobs SET status = 'processing', stage = 4, error_details = NULL, updated_at = $2::timestamp
                WHERE job_id = $1";
     execute(tx, sql, &[&Text(&release.job_id), &now]).await?;
-    let event = platform::Event {
-        kind: "processing_started",
-        actor: Some(&lease.runner),
-        ..platform::Event::default()
-    };
+    let event = Event::of("processing_started").by(Some(&lease.runner));
     platform::audit(tx, &release.release_id, &event, lease.now).await?;
     Ok(run_id)
 }
@@ -167,6 +164,7 @@ pub(super) async fn publish(
     let sql = "UPDATE landfall.combine_run SET state = 'published', blob_path = $2, finished_at = $3, result = $4
                WHERE id = $1";
     execute(tx, sql, &[&claim.run_id, &result.blob_path, &at, &summary]).await?;
+    approval::reopen(tx, &release.release_id, result.at).await?;
     complete_release(tx, claim, result).await?;
     let sql = "UPDATE app.jobs SET status = 'completed', stage = 5, result_data = $2, error_details = NULL,
                    updated_at = $3::timestamp WHERE job_id = $1";
@@ -179,12 +177,9 @@ pub(super) async fn publish(
         result.at,
     )
     .await?;
-    let event = platform::Event {
-        kind: "processing_completed",
-        actor: Some(&claim.runner),
-        ..platform::Event::default()
-    };
+    let event = Event::of("processing_completed").by(Some(&claim.runner));
     platform::audit(tx, &release.release_id, &event, result.at).await?;
+    approval::record_sources(tx, &release.release_id, &claim.members).await?;
     let group = &claim.group.id;
     groups::set_state(tx, group, GroupState::Combined, None, None, result.at).await?;
     let sql = "UPDATE landfall.source_group SET findings = $2 WHERE id = $1";
@@ -308,10 +303,6 @@ async fn fail_release(
     let sql = "UPDATE app.jobs SET status = 'failed', error_details = $2, updated_at = $3::timestamp WHERE job_id = $1";
     execute(tx, sql, &[&Text(job_id), &Text(&fault.message), &at]).await?;
     tasks::fail(tx, job_id, fault, now).await?;
-    let event = platform::Event {
-        kind: "processing_failed",
-        reason: Some(&fault.message),
-        ..platform::Event::default()
-    };
+    let event = Event::of("processing_failed").because(Some(&fault.message));
     platform::audit(tx, release_id, &event, now).await
 }

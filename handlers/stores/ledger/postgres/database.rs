@@ -92,14 +92,20 @@ pub(super) fn part(client: Client, error: &LedgerError) {
     let LedgerError::Unavailable(source) = error else {
         return;
     };
-    let is_lost = |error: &Error| {
-        let code = error.code().map(SqlState::code);
-        error.is_closed()
-            || code.is_none_or(|code| code.starts_with("57P") || code.starts_with("08"))
-    };
     if source.downcast_ref::<Error>().is_some_and(is_lost) {
         drop(Client::take(client));
     }
+}
+
+fn is_lost(error: &Error) -> bool {
+    let code = error.code().map(SqlState::code);
+    error.is_closed() || code.is_none_or(|code| code.starts_with("57P") || code.starts_with("08"))
+}
+
+/// Whether a lost connection is to blame, or others who stood in the way: the same may succeed later.
+pub(super) fn is_passing(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    let error = error.downcast_ref::<Error>();
+    error.is_some_and(|error| is_lost(error) || error.code().is_some_and(is_rivalry))
 }
 
 /// Counts the attempts at one transaction.
@@ -126,13 +132,15 @@ fn is_conflict(error: &LedgerError) -> bool {
         return false;
     };
     let error = source.downcast_ref::<Error>();
+    error.and_then(Error::code).is_some_and(is_rivalry)
+}
+
+fn is_rivalry(code: &SqlState) -> bool {
     matches!(
-        error.and_then(Error::code),
-        Some(
-            &SqlState::T_R_SERIALIZATION_FAILURE
-                | &SqlState::T_R_DEADLOCK_DETECTED
-                | &SqlState::UNIQUE_VIOLATION
-        )
+        *code,
+        SqlState::T_R_SERIALIZATION_FAILURE
+            | SqlState::T_R_DEADLOCK_DETECTED
+            | SqlState::UNIQUE_VIOLATION
     )
 }
 

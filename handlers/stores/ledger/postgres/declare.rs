@@ -6,6 +6,7 @@ use super::database::{Parameters, execute, one};
 use super::groups::{self, GroupRow};
 use super::platform::{self, NewRelease};
 use super::values::{At, Text};
+use crate::stores::ledger::audit::Event;
 use crate::stores::ledger::takeover::{Standing, Step, check_versions, decide};
 use crate::stores::ledger::{
     Declaration, Declared, GroupId, GroupState, LedgerError, Operation, Origin, Release,
@@ -86,7 +87,7 @@ async fn meet(
     let (operation, new) = match decide(&group.declaration, declaration, standing)? {
         Step::Keep => return try_again(tx, group, declaration).await,
         Step::Replace => {
-            let event = platform::Event::overwritten();
+            let event = Event::of("overwritten");
             platform::audit(tx, &release.release_id, &event, at).await?;
             platform::withdraw_release(tx, &release).await?;
             let new = platform::create_release(tx, &row.asset_id, declaration, at).await?;
@@ -135,13 +136,8 @@ async fn overwrite(
     declaration: &Declaration,
 ) -> Result<NewRelease, LedgerError> {
     let release_id = release.release_id.clone();
-    platform::audit(
-        tx,
-        &release_id,
-        &platform::Event::overwritten(),
-        declaration.at,
-    )
-    .await?;
+    platform::audit(tx, &release_id, &Event::of("overwritten"), declaration.at).await?;
+    platform::unreview(tx, &release_id).await?;
     let version = (release.version_ordinal, release.revision + 1);
     let at = declaration.at;
     let job_id =
@@ -151,10 +147,7 @@ async fn overwrite(
                    revision = CASE WHEN EXISTS (SELECT 1 FROM landfall.combine_run c
                                                 WHERE c.release_id = r.release_id AND c.state = 'published')
                                    THEN r.revision ELSE r.revision + 1 END,
-                   version_id = NULL, processing_status = 'pending', last_error = NULL,
-                   approval_state = 'pending_review', reviewer = NULL, reviewed_at = NULL, rejection_reason = NULL,
-                   approval_notes = NULL, revoked_at = NULL, revoked_by = NULL, revocation_reason = NULL,
-                   clearance_state = 'uncleared', updated_at = $5::timestamp
+                   processing_status = 'pending', last_error = NULL, updated_at = $5::timestamp
                WHERE r.release_id = $1";
     let request_id = ids::request_id(
         &declaration.dataset_id,

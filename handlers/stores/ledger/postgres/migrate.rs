@@ -28,6 +28,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "ledger",
         include_str!("../../../../infra/migrations/postgres/0002-ledger.sql"),
     ),
+    (
+        3,
+        "approval",
+        include_str!("../../../../infra/migrations/postgres/0003-approval.sql"),
+    ),
 ];
 
 /// Version of the schema that this program needs.
@@ -134,6 +139,7 @@ pub(super) async fn migrate(
         let is_ours = |table: &&String| table.starts_with("landfall.") || ours.contains(*table);
         let tables: Vec<&String> = after.iter().filter(is_ours).collect();
         grant(&tx, role, &tables, &mut steps).await?;
+        grant_catalogue(&tx, role, &mut steps).await?;
     }
     let to = schema_version(&tx).await?;
     if options.check {
@@ -194,6 +200,35 @@ fn made<'a>(
     after
         .difference(before)
         .map(|table| format!("made the table {table}"))
+}
+
+/// Makes the app's role one of those who may write to pgSTAC, where that stands in the database.
+async fn grant_catalogue(
+    tx: &Transaction<'_>,
+    role: &str,
+    steps: &mut Vec<String>,
+) -> Result<(), MigrationError> {
+    let sql = "SELECT NOT pg_has_role($1, oid, 'USAGE') AS is_missing, quote_ident($1) AS role
+               FROM pg_roles WHERE rolname = 'pgstac_ingest' AND to_regnamespace('pgstac') IS NOT NULL";
+    let Some(found) = row(tx, sql, &[&role]).await? else {
+        return Ok(());
+    };
+    if !flag(&found, "is_missing")? {
+        return Ok(());
+    }
+    let name = text(&found, "role")?;
+    // Who installs pgSTAC need not be who migrates: then its roles are not ours to give, and the tables still are.
+    tx.batch_execute("SAVEPOINT grant_catalogue").await?;
+    let grant = format!("GRANT pgstac_ingest TO {name}");
+    match tx.batch_execute(&grant).await {
+        Ok(()) => steps.push(format!("granted {role} what pgstac_ingest may")),
+        Err(error) => {
+            tx.batch_execute("ROLLBACK TO SAVEPOINT grant_catalogue")
+                .await?;
+            tracing::warn!(error = %crate::pipeline::chain(&error), "pgstac_ingest is not granted to {role}: grant it yourself");
+        }
+    }
+    Ok(())
 }
 
 /// Gives the app's role what it needs, if it does not have it: rows of our tables, and nothing of what a platform

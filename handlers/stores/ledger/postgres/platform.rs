@@ -14,8 +14,11 @@ use super::values::{
     At, Int, Text, document, flag, int, optional_json, optional_text, optional_time, text, time,
     variant,
 };
+use crate::stores::ledger::approval::UNREVIEWED;
+use crate::stores::ledger::audit::Event;
 use crate::stores::ledger::{
-    Declaration, Fault, Job, LedgerError, Release, Revision, SourceFile, SourceGroup, Task, ids,
+    Declaration, Fault, Job, LedgerError, Release, Review, Revision, SourceFile, SourceGroup, Task,
+    ids,
 };
 
 /// Longest text that the platform's `last_error` holds.
@@ -28,10 +31,11 @@ pub(super) async fn releases(
     parameters: Parameters<'_>,
 ) -> Result<Vec<Release>, LedgerError> {
     let sql = format!(
-        "SELECT r.release_id, r.asset_id, r.request_id, r.job_id, r.version_id, r.version_ordinal, r.revision,
-                r.previous_release_id, r.blob_path, r.stac_item_id, r.stac_collection_id, r.stac_item_json,
+        "SELECT r.release_id, r.asset_id, r.request_id, r.job_id, r.version_id, r.suggested_version_id, r.version_ordinal,
+                r.revision, r.previous_release_id, r.blob_path, r.stac_item_id, r.stac_collection_id, r.stac_item_json,
                 r.processing_status, r.processing_started_at, r.processing_completed_at, r.last_error,
-                r.approval_state, r.clearance_state, r.created_at, r.updated_at,
+                r.approval_state, r.clearance_state, r.is_served, r.reviewer, r.reviewed_at, r.approval_notes,
+                r.rejection_reason, r.revoked_at, r.revoked_by, r.revocation_reason, r.created_at, r.updated_at,
                 a.platform_id, a.dataset_id, a.resource_id,
                 (SELECT c.result FROM landfall.combine_run c
                  WHERE c.release_id = r.release_id AND c.state = 'published' ORDER BY c.id DESC LIMIT 1) AS result
@@ -88,6 +92,7 @@ fn release_from(row: &Row) -> Result<Release, LedgerError> {
         request_id: optional_text(row, "request_id")?.unwrap_or_default(),
         job_id: optional_text(row, "job_id")?.unwrap_or_default(),
         version_id: optional_text(row, "version_id")?,
+        suggested_version_id: optional_text(row, "suggested_version_id")?,
         version_ordinal: int(row, "version_ordinal")?,
         revision: int(row, "revision")?,
         previous_release_id: optional_text(row, "previous_release_id")?,
@@ -101,20 +106,36 @@ fn release_from(row: &Row) -> Result<Release, LedgerError> {
         last_error: optional_text(row, "last_error")?,
         approval_state: text(row, "approval_state")?,
         clearance_state: text(row, "clearance_state")?,
+        review: review_from(row)?,
         result: optional_json(row, "result")?,
         created_at: time(row, "created_at")?,
         updated_at: time(row, "updated_at")?,
     })
 }
 
-/// A published revision. An unpublished Release has no `blob_path` any more.
+fn review_from(row: &Row) -> Result<Review, LedgerError> {
+    Ok(Review {
+        is_served: flag(row, "is_served")?,
+        reviewer: optional_text(row, "reviewer")?,
+        reviewed_at: optional_time(row, "reviewed_at")?,
+        approval_notes: optional_text(row, "approval_notes")?,
+        rejection_reason: optional_text(row, "rejection_reason")?,
+        revoked_at: optional_time(row, "revoked_at")?,
+        revoked_by: optional_text(row, "revoked_by")?,
+        revocation_reason: optional_text(row, "revocation_reason")?,
+    })
+}
+
+/// A published revision. One that was rejected, revoked or unpublished is not live any more, nor is an unpublished
+/// Release, which has no `blob_path`.
 pub(super) async fn revision(
     client: &impl Session,
     release_id: &str,
     revision: i64,
 ) -> Result<Option<Revision>, LedgerError> {
     let sql = "SELECT c.blob_path,
-                      r.approval_state NOT IN ('rejected', 'revoked') AND r.blob_path IS NOT NULL AS is_live,
+                      r.approval_state NOT IN ('rejected', 'revoked') AND r.blob_path IS NOT NULL
+                          AND c.withdrawn_at IS NULL AS is_live,
                       coalesce(r.approval_state = 'approved' AND r.clearance_state = 'public', false) AS is_public
                FROM landfall.combine_run c JOIN app.asset_releases r ON r.release_id = c.release_id
                WHERE c.release_id = $1 AND c.revision = $2 AND c.state = 'published'";
@@ -261,7 +282,7 @@ pub(super) async fn create_release(
         &At(now),
     ];
     execute(tx, sql, parameters).await?;
-    audit(tx, &release_id, &Event::created(), now).await?;
+    audit(tx, &release_id, &Event::of("created"), now).await?;
     Ok(NewRelease { release_id, job_id })
 }
 
@@ -355,12 +376,14 @@ pub(super) async fn requeue(
     now: Timestamp,
 ) -> Result<(), LedgerError> {
     // What is published stays completed, whatever becomes of the next revision.
-    let of_published = "UPDATE app.asset_releases r SET processing_status = 'completed', last_error = NULL,
+    let of_published =
+        "UPDATE app.asset_releases r SET processing_status = 'completed', last_error = NULL,
                             updated_at = $2::timestamp
                         WHERE r.release_id = $1 AND r.processing_status IN ('failed', 'processing')
                             AND r.approval_state <> 'approved'
                             AND EXISTS (SELECT 1 FROM landfall.combine_run c
-                                        WHERE c.release_id = r.release_id AND c.state = 'published')";
+                                        WHERE c.release_id = r.release_id AND c.state = 'published'
+                                   AND c.withdrawn_at IS NULL)";
     execute(tx, of_published, &[&Text(release_id), &At(now)]).await?;
     let of_release =
         "UPDATE app.asset_releases SET processing_status = 'pending', last_error = NULL,
@@ -384,7 +407,8 @@ pub(super) async fn keep_completed(
     let sql = "UPDATE app.asset_releases r SET processing_status = 'completed', last_error = NULL
                WHERE r.release_id = $1 AND r.processing_status IN ('failed', 'processing')
                    AND EXISTS (SELECT 1 FROM landfall.combine_run c
-                               WHERE c.release_id = r.release_id AND c.state = 'published')";
+                               WHERE c.release_id = r.release_id AND c.state = 'published'
+                                   AND c.withdrawn_at IS NULL)";
     execute(tx, sql, &[&Text(release_id)]).await?;
     Ok(())
 }
@@ -422,31 +446,14 @@ pub(super) fn last_error(message: &str) -> &str {
         .unwrap_or(message)
 }
 
-/// What happened to a Release.
-#[derive(Debug, Default)]
-pub(super) struct Event<'a> {
-    pub(super) kind: &'a str,
-    pub(super) actor: Option<&'a str>,
-    pub(super) reason: Option<&'a str>,
+/// Puts a Release back to where nobody has reviewed it; the revisions that were taken back stay so.
+pub(super) async fn unreview(tx: &Transaction<'_>, release_id: &str) -> Result<(), LedgerError> {
+    let sql = format!("UPDATE app.asset_releases SET {UNREVIEWED} WHERE release_id = $1");
+    execute(tx, &sql, &[&Text(release_id)]).await?;
+    Ok(())
 }
 
-impl Event<'_> {
-    pub(super) fn created() -> Self {
-        Self {
-            kind: "created",
-            ..Self::default()
-        }
-    }
-
-    pub(super) fn overwritten() -> Self {
-        Self {
-            kind: "overwritten",
-            ..Self::default()
-        }
-    }
-}
-
-/// Writes what happened to a Release, with its row as it is now.
+/// Writes what happens to a Release, with its row as it is now.
 pub(super) async fn audit(
     tx: &Transaction<'_>,
     release_id: &str,
@@ -455,14 +462,15 @@ pub(super) async fn audit(
 ) -> Result<(), LedgerError> {
     let sql = "INSERT INTO app.release_audit (release_id, asset_id, version_ordinal, revision, event_type, actor,
                    reason, snapshot, metadata, created_at)
-               SELECT r.release_id, r.asset_id, r.version_ordinal, r.revision, $2, $3, $4, to_jsonb(r), '{}',
-                   $5::timestamp
+               SELECT r.release_id, r.asset_id, r.version_ordinal, r.revision, $2, $3, $4, to_jsonb(r), $5,
+                   $6::timestamp
                FROM app.asset_releases r WHERE r.release_id = $1";
     let row: Parameters<'_> = &[
         &Text(release_id),
         &Text(event.kind),
         &event.actor.map(Text),
         &event.reason.map(Text),
+        &document("metadata", &event.metadata)?,
         &At(now),
     ];
     execute(tx, sql, row).await?;

@@ -17,10 +17,6 @@ fn nowhere() -> Value {
 }
 
 /// An item in the form that pgSTAC takes.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "for the approval that writes to pgSTAC")
-)]
 pub(super) fn storable(item: &Value) -> Value {
     let mut item = item.clone();
     if let Some(geometry) = item.get_mut("geometry").filter(|found| found.is_null()) {
@@ -128,10 +124,6 @@ pub(super) enum Remaining {
 ///
 /// To be called after the items were changed, in the same transaction. It locks the collection first, so that of two
 /// transactions that change its items the later one counts those of the earlier.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "for the approval that writes to pgSTAC")
-)]
 pub(super) async fn refresh_extent(
     tx: &Transaction<'_>,
     collection: &str,

@@ -8,6 +8,7 @@ mod connections;
 #[path = "../../../../tests/support/pgstac.rs"]
 #[expect(dead_code, reason = "the behaviour tests use the rest of it")]
 mod pgstac;
+mod publishing;
 mod stac;
 
 use std::sync::OnceLock;
@@ -82,6 +83,18 @@ impl Subject for InDatabase {
             "SELECT event_type FROM app.release_audit WHERE release_id = '{release_id}' ORDER BY audit_id"
         );
         self.sql(&sql).lines().map(str::to_owned).collect()
+    }
+
+    async fn audit_rows(&self, release_id: &str) -> Vec<serde_json::Value> {
+        let sql = format!(
+            "SELECT json_build_object('event_type', event_type, 'actor', actor, 'reason', reason,
+                 'metadata', metadata, 'before', snapshot ->> 'approval_state')
+             FROM app.release_audit WHERE release_id = '{release_id}' ORDER BY audit_id"
+        );
+        let rows = self.sql(&sql);
+        rows.lines()
+            .map(|row| serde_json::from_str(row).unwrap())
+            .collect()
     }
 
     async fn job_status(&self, job_id: &str) -> String {

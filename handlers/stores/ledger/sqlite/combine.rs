@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use rusqlite::{OptionalExtension as _, Transaction};
 
 use super::values::{json_text, time_text};
-use super::{groups, platform, settle, tasks};
+use super::{approval, groups, platform, settle, tasks};
+use crate::stores::ledger::audit::Event;
 use crate::stores::ledger::{
     Claim, Claimed, CombineEnd, Fault, GroupId, GroupState, Lease, LedgerError, PublishedCombine,
     Release, SourceGroup,
@@ -115,14 +116,8 @@ fn start_run(
     let sql = "UPDATE app_jobs SET status = 'processing', stage = 4, error_details = NULL, updated_at = ?2
                WHERE job_id = ?1";
     tx.execute(sql, (&release.job_id, &now))?;
-    platform::audit(
-        tx,
-        &release.release_id,
-        "processing_started",
-        Some(&lease.runner),
-        None,
-        lease.now,
-    )?;
+    let event = Event::of("processing_started").by(Some(&lease.runner));
+    platform::audit(tx, &release.release_id, &event, lease.now)?;
     Ok(run_id)
 }
 
@@ -166,6 +161,7 @@ pub(super) fn publish(
     let Release {
         release_id, job_id, ..
     } = &claim.release;
+    approval::reopen(tx, release_id, result.at)?;
     let (at, summary) = (time_text(result.at), result.result.to_string());
     let sql = "UPDATE landfall_combine_run SET state = 'published', blob_path = ?2, finished_at = ?3, result = ?4
                WHERE id = ?1";
@@ -189,14 +185,9 @@ pub(super) fn publish(
                    updated_at = ?3 WHERE job_id = ?1";
     tx.execute(sql, (job_id, &summary, &at))?;
     tasks::complete(tx, job_id, &result.result, &result.stac_item_id, result.at)?;
-    platform::audit(
-        tx,
-        release_id,
-        "processing_completed",
-        Some(&claim.runner),
-        None,
-        result.at,
-    )?;
+    let event = Event::of("processing_completed").by(Some(&claim.runner));
+    platform::audit(tx, release_id, &event, result.at)?;
+    approval::record_sources(tx, release_id, &claim.members)?;
     groups::set_state(
         tx,
         &claim.group.id,
@@ -303,12 +294,6 @@ fn fail_release(
     tx.execute(&sql, (release_id, &fault.message, time_text(now)))?;
     let sql = "UPDATE app_jobs SET status = 'failed', error_details = ?2, updated_at = ?3 WHERE job_id = ?1";
     tx.execute(sql, (job_id, &fault.message, time_text(now)))?;
-    platform::audit(
-        tx,
-        release_id,
-        "processing_failed",
-        None,
-        Some(&fault.message),
-        now,
-    )
+    let event = Event::of("processing_failed").because(Some(&fault.message));
+    platform::audit(tx, release_id, &event, now)
 }

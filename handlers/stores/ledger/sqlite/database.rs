@@ -14,11 +14,18 @@ use super::values::time_text;
 use crate::stores::ledger::LedgerError;
 
 /// Every migration: version, name, SQL. Additive only, never edited once released.
-const MIGRATIONS: &[(i64, &str, &str)] = &[(
-    1,
-    "ledger",
-    include_str!("../../../../infra/migrations/sqlite/0001-ledger.sql"),
-)];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (
+        1,
+        "ledger",
+        include_str!("../../../../infra/migrations/sqlite/0001-ledger.sql"),
+    ),
+    (
+        2,
+        "approval",
+        include_str!("../../../../infra/migrations/sqlite/0002-approval.sql"),
+    ),
+];
 
 /// Version of the schema that this program needs.
 const NEEDED: i64 = MIGRATIONS.len() as i64;

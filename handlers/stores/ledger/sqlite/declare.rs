@@ -6,6 +6,7 @@ use rusqlite::Transaction;
 use super::groups::{self, GroupRow};
 use super::platform::{self, NewRelease};
 use super::values::time_text;
+use crate::stores::ledger::audit::Event;
 use crate::stores::ledger::takeover::{Standing, Step, check_versions, decide};
 use crate::stores::ledger::{
     Declaration, Declared, GroupState, LedgerError, Operation, Origin, Release, SourceGroup, ids,
@@ -74,14 +75,8 @@ fn meet(
     let (operation, new) = match decide(&group.declaration, declaration, standing)? {
         Step::Keep => return try_again(tx, group, declaration),
         Step::Replace => {
-            platform::audit(
-                tx,
-                &release.release_id,
-                "overwritten",
-                None,
-                None,
-                declaration.at,
-            )?;
+            let event = Event::of("overwritten");
+            platform::audit(tx, &release.release_id, &event, declaration.at)?;
             platform::withdraw_release(tx, &release)?;
             let new = platform::create_release(tx, &row.asset_id, declaration, declaration.at)?;
             (Operation::Created, new)
@@ -129,7 +124,8 @@ fn overwrite(
 ) -> Result<NewRelease, LedgerError> {
     let now: Timestamp = declaration.at;
     let release_id = release.release_id.clone();
-    platform::audit(tx, &release_id, "overwritten", None, None, now)?;
+    platform::audit(tx, &release_id, &Event::of("overwritten"), now)?;
+    platform::unreview(tx, &release_id)?;
     let version = (release.version_ordinal, release.revision + 1);
     let job_id = platform::queue_job(tx, &row.asset_id, &release_id, declaration, version, now)?;
     let request_id = ids::request_id(
@@ -138,14 +134,12 @@ fn overwrite(
         declaration.version_id.as_deref(),
     );
     // The number of what is published stays until the next revision is; where nothing is, it counts at once.
-    let sql = format!(
-        "UPDATE app_asset_releases SET job_id = ?2, request_id = ?3, suggested_version_id = ?4, version_id = NULL,
-             revision = {}, processing_status = 'pending', last_error = NULL, approval_state = 'pending_review',
-             reviewer = NULL, reviewed_at = NULL, rejection_reason = NULL, approval_notes = NULL, revoked_at = NULL,
-             revoked_by = NULL, revocation_reason = NULL, clearance_state = 'uncleared', updated_at = ?5
-         WHERE release_id = ?1",
-        platform::if_published("revision", "revision + 1")
-    );
+    let sql = "UPDATE app_asset_releases SET job_id = ?2, request_id = ?3, suggested_version_id = ?4,
+                   revision = CASE WHEN EXISTS (SELECT 1 FROM landfall_combine_run c
+                                                WHERE c.release_id = ?1 AND c.state = 'published')
+                                   THEN revision ELSE revision + 1 END,
+                   processing_status = 'pending', last_error = NULL, updated_at = ?5
+               WHERE release_id = ?1";
     let row = (
         &release_id,
         &job_id,
@@ -153,6 +147,6 @@ fn overwrite(
         &declaration.version_id,
         time_text(now),
     );
-    tx.execute(&sql, row)?;
+    tx.execute(sql, row)?;
     Ok(NewRelease { release_id, job_id })
 }

@@ -6,8 +6,11 @@ use rusqlite::{OptionalExtension as _, Params, Row, Transaction, named_params};
 use serde_json::{Map, Value, json as object};
 
 use super::values::{json, json_text, optional_json, optional_time, time, time_text, variant};
+use crate::stores::ledger::approval::UNREVIEWED;
+use crate::stores::ledger::audit::Event;
 use crate::stores::ledger::{
-    Declaration, Fault, Job, LedgerError, Release, Revision, SourceFile, SourceGroup, Task, ids,
+    Declaration, Fault, Job, LedgerError, Release, Review, Revision, SourceFile, SourceGroup, Task,
+    ids,
 };
 
 /// Releases that satisfy a condition on `r` (Release) and `a` (Asset), in an order.
@@ -55,6 +58,7 @@ fn release_from(row: &Row<'_>) -> Result<Release, LedgerError> {
             .unwrap_or_default(),
         job_id: row.get::<_, Option<String>>("job_id")?.unwrap_or_default(),
         version_id: row.get("version_id")?,
+        suggested_version_id: row.get("suggested_version_id")?,
         version_ordinal: row.get("version_ordinal")?,
         revision: row.get("revision")?,
         previous_release_id: row.get("previous_release_id")?,
@@ -74,19 +78,35 @@ fn release_from(row: &Row<'_>) -> Result<Release, LedgerError> {
         last_error: row.get("last_error")?,
         approval_state: row.get("approval_state")?,
         clearance_state: row.get("clearance_state")?,
+        review: review_from(row)?,
         result: optional_json("result", row.get("result")?)?,
         created_at: time("created_at", &row.get::<_, String>("created_at")?)?,
         updated_at: time("updated_at", &row.get::<_, String>("updated_at")?)?,
     })
 }
 
-/// A published revision. An unpublished Release has no `blob_path` any more.
+fn review_from(row: &Row<'_>) -> Result<Review, LedgerError> {
+    Ok(Review {
+        is_served: row.get("is_served")?,
+        reviewer: row.get("reviewer")?,
+        reviewed_at: optional_time("reviewed_at", row.get("reviewed_at")?)?,
+        approval_notes: row.get("approval_notes")?,
+        rejection_reason: row.get("rejection_reason")?,
+        revoked_at: optional_time("revoked_at", row.get("revoked_at")?)?,
+        revoked_by: row.get("revoked_by")?,
+        revocation_reason: row.get("revocation_reason")?,
+    })
+}
+
+/// A published revision. One that was rejected, revoked or unpublished is not live any more, nor is an unpublished
+/// Release, which has no `blob_path`.
 pub(super) fn revision(
     tx: &Transaction<'_>,
     release_id: &str,
     revision: i64,
 ) -> Result<Option<Revision>, LedgerError> {
-    let sql = "SELECT c.blob_path, r.approval_state NOT IN ('rejected', 'revoked') AND r.blob_path IS NOT NULL,
+    let sql = "SELECT c.blob_path, r.approval_state NOT IN ('rejected', 'revoked') AND r.blob_path IS NOT NULL
+                      AND c.withdrawn_at IS NULL,
                       coalesce(r.approval_state = 'approved' AND r.clearance_state = 'public', false)
                FROM landfall_combine_run c JOIN app_asset_releases r ON r.release_id = c.release_id
                WHERE c.release_id = ?1 AND c.revision = ?2 AND c.state = 'published'";
@@ -217,7 +237,7 @@ pub(super) fn create_release(
     )?;
     let sql = "UPDATE app_assets SET release_count = release_count + 1, updated_at = ?2 WHERE asset_id = ?1";
     tx.execute(sql, (asset_id, time_text(now)))?;
-    audit(tx, &release_id, "created", None, None, now)?;
+    audit(tx, &release_id, &Event::of("created"), now)?;
     Ok(NewRelease { release_id, job_id })
 }
 
@@ -335,7 +355,8 @@ pub(super) fn requeue(
 pub(super) fn if_published(then: &str, otherwise: &str) -> String {
     format!(
         "CASE WHEN EXISTS (SELECT 1 FROM landfall_combine_run c
-                           WHERE c.release_id = app_asset_releases.release_id AND c.state = 'published')
+                           WHERE c.release_id = app_asset_releases.release_id AND c.state = 'published'
+                               AND c.withdrawn_at IS NULL)
               THEN {then} ELSE {otherwise} END"
     )
 }
@@ -363,22 +384,35 @@ pub(super) fn block(
     Ok(())
 }
 
-/// Writes what happened to a Release, with its row as it is now.
+/// Puts a Release back to where nobody has reviewed it; the revisions that were taken back stay so.
+pub(super) fn unreview(tx: &Transaction<'_>, release_id: &str) -> Result<(), LedgerError> {
+    let sql = format!("UPDATE app_asset_releases SET {UNREVIEWED} WHERE release_id = ?1");
+    tx.execute(&sql, [release_id])?;
+    Ok(())
+}
+
+/// Writes what happens to a Release, with its row as it is now.
 pub(super) fn audit(
     tx: &Transaction<'_>,
     release_id: &str,
-    event: &str,
-    actor: Option<&str>,
-    reason: Option<&str>,
+    event: &Event<'_>,
     now: Timestamp,
 ) -> Result<(), LedgerError> {
     let snapshot = json_text("snapshot", &snapshot(tx, release_id)?)?;
     tx.execute(
         "INSERT INTO app_release_audit (release_id, asset_id, version_ordinal, revision, event_type, actor, reason,
-             snapshot, created_at)
-         SELECT release_id, asset_id, version_ordinal, revision, ?2, ?3, ?4, ?5, ?6
+             snapshot, metadata, created_at)
+         SELECT release_id, asset_id, version_ordinal, revision, ?2, ?3, ?4, ?5, ?6, ?7
          FROM app_asset_releases WHERE release_id = ?1",
-        (release_id, event, actor, reason, snapshot, time_text(now)),
+        (
+            release_id,
+            event.kind,
+            event.actor,
+            event.reason,
+            snapshot,
+            event.metadata.to_string(),
+            time_text(now),
+        ),
     )?;
     Ok(())
 }

@@ -1,0 +1,136 @@
+//! The STAC catalogue in the same database: pgSTAC, written through its own functions, in the transaction of the decision
+//! that it follows from. SPEC §8.
+//!
+//! pgSTAC validates nothing: what comes here is whole. Collections that are there are kept as they are, but for their
+//! extent, which follows the items; one of ours goes with its last item. Writers follow one another, so that nobody fills
+//! the collection that another finds empty, and so that pgSTAC's partitions are made by one at a time.
+
+use deadpool_postgres::Transaction;
+
+use super::database::{execute, is_passing, one};
+use super::stac::{self, Remaining};
+use super::values::{document, flag, text};
+use crate::stores::ledger::{Catalogue, LedgerError, StacDocuments};
+
+/// Oldest pgSTAC whose functions do what is asked of them here.
+const OLDEST: [u64; 3] = [0, 9, 8];
+
+/// The step after each change.
+const EXTENT: &str = "working out the extent of the collection";
+
+/// Names the advisory lock of those who write to the catalogue.
+const LOCK: i64 = 0x6c61_6e64_7374_6163;
+
+/// Writes an item, with its collection where there is none.
+pub(super) async fn publish(
+    tx: &Transaction<'_>,
+    documents: &StacDocuments,
+) -> Result<Catalogue, LedgerError> {
+    if !open(tx).await? {
+        return Ok(Catalogue::Absent);
+    }
+    let collection = &documents.collection_id;
+    if !has_collection(tx, collection).await? {
+        let sql = "SELECT pgstac.create_collection($1)";
+        let made = document("collection", &documents.collection)?;
+        at("making the collection", execute(tx, sql, &[&made]).await)?;
+    }
+    let sql = "SELECT pgstac.upsert_item($1)";
+    let item = document("item", &stac::storable(&documents.item))?;
+    at("writing the item", execute(tx, sql, &[&item]).await)?;
+    at(EXTENT, stac::refresh_extent(tx, collection).await)?;
+    Ok(Catalogue::Updated)
+}
+
+/// Removes an item, and its collection if that is empty then.
+pub(super) async fn withdraw(
+    tx: &Transaction<'_>,
+    collection: &str,
+    item: &str,
+) -> Result<Catalogue, LedgerError> {
+    if !open(tx).await? {
+        return Ok(Catalogue::Absent);
+    }
+    let sql = "SELECT EXISTS (SELECT FROM pgstac.items WHERE collection = $1 AND id = $2) AS found";
+    let found = one(tx, sql, &[&collection, &item]).await;
+    if !flag(&at("finding the item", found)?, "found")? {
+        return Ok(Catalogue::Unchanged);
+    }
+    let sql = "SELECT pgstac.delete_item($1, $2)";
+    let removed = execute(tx, sql, &[&item, &collection]).await;
+    at("removing the item", removed)?;
+    let rest = stac::refresh_extent(tx, collection).await;
+    if at(EXTENT, rest)? == (Remaining::Empty { is_ours: true }) {
+        let sql = "SELECT pgstac.delete_collection($1)";
+        let removed = execute(tx, sql, &[&collection]).await;
+        at("removing the collection", removed)?;
+    }
+    Ok(Catalogue::Updated)
+}
+
+/// Whether there is a catalogue; if so nobody else writes to it until the transaction ends.
+async fn open(tx: &Transaction<'_>) -> Result<bool, LedgerError> {
+    if !stac::is_present(tx).await? {
+        return Ok(false);
+    }
+    execute(tx, "SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await?;
+    // Some of pgSTAC's functions look for its tables, and for PostGIS, where the caller looks.
+    tx.batch_execute("SET LOCAL search_path TO pgstac, public")
+        .await?;
+    let version = one(tx, "SELECT pgstac.get_version() AS version", &[]).await;
+    let version = text(&at("asking for its version", version)?, "version")?;
+    match is_recent(&version) {
+        true => Ok(true),
+        false => Err(LedgerError::Catalogue {
+            step: "asking for its version",
+            source: format!("pgSTAC is version {version}, 0.9.8 or newer is needed").into(),
+        }),
+    }
+}
+
+/// Whether a version is one whose functions are known. What is being developed has no number and counts as new.
+fn is_recent(version: &str) -> bool {
+    let mut numbers = version.split(['.', '-', '+']).map(str::parse::<u64>);
+    let mut next = || numbers.next().and_then(Result::ok);
+    match next() {
+        None => true,
+        Some(major) => [major, next().unwrap_or(0), next().unwrap_or(0)] >= OLDEST,
+    }
+}
+
+async fn has_collection(tx: &Transaction<'_>, collection: &str) -> Result<bool, LedgerError> {
+    let sql = "SELECT EXISTS (SELECT FROM pgstac.collections WHERE id = $1) AS found";
+    let found = one(tx, sql, &[&collection]).await;
+    flag(&at("finding the collection", found)?, "found")
+}
+
+/// Tells of a failure as one of the catalogue, unless the connection or a rival is to blame.
+fn at<T>(step: &'static str, done: Result<T, LedgerError>) -> Result<T, LedgerError> {
+    match done {
+        Err(LedgerError::Unavailable(source) | LedgerError::Refused(source))
+            if !is_passing(source.as_ref()) =>
+        {
+            Err(LedgerError::Catalogue { step, source })
+        }
+        done => done,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("0.9.8", true)]
+    #[case("0.9.7", false)]
+    #[case("0.8.12", false)]
+    #[case("0.10.0", true)]
+    #[case("1.0", true)]
+    #[case("0.9.8-dev", true)]
+    #[case("unreleased", true)]
+    fn versions_are_compared_by_number(#[case] version: &str, #[case] expected: bool) {
+        assert_eq!(is_recent(version), expected);
+    }
+}
