@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use rstest::rstest;
 use tempfile::TempDir;
 
-use crate::support::standalone::{Certificates, Standalone, command, decide};
+use crate::support::standalone::{Certificates, Standalone, approve, command, revoke};
 use crate::support::{Dev, demo_series, fixture, free_port, landfall, python, repository};
 
 /// The demo series, served beside `landfall dev` to whom SPEC §9 lets in.
@@ -81,10 +81,10 @@ fn a_release_is_read_with_a_token_until_it_is_for_the_public() {
         let refused = served.read(url).unwrap_err();
         assert!(refused.contains("401"), "{url}: {refused}");
     }
-    decide(&served.dev, "approved", "public");
+    approve(&served.dev, &served.release);
     served.read(&plain).unwrap();
     served.read(&format!("{plain}/~v3")).unwrap();
-    decide(&served.dev, "revoked", "public");
+    revoke(&served.dev, &served.release);
     for url in [plain, token] {
         let refused = served.read(&url).unwrap_err();
         assert!(refused.contains("410"), "{url}: {refused}");

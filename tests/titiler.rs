@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use landfall::catalog::published::{Addresses, Approval, published_item};
 use serde_json::Value;
 
-use crate::support::standalone::{Standalone, decide};
+use crate::support::standalone::{Standalone, approve, revoke};
 use crate::support::{Dev, python, repository, titiler_python};
 
 /// Where the links are said to lead before it is known on which port TiTiler is.
@@ -53,7 +53,7 @@ fn every_link_shows_the_files_until_the_release_is_revoked() {
     let document = published(&dev, &release, &public_url);
     std::fs::write(&item, document.to_string()).unwrap();
     let server = Standalone::start(&dev, port);
-    decide(&dev, "approved", "public");
+    approve(&dev, &release);
 
     let mut follower = Command::new(titiler_python())
         .arg(repository().join("tests/support/titiler_links.py"))
@@ -77,7 +77,7 @@ fn every_link_shows_the_files_until_the_release_is_revoked() {
         );
     };
     verdict("published");
-    decide(&dev, "revoked", "public");
+    revoke(&dev, &release);
     follower
         .stdin
         .take()

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use serde_json::json;
 use tempfile::TempDir;
 
 use super::{Dev, free_port, landfall};
@@ -112,12 +113,16 @@ pub(crate) fn command(dev: &Dev, port: u16) -> Command {
     command
 }
 
-/// Puts every Release of `landfall dev` into a state, without the routes for it.
-pub(crate) fn decide(dev: &Dev, approval: &str, clearance: &str) {
-    let database = rusqlite::Connection::open(dev.root.path().join("landfall.db")).unwrap();
-    database
-        .busy_timeout(std::time::Duration::from_secs(10))
-        .unwrap();
-    let sql = "UPDATE app_asset_releases SET approval_state = ?1, clearance_state = ?2";
-    assert_eq!(database.execute(sql, (approval, clearance)).unwrap(), 1);
+/// Approves the Release for the public.
+pub(crate) fn approve(dev: &Dev, release_id: &str) {
+    let body = json!({"release_id": release_id, "reviewer": "ada@example.org", "clearance_state": "public"});
+    let (status, answer) = dev.post("/api/platform/approve", &body);
+    assert_eq!(status, 200, "{answer}");
+}
+
+/// Takes the approval back.
+pub(crate) fn revoke(dev: &Dev, release_id: &str) {
+    let body = json!({"release_id": release_id, "reviewer": "ada@example.org", "reason": "a test"});
+    let (status, answer) = dev.post("/api/platform/revoke", &body);
+    assert_eq!(status, 200, "{answer}");
 }
