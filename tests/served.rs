@@ -179,7 +179,7 @@ fn a_server_whose_certificate_cannot_be_used_does_not_start(
 #[test]
 fn files_of_all_kinds_are_the_same_in_both_versions_of_zarr() {
     let folder = tempfile::tempdir().unwrap();
-    let files = copy_all(&["netcdf4", "classic"], folder.path());
+    let files = copy_all(&["netcdf4", "classic", "hdf5"], folder.path());
     let bronze = folder.path().display().to_string();
     let dev = Dev::start_told(&["--bronze", &bronze], &[("LANDFALL_AUTO_GROUP", "false")]);
     dev.wait_for("all files to be read", || {
@@ -189,7 +189,7 @@ fn files_of_all_kinds_are_the_same_in_both_versions_of_zarr() {
     let done = Command::new(python())
         .arg(repository().join("tests/support/check_served.py"))
         .args([&dev.url(""), &dev.root.path().display().to_string()])
-        .args(["--jobs", "2", "--least", "20"])
+        .args(["--jobs", "2", "--least", "40"])
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&done.stdout).into_owned();
@@ -204,7 +204,10 @@ fn copy_all(folders: &[&str], target: &Path) -> usize {
         std::fs::create_dir(target.join(folder)).unwrap();
         for entry in std::fs::read_dir(fixture(folder)).unwrap() {
             let path = entry.unwrap().path();
-            if path.extension().is_some_and(|end| end == "nc") {
+            if path
+                .extension()
+                .is_some_and(|end| end == "nc" || end == "h5")
+            {
                 std::fs::copy(&path, target.join(folder).join(path.file_name().unwrap())).unwrap();
                 count += 1;
             }

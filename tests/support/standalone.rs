@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -21,6 +21,10 @@ impl Certificates {
         let write =
             |name: &str, pem: String| std::fs::write(folder.path().join(name), pem).unwrap();
         let mut authority = CertificateParams::new(Vec::new()).unwrap();
+        // Of one name with what it signs, it would be taken for that.
+        authority
+            .distinguished_name
+            .push(DnType::CommonName, "Landfall test authority");
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         // Python 3.13 insists on it, and on the identifier below.
         authority.key_usages = vec![KeyUsagePurpose::KeyCertSign];

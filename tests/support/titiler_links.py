@@ -6,18 +6,21 @@ what rio-tiler makes of the NetCDF file.
 
 ITEM is a STAC item in a JSON file, BASE the address that its TiTiler links begin with, FILE the NetCDF file of its first step. The
 certificate authority of the store is in SSL_CERT_FILE. Prints a JSON line once every link was answered and was right; then waits
-for a line on its standard input, follows the links again, which must fail now, and prints another. Exit code 0 if all was so.
+for a line on its standard input, follows the links again, which must fail now, and prints another. TiTiler keeps what it knows of a
+store in memory for as long as it runs: there, links that need no data may still tell of it; one that is started anew must fail on
+them all. Exit code 0 if all was so.
 """
 
+import contextlib
 import io
 import json
-import os
 import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 
 import numpy as np
 import xarray as xr
@@ -27,32 +30,46 @@ from titiler.xarray.io import get_variable
 TILES = [(0, 0, 0), (1, 1, 0), (2, 0, 1), (3, 7, 5)]
 POINTS = [(10.0, 50.0), (-120.5, -33.25), (179.0, 0.0)]
 PATIENCE = 90
+# Links that need chunks, and those that need only what TiTiler keeps of a store. The page of the map asks for nothing itself.
+DATA = ("tiles", "point")
+METADATA = ("info", "tilejson")
 
 
 def main() -> int:
     item_path, base, file = sys.argv[1:]
     with open(item_path) as text:
         item = json.load(text)
-    links = [link for link in item["links"] if link["href"].startswith(base)]
+    links = {link["rel"]: link["href"] for link in item["links"] if link["href"].startswith(base)}
+    with titiler(f"{item_path}.titiler.log") as server:
+        urls = {rel: href.replace(base, server) for rel, href in links.items()}
+        if not tell(links, all_right(urls, file)):
+            return 1
+        sys.stdin.readline()
+        found = all_fail(urls, DATA)
+    with titiler(f"{item_path}.titiler.log") as server:
+        found += all_fail({rel: href.replace(base, server) for rel, href in links.items()}, DATA + METADATA)
+    return 0 if tell(links, found) else 1
+
+
+def tell(links: dict[str, str], found: list[str]) -> bool:
+    """Says what was found, and whether that was nothing."""
+    print(json.dumps({"ok": not found, "links": sorted(links), "differences": found}), flush=True)
+    return not found
+
+
+@contextlib.contextmanager
+def titiler(log: str) -> Iterator[str]:
+    """An app that runs, by its address."""
     port = free_port()
-    log = open(f"{item_path}.titiler.log", "w")
-    app = subprocess.Popen(
-        [sys.executable, "-m", "uvicorn", "titiler.xarray.main:app", "--host", "127.0.0.1", "--port", str(port)],
-        stdout=log, stderr=subprocess.STDOUT, env={**os.environ, "NO_PROXY": "127.0.0.1"})
+    command = [sys.executable, "-m", "uvicorn", "titiler.xarray.main:app", "--host", "127.0.0.1", "--port", str(port)]
+    with open(log, "a") as output:
+        app = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
     try:
-        server = f"http://127.0.0.1:{port}"
-        wait_for(f"{server}/healthz", app)
-        urls = {link["rel"]: link["href"].replace(base, server) for link in links}
-        for check in (lambda: all_right(urls, file), lambda: all_fail(urls)):
-            found = check()
-            print(json.dumps({"ok": not found, "links": sorted(urls), "differences": found}), flush=True)
-            if found:
-                return 1
-            sys.stdin.readline()
+        wait_for(f"http://127.0.0.1:{port}/healthz", app)
+        yield f"http://127.0.0.1:{port}"
     finally:
         app.terminate()
         app.wait(20)
-    return 0
 
 
 def all_right(urls: dict[str, str], file: str) -> list[str]:
@@ -89,15 +106,15 @@ def all_right(urls: dict[str, str], file: str) -> list[str]:
     return found
 
 
-def all_fail(urls: dict[str, str]) -> list[str]:
+def all_fail(urls: dict[str, str], rels: tuple[str, ...]) -> list[str]:
     """What was taken back: an error for each, and never a picture or a number."""
     tiles = [fill(urls["tiles"], z, x, y) for z, x, y in TILES]
-    arrays = [url.replace(".png?", ".npy?") for url in tiles]
-    points = [urls["point"].replace("{lon}", str(lon)).replace("{lat}", str(lat)) for lon, lat in POINTS]
+    asked = {
+        "tiles": [*tiles, *(url.replace(".png?", ".npy?") for url in tiles)],
+        "point": [urls["point"].replace("{lon}", str(lon)).replace("{lat}", str(lat)) for lon, lat in POINTS]}
     found = []
-    for url in [*tiles, *arrays, *points, urls["info"], urls["tilejson"], urls["viewer"]]:
+    for url in (url for rel in rels for url in asked.get(rel, [urls[rel]])):
         status, kind, body = get(url)
-        # The page of the viewer asks for the store only once it is shown.
         if status < 400:
             found.append(f"{url.split('?')[0]} is still {status} {kind}: {body[:200]!r}")
     return found
