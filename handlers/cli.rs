@@ -54,8 +54,6 @@ enum Command {
     Status(status::Arguments),
     /// Have a running app take events once more: dead letters, kept ones, or those of a container.
     Replay(replay::Arguments),
-    /// Make an address under which a Release can be read for a while.
-    Token(token::Arguments),
     /// Approve a Release of a running app, or list those that await approval.
     Approve(review::ApproveArguments),
     /// Reject a Release that awaits approval.
@@ -64,6 +62,8 @@ enum Command {
     Revoke(review::ObjectArguments),
     /// Delete the references of a Release; never its sources.
     Unpublish(review::UnpublishArguments),
+    /// Make an address under which a Release can be read for a while.
+    Token(token::Arguments),
     /// Compare a reference, of one file or a whole series, with its sources.
     Verify(verify::Arguments),
     /// Watch a folder: references, combined datasets and served Zarr as files land.
@@ -97,10 +97,10 @@ impl Command {
             Self::Status(arguments) => arguments.json,
             Self::Replay(arguments) => arguments.json,
             Self::Migrate(arguments) => arguments.json,
-            Self::Token(arguments) => arguments.json,
             Self::Approve(arguments) => arguments.wants_json(),
             Self::Reject(arguments) | Self::Revoke(arguments) => arguments.wants_json(),
             Self::Unpublish(arguments) => arguments.wants_json(),
+            Self::Token(arguments) => arguments.json,
             Self::Dev(_) | Self::Serve(_) => false,
         }
     }
@@ -115,11 +115,11 @@ impl Command {
             Self::Submit(arguments) => block_on_one_thread(submit::run(*arguments)),
             Self::Status(arguments) => block_on_one_thread(status::run(arguments)),
             Self::Replay(arguments) => block_on_one_thread(replay::run(arguments)),
-            Self::Token(arguments) => block_on_one_thread(token::run(arguments)),
             Self::Approve(arguments) => block_on_one_thread(review::approve(arguments)),
             Self::Reject(arguments) => block_on_one_thread(review::reject(arguments)),
             Self::Revoke(arguments) => block_on_one_thread(review::revoke(arguments)),
             Self::Unpublish(arguments) => block_on_one_thread(review::unpublish(arguments)),
+            Self::Token(arguments) => block_on_one_thread(token::run(arguments)),
             Self::Verify(arguments) => block_on_threads(verify::run(arguments)),
             Self::Dev(arguments) => block_on_threads(dev::run(arguments)),
             Self::Serve(arguments) => block_on_threads(serve::run(arguments)),

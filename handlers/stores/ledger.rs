@@ -12,6 +12,7 @@ mod model;
 mod order;
 mod place;
 mod postgres;
+mod rest;
 mod serving;
 pub(crate) mod sqlite;
 mod stac;

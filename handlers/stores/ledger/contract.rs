@@ -123,11 +123,6 @@ macro_rules! run_contract {
                 a_revision_is_there_once_published_and_live_unless_withdrawn,
                 the_schema_is_current_once_opened,
             ],
-            serving: [
-                a_secret_is_what_was_kept_first,
-                handlers_that_first_ask_for_a_secret_at_once_get_the_same,
-                a_file_is_found_by_the_id_of_its_store,
-            ],
             approval: [
                 approving_sets_everything_and_says_so_in_the_audit,
                 only_a_completed_release_that_is_pending_review_is_approved,
@@ -144,6 +139,11 @@ macro_rules! run_contract {
                 a_file_that_changes_under_an_approved_release_is_told,
                 fifty_approvals_at_once_are_one,
                 of_two_releases_one_gets_the_version,
+            ],
+            serving: [
+                a_secret_is_what_was_kept_first,
+                handlers_that_first_ask_for_a_secret_at_once_get_the_same,
+                a_file_is_found_by_the_id_of_its_store,
             ],
             concurrent: [
                 two_handlers_that_read_the_last_files_combine_once,

@@ -106,7 +106,7 @@ pub(super) fn revision(
     revision: i64,
 ) -> Result<Option<Revision>, LedgerError> {
     let sql = "SELECT c.blob_path, r.approval_state NOT IN ('rejected', 'revoked') AND r.blob_path IS NOT NULL
-                      AND c.withdrawn_at IS NULL,
+                          AND c.withdrawn_at IS NULL,
                       coalesce(r.approval_state = 'approved' AND r.clearance_state = 'public', false)
                FROM landfall_combine_run c JOIN app_asset_releases r ON r.release_id = c.release_id
                WHERE c.release_id = ?1 AND c.revision = ?2 AND c.state = 'published'";

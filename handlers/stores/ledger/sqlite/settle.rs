@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use rusqlite::Transaction;
 
-use super::groups::{GroupRow, lease, load, lose_run, members, next_generation, set_state};
+use super::groups::{lease, load, lose_run, members, next_generation, set_state};
 use super::platform;
 use super::values::{optional_time, unsigned};
+use crate::stores::ledger::rest::{Outcome, is_at_rest, outcome, waiting};
 use crate::stores::ledger::{
     Counts, FileId, FileState, GroupId, GroupState, Judge, LedgerError, Settled, Snapshot,
     SourceFile, SourceGroup, Verdict,
@@ -58,7 +59,13 @@ pub(super) fn settle(
     if has_changed {
         count_current(tx, &row.group, now)?;
         row = load(tx, id)?;
-    } else if is_at_rest(tx, &row, &counts, now)? {
+    } else if is_at_rest(
+        row.group.state,
+        row.is_refused,
+        lease(tx, id)?,
+        &counts,
+        now,
+    ) {
         return Ok(Settled {
             group: row.group,
             is_due: false,
@@ -137,33 +144,8 @@ fn count_current(
                    AND m.etag IS NOT (SELECT CASE WHEN f.state = 'referenced' THEN f.etag END
                                       FROM landfall_source_file f WHERE f.id = m.file_id)";
     tx.prepare_cached(sql)?.execute([&group.id.0])?;
-    let state = if group.state == GroupState::Stale {
-        GroupState::Stale
-    } else {
-        GroupState::Collecting
-    };
+    let state = waiting(group.state);
     next_generation(tx, group, state, now)
-}
-
-/// Whether a group with an unchanged member set is to be left alone: combined, being combined, or refused. A
-/// newcomer that is rejected counts for nothing, yet disturbs.
-fn is_at_rest(
-    tx: &Transaction<'_>,
-    row: &GroupRow,
-    counts: &Counts,
-    now: Timestamp,
-) -> Result<bool, LedgerError> {
-    if counts.rejected > 0 {
-        return Ok(false);
-    }
-    match row.group.state {
-        GroupState::Combined => Ok(true),
-        GroupState::Blocked => Ok(row.is_refused),
-        GroupState::Combining => Ok(lease(tx, &row.group.id)?.is_some_and(|until| until > now)),
-        GroupState::Collecting | GroupState::Due | GroupState::Stale | GroupState::Failed => {
-            Ok(false)
-        }
-    }
 }
 
 fn apply(
@@ -173,19 +155,14 @@ fn apply(
     now: Timestamp,
 ) -> Result<(), LedgerError> {
     lose_run(tx, &group.id, now)?;
-    let (state, quiet_until, fault) = match verdict {
-        // A source is gone: not complete until another comes in its place, and known as stale till then.
-        Verdict::Collecting if group.state == GroupState::Stale => (GroupState::Stale, None, None),
-        Verdict::Collecting => (GroupState::Collecting, None, None),
-        Verdict::QuietUntil(until) => (GroupState::Collecting, Some(until), None),
-        Verdict::Due => (GroupState::Due, None, None),
-        Verdict::Blocked(fault) => (GroupState::Blocked, None, Some(fault)),
-    };
-    let is_same = (state, quiet_until, fault.as_ref())
-        == (group.state, group.quiet_until, group.fault.as_ref());
-    if is_same {
+    let Some(Outcome {
+        state,
+        quiet_until,
+        fault,
+    }) = outcome(group, verdict)
+    else {
         return Ok(());
-    }
+    };
     set_state(tx, &group.id, state, quiet_until, fault.as_ref(), now)?;
     match fault {
         Some(fault) => platform::block(tx, group, &present(tx, group)?, &fault, now),
