@@ -244,16 +244,14 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (begun, has_begun) = tokio::sync::mpsc::channel(1);
-        let routes = warp::any()
-            .then(move || {
-                let begun = begun.clone();
-                async move {
-                    begun.send(()).await.unwrap();
-                    tokio::time::sleep(Duration::from_millis(300)).await;
-                    "finished"
-                }
-            })
-            .recover(crate::http::error::recover);
+        let routes = warp::any().then(move || {
+            let begun = begun.clone();
+            async move {
+                begun.send(()).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                "finished"
+            }
+        });
         let stop = async move {
             let mut has_begun = has_begun;
             has_begun.recv().await;
