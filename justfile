@@ -151,6 +151,34 @@ load:
     cargo build --release --bin landfall
     LANDFALL_TEST_PROGRAM="{{ target }}/release/landfall" cargo test --test tests -- load:: --include-ignored --nocapture
 
+# Every client there is against the served stores, over https, openly and with tokens: a table in Markdown.
+clients:
+    @tests/support/setup.sh readers
+    @tests/support/setup.sh titiler
+    cargo build --quiet --bin landfall
+    {{ python }} tests/support/clients.py "{{ target }}/debug/landfall"
+
+# The store of every file of the corpus and of the fixtures, as Zarr v2 and v3, against each other and the file (the tests take some).
+served JOBS="2":
+    #!/usr/bin/env bash
+    set -euo pipefail
+    tests/support/setup.sh readers
+    cargo build --quiet --bin landfall
+    folder=$(mktemp -d)
+    mkdir "$folder/bronze" "$folder/data"
+    for part in "{{ corpus }}" tests/fixtures; do
+      [ ! -d "$part" ] || cp -RL "$part" "$folder/bronze/$(basename "$part")"
+    done
+    LANDFALL_AUTO_GROUP=false "{{ target }}/debug/landfall" dev "$folder/data" --bronze "$folder/bronze" --port 7097 --json >"$folder/log" &
+    trap 'kill %1; wait; rm -rf "$folder"' EXIT
+    # Until nothing more is referenced.
+    before=-1 now=0
+    while [ "$before" != "$now" ] || [ "$now" = 0 ]; do
+      sleep 10
+      before=$now now=$(grep -c '"step":"referenced"' "$folder/log" || true)
+    done
+    "{{ python }}" tests/support/check_served.py http://127.0.0.1:7097 "$folder/data" --jobs {{ JOBS }} --least 60
+
 # What decoding costs, by file: time, requests, rounds and bytes as over an object store.
 bench:
     @tests/support/setup.sh readers

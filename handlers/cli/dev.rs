@@ -147,7 +147,10 @@ enum Outside {
 impl Outside {
     async fn open(arguments: &Arguments) -> anyhow::Result<Self> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, arguments.port));
-        let acceptor = arguments.tls.acceptor().context("--tls-cert, --tls-key")?;
+        let acceptor = arguments
+            .tls
+            .acceptor(tls::HTTP_1)
+            .context("--tls-cert, --tls-key")?;
         let Some(acceptor) = acceptor else {
             return Ok(Self::Itself(address));
         };

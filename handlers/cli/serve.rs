@@ -47,11 +47,14 @@ pub(super) struct TlsArguments {
 }
 
 impl TlsArguments {
-    /// The acceptor for the certificate, if one is given.
-    pub(super) fn acceptor(&self) -> Result<Option<tokio_rustls::TlsAcceptor>, TlsError> {
+    /// The acceptor for the certificate, if one is given, which offers these protocols.
+    pub(super) fn acceptor(
+        &self,
+        protocols: &[&[u8]],
+    ) -> Result<Option<tokio_rustls::TlsAcceptor>, TlsError> {
         let files = self.tls_cert.as_deref().zip(self.tls_key.as_deref());
         files
-            .map(|(cert, key)| tls::acceptor(cert, key))
+            .map(|(cert, key)| tls::acceptor(cert, key, protocols))
             .transpose()
     }
 
@@ -82,7 +85,10 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
 
 async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let mut config = Config::from_env().context("configuration")?;
-    let acceptor = arguments.tls.acceptor().context("--tls-cert, --tls-key")?;
+    let acceptor = arguments
+        .tls
+        .acceptor(tls::BOTH)
+        .context("--tls-cert, --tls-key")?;
     let watches_stdin = config.http.stop_with_stdin;
     let address = match arguments.standalone {
         true => arguments.listen,
