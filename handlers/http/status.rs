@@ -2,10 +2,12 @@
 //!
 //! 200, or 202 with `Retry-After` while it runs:
 //! `{success, request_id, job_id, asset, release, job_status, progress, files, error, job, warnings, outputs, services,
-//! approval, versions}`; `?detail=full` adds `detail`, the job with its tasks. `error` and `job` are there when the job
+//! approval, source_changed, versions}`; `?detail=full` adds `detail`, the job with its tasks. `error` and `job` are there when the job
 //! failed, `outputs` once something is published, `services` when the Release is approved, `approval` while it waits for
-//! somebody to approve it.
+//! somebody to approve it; `source_changed` lists the approved Releases of the Asset whose sources are not what they
+//! were, which `warnings` tell too.
 
+mod changed;
 mod outcome;
 
 use jiff::Timestamp;
@@ -17,6 +19,7 @@ use super::error::{Answer, ApiError, json_answer};
 use crate::stores::ledger::{
     Expected, Fault, FileState, GroupState, Job, ProcessingStatus, Release, SourceFile, SourceGroup,
 };
+use changed::Changed;
 
 /// Files that are listed one by one; of longer series only those that are not referenced are.
 const MOST_FILES: usize = 1000;
@@ -74,10 +77,12 @@ async fn tell(app: &App, release: Option<Release>, is_full: bool) -> Result<Answ
         true => Some(super::job::detail(app, &release.job_id).await?),
         false => None,
     };
+    let versions = app.ledger.versions(&release.asset_id).await?;
     let story = Story {
         app,
         job: app.ledger.job(&release.job_id).await?,
-        versions: app.ledger.versions(&release.asset_id).await?,
+        changed: changed::changed(app, &versions).await?,
+        versions,
         release: &release,
         group: group.as_ref(),
         files: &files,
@@ -93,6 +98,7 @@ struct Story<'a> {
     group: Option<&'a SourceGroup>,
     files: &'a [SourceFile],
     versions: Vec<Release>,
+    changed: Vec<Changed>,
 }
 
 impl Story<'_> {
@@ -114,6 +120,7 @@ impl Story<'_> {
             "outputs": self.outputs(),
             "services": self.services(),
             "approval": self.approval(),
+            "source_changed": self.changed.iter().map(Changed::listed).collect::<Vec<_>>(),
             "versions": self.versions.iter().map(summary).collect::<Vec<_>>(),
         });
         if let Some(detail) = detail {

@@ -12,6 +12,7 @@ mod model;
 mod order;
 mod place;
 mod postgres;
+mod rest;
 pub(crate) mod sqlite;
 mod stac;
 mod takeover;

@@ -95,7 +95,8 @@ impl Body {
             }
         };
         let found = found.ok_or_else(|| ApiError::not_found("there is no such Release"))?;
-        let is_this_one = self.release_id.is_some() || self.job_id.is_some();
+        let of_one = [found.release_id.as_str(), found.job_id.as_str()];
+        let is_this_one = self.id().is_some_and(|id| of_one.contains(&id));
         if is_this_one || found.approval_state == state {
             return Ok(found);
         }

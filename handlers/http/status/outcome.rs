@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{MOST_FILES, Story, reason};
+use super::{Changed, MOST_FILES, Story, reason};
 use crate::catalog::item::zarr_url;
 use crate::stores::ledger::{FileState, GroupState, ProcessingStatus};
 
@@ -63,9 +63,12 @@ impl Story<'_> {
                 .iter()
                 .map(|finding| json!({"file": file.path.file_name(), "finding": finding}))
         });
-        of_group
+        let of_changes = self.changed.iter().flat_map(Changed::warnings);
+        let of_group = of_group
             .iter()
-            .map(|finding| json!({"file": null, "finding": finding}))
+            .map(|finding| json!({"file": null, "finding": finding}));
+        of_changes
+            .chain(of_group)
             .chain(of_files)
             .take(MOST_FILES)
             .collect()

@@ -271,6 +271,27 @@ async fn what_changes_under_an_approved_release_is_told_and_makes_the_next() {
     );
     assert_ne!(next["release_id"], json!(review.release_id));
     assert_eq!(list().await, json!(true), "the approved one stays as it is");
+    let changed = &status["source_changed"];
+    assert_eq!(changed.as_array().unwrap().len(), 1, "{changed}");
+    assert_eq!(
+        [
+            &changed[0]["release_id"],
+            &changed[0]["version_id"],
+            &changed[0]["files"][0]["url"]
+        ],
+        [
+            &json!(review.release_id),
+            &json!("v1"),
+            &json!("abfs://bronze/cmip6/2001.nc")
+        ]
+    );
+    assert_eq!(
+        [
+            &status["warnings"][0]["file"],
+            &status["warnings"][0]["finding"]["code"]
+        ],
+        [&json!("2001.nc"), &json!("source_changed")]
+    );
     assert_eq!(review.release().await["approval_state"], "approved");
 }
 
@@ -444,6 +465,15 @@ async fn an_asset_means_its_release_in_the_state_that_counts() {
         "the latest approved one"
     );
     let by_asset = json!({"asset_id": asset_id, "revoker": "grace", "reason": "wrong"});
+    let mut by_release = by_asset.clone();
+    by_release["asset_id"] = Value::Null;
+    by_release["approval_id"] = second["release_id"].clone();
+    let (status, refused) = review.post("revoke", &by_release).await;
+    assert_eq!(
+        (status, &refused["error_type"]),
+        (400, &json!("RevocationFailed")),
+        "an id of one Release means that one"
+    );
     let (_, other) = review.post("revoke", &by_asset).await;
     assert_eq!(
         [&other["release_id"], &other["reviewer"]],

@@ -31,6 +31,27 @@ pub fn group_id(asset_id: &str) -> GroupId {
     GroupId(short(&format!("group|{asset_id}")))
 }
 
+/// What a declaration is about, by id.
+#[derive(Debug)]
+pub(super) struct Subject {
+    /// The Asset.
+    pub(super) asset_id: String,
+    /// The request.
+    pub(super) request_id: String,
+    /// The group that feeds the Asset.
+    pub(super) group: GroupId,
+}
+
+/// The ids of what a declaration is about.
+pub(super) fn subject(of: &Declaration) -> Subject {
+    let asset_id = asset_id(&of.platform_id, &of.dataset_id, &of.resource_id);
+    Subject {
+        request_id: request_id(&of.dataset_id, &of.resource_id, of.version_id.as_deref()),
+        group: group_id(&asset_id),
+        asset_id,
+    }
+}
+
 /// Id of the job that makes a revision of a Release.
 pub fn job_id(declaration: &Declaration, version_ordinal: i64, revision: i64) -> String {
     hex(&canonical(&job_identity(

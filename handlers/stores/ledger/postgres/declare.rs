@@ -7,10 +7,11 @@ use super::groups::{self, GroupRow};
 use super::platform::{self, NewRelease};
 use super::values::{At, Text};
 use crate::stores::ledger::audit::Event;
+use crate::stores::ledger::ids::{self, Subject};
 use crate::stores::ledger::takeover::{Standing, Step, check_versions, decide};
 use crate::stores::ledger::{
     Declaration, Declared, GroupId, GroupState, LedgerError, Operation, Origin, Release,
-    SourceGroup, ids,
+    SourceGroup,
 };
 
 /// What [`declare`] would come to: it is done and undone.
@@ -28,16 +29,11 @@ pub(super) async fn declare(
     tx: &Transaction<'_>,
     declaration: &Declaration,
 ) -> Result<Declared, LedgerError> {
-    let Declaration {
-        platform_id,
-        dataset_id,
-        resource_id,
-        version_id,
-        ..
-    } = declaration;
-    let asset_id = ids::asset_id(platform_id, dataset_id, resource_id);
-    let request_id = ids::request_id(dataset_id, resource_id, version_id.as_deref());
-    let id = ids::group_id(&asset_id);
+    let Subject {
+        asset_id,
+        request_id,
+        group: id,
+    } = ids::subject(declaration);
     wait_for_others(tx, &id).await?;
     let operation = match groups::lock(tx, &id).await? {
         Some(row) => meet(tx, &row, declaration).await?,

@@ -9,6 +9,7 @@ use super::database::{Parameters, execute, rows};
 use super::groups::{self, GroupRow};
 use super::values::optional_text;
 use super::{files, platform};
+use crate::stores::ledger::rest::{Outcome, is_at_rest, outcome, waiting};
 use crate::stores::ledger::{
     FileId, FileState, GroupId, GroupState, Judge, LedgerError, Settled, Snapshot, SourceFile,
     SourceGroup, Verdict,
@@ -67,7 +68,13 @@ pub(super) async fn settle(
     files.retain(|file| file.state != FileState::Gone);
     if has_changed {
         row = groups::load(tx, id).await?;
-    } else if is_at_rest(tx, &row, &files, now).await? {
+    } else if is_at_rest(
+        row.group.state,
+        row.is_refused,
+        lease_of(tx, &row).await?,
+        &files,
+        now,
+    ) {
         return Ok(Settled {
             group: row.group,
             is_due: false,
@@ -112,11 +119,7 @@ async fn count_members(
                FROM unnest($2::bigint[], $3::text[]) AS n (file_id, etag)
                WHERE m.group_id = $1 AND m.file_id = n.file_id";
     let parameters: Parameters<'_> = &[&group.id.0, &ids, &etags];
-    let state = if group.state == GroupState::Stale {
-        GroupState::Stale
-    } else {
-        GroupState::Collecting
-    };
+    let state = waiting(group.state);
     tokio::try_join!(
         execute(tx, sql, parameters),
         groups::next_generation(tx, group, state, now),
@@ -124,27 +127,11 @@ async fn count_members(
     Ok(true)
 }
 
-/// Whether a group with an unchanged member set is to be left alone: combined, being combined, or refused. A
-/// newcomer that is rejected counts for nothing, yet disturbs.
-async fn is_at_rest(
-    tx: &Transaction<'_>,
-    row: &GroupRow,
-    members: &[SourceFile],
-    now: Timestamp,
-) -> Result<bool, LedgerError> {
-    if members.iter().any(|file| file.state == FileState::Rejected) {
-        return Ok(false);
-    }
+/// Until when somebody combines the group. Most groups are asked for nothing.
+async fn lease_of(tx: &Transaction<'_>, row: &GroupRow) -> Result<Option<Timestamp>, LedgerError> {
     match row.group.state {
-        GroupState::Combined => Ok(true),
-        GroupState::Blocked => Ok(row.is_refused),
-        GroupState::Combining => {
-            let lease = groups::lease(tx, &row.group.id).await?;
-            Ok(lease.is_some_and(|until| until > now))
-        }
-        GroupState::Collecting | GroupState::Due | GroupState::Stale | GroupState::Failed => {
-            Ok(false)
-        }
+        GroupState::Combining => groups::lease(tx, &row.group.id).await,
+        _ => Ok(None),
     }
 }
 
@@ -159,19 +146,14 @@ async fn apply(
     if group.state == GroupState::Combining {
         groups::lose_run(tx, &group.id, now).await?;
     }
-    let (state, quiet_until, fault) = match verdict {
-        // A source is gone: not complete until another comes in its place, and known as stale till then.
-        Verdict::Collecting if group.state == GroupState::Stale => (GroupState::Stale, None, None),
-        Verdict::Collecting => (GroupState::Collecting, None, None),
-        Verdict::QuietUntil(until) => (GroupState::Collecting, Some(until), None),
-        Verdict::Due => (GroupState::Due, None, None),
-        Verdict::Blocked(fault) => (GroupState::Blocked, None, Some(fault)),
-    };
-    let is_same = (state, quiet_until, fault.as_ref())
-        == (group.state, group.quiet_until, group.fault.as_ref());
-    if is_same {
+    let Some(Outcome {
+        state,
+        quiet_until,
+        fault,
+    }) = outcome(group, verdict)
+    else {
         return Ok(false);
-    }
+    };
     let (release_id, job_id) = (&group.release_id, &group.job_id);
     let set = groups::set_state(tx, &group.id, state, quiet_until, fault.as_ref(), now);
     match &fault {

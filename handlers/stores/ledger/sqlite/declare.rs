@@ -7,9 +7,10 @@ use super::groups::{self, GroupRow};
 use super::platform::{self, NewRelease};
 use super::values::time_text;
 use crate::stores::ledger::audit::Event;
+use crate::stores::ledger::ids::{self, Subject};
 use crate::stores::ledger::takeover::{Standing, Step, check_versions, decide};
 use crate::stores::ledger::{
-    Declaration, Declared, GroupState, LedgerError, Operation, Origin, Release, SourceGroup, ids,
+    Declaration, Declared, GroupState, LedgerError, Operation, Origin, Release, SourceGroup,
 };
 
 /// What [`declare`] would come to: it is done and undone.
@@ -27,16 +28,11 @@ pub(super) fn declare(
     tx: &Transaction<'_>,
     declaration: &Declaration,
 ) -> Result<Declared, LedgerError> {
-    let Declaration {
-        platform_id,
-        dataset_id,
-        resource_id,
-        version_id,
-        ..
-    } = declaration;
-    let asset_id = ids::asset_id(platform_id, dataset_id, resource_id);
-    let request_id = ids::request_id(dataset_id, resource_id, version_id.as_deref());
-    let id = ids::group_id(&asset_id);
+    let Subject {
+        asset_id,
+        request_id,
+        group: id,
+    } = ids::subject(declaration);
     let operation = match groups::find(tx, &id)? {
         Some(row) => meet(tx, &row, declaration)?,
         None => {
@@ -134,7 +130,8 @@ fn overwrite(
         declaration.version_id.as_deref(),
     );
     // The number of what is published stays until the next revision is; where nothing is, it counts at once.
-    let sql = "UPDATE app_asset_releases SET job_id = ?2, request_id = ?3, suggested_version_id = ?4,
+    let sql =
+        "UPDATE app_asset_releases SET job_id = ?2, request_id = ?3, suggested_version_id = ?4,
                    revision = CASE WHEN EXISTS (SELECT 1 FROM landfall_combine_run c
                                                 WHERE c.release_id = ?1 AND c.state = 'published')
                                    THEN revision ELSE revision + 1 END,

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use rusqlite::Transaction;
 
-use super::groups::{GroupRow, lease, load, lose_run, members, next_generation, set_state};
+use super::groups::{lease, load, lose_run, members, next_generation, set_state};
 use super::platform;
+use crate::stores::ledger::rest::{Outcome, is_at_rest, outcome, waiting};
 use crate::stores::ledger::{
     FileId, FileState, GroupId, GroupState, Judge, LedgerError, Settled, Snapshot, SourceFile,
     SourceGroup, Verdict,
@@ -57,7 +58,13 @@ pub(super) fn settle(
     members.retain(|file| file.state != FileState::Gone);
     if count_members(tx, &row.group, &members, now)? {
         row = load(tx, id)?;
-    } else if is_at_rest(tx, &row, &members, now)? {
+    } else if is_at_rest(
+        row.group.state,
+        row.is_refused,
+        lease(tx, id)?,
+        &members,
+        now,
+    ) {
         return Ok(Settled {
             group: row.group,
             is_due: false,
@@ -101,34 +108,9 @@ fn count_members(
     {
         statement.execute((&group.id.0, file.0, Some(etag)))?;
     }
-    let state = if group.state == GroupState::Stale {
-        GroupState::Stale
-    } else {
-        GroupState::Collecting
-    };
+    let state = waiting(group.state);
     next_generation(tx, group, state, now)?;
     Ok(true)
-}
-
-/// Whether a group with an unchanged member set is to be left alone: combined, being combined, or refused. A
-/// newcomer that is rejected counts for nothing, yet disturbs.
-fn is_at_rest(
-    tx: &Transaction<'_>,
-    row: &GroupRow,
-    members: &[SourceFile],
-    now: Timestamp,
-) -> Result<bool, LedgerError> {
-    if members.iter().any(|file| file.state == FileState::Rejected) {
-        return Ok(false);
-    }
-    match row.group.state {
-        GroupState::Combined => Ok(true),
-        GroupState::Blocked => Ok(row.is_refused),
-        GroupState::Combining => Ok(lease(tx, &row.group.id)?.is_some_and(|until| until > now)),
-        GroupState::Collecting | GroupState::Due | GroupState::Stale | GroupState::Failed => {
-            Ok(false)
-        }
-    }
 }
 
 fn apply(
@@ -139,19 +121,14 @@ fn apply(
     now: Timestamp,
 ) -> Result<(), LedgerError> {
     lose_run(tx, &group.id, now)?;
-    let (state, quiet_until, fault) = match verdict {
-        // A source is gone: not complete until another comes in its place, and known as stale till then.
-        Verdict::Collecting if group.state == GroupState::Stale => (GroupState::Stale, None, None),
-        Verdict::Collecting => (GroupState::Collecting, None, None),
-        Verdict::QuietUntil(until) => (GroupState::Collecting, Some(until), None),
-        Verdict::Due => (GroupState::Due, None, None),
-        Verdict::Blocked(fault) => (GroupState::Blocked, None, Some(fault)),
-    };
-    let is_same = (state, quiet_until, fault.as_ref())
-        == (group.state, group.quiet_until, group.fault.as_ref());
-    if is_same {
+    let Some(Outcome {
+        state,
+        quiet_until,
+        fault,
+    }) = outcome(group, verdict)
+    else {
         return Ok(());
-    }
+    };
     set_state(tx, &group.id, state, quiet_until, fault.as_ref(), now)?;
     match fault {
         Some(fault) => platform::block(tx, group, members, &fault, now),
