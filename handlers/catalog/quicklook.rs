@@ -15,6 +15,9 @@ use virtualize::{ByteRange, ChunkEntry, SourceId, VirtualArray, VirtualGroup};
 use super::item::role::{Roles, is_coordinate};
 use super::item::values;
 
+/// Name of the picture, beside the combined reference.
+pub const FILE: &str = "thumbnail.png";
+
 /// Largest picture: rows, columns.
 const LARGEST: (usize, usize) = (180, 360);
 
@@ -83,7 +86,9 @@ impl<'a> Plan<'a> {
     }
 
     fn is_cheap(&self) -> bool {
-        let chunks = self.grid().map(|(rows, columns)| rows.saturating_mul(columns));
+        let chunks = self
+            .grid()
+            .map(|(rows, columns)| rows.saturating_mul(columns));
         let bytes = self.array.chunk_nbytes();
         let all = chunks.zip(bytes).and_then(|(chunks, bytes)| {
             let count = u64::try_from(chunks).ok()?;
@@ -122,12 +127,16 @@ impl<'a> Plan<'a> {
                     ChunkEntry::Missing => return Some(None),
                     ChunkEntry::Inline(bytes) => bytes,
                     ChunkEntry::Virtual { source, range } => {
-                        let is_it = |part: &&(SourceId, ByteRange, Bytes)| part.0 == source && part.1 == range;
+                        let is_it = |part: &&(SourceId, ByteRange, Bytes)| {
+                            part.0 == source && part.1 == range
+                        };
                         parts.iter().find(is_it)?.2.clone()
                     }
                 };
                 let size = self.array.chunk_nbytes()?;
-                decode_chunk(&encoded, &self.array.codecs, size).ok().map(Some)
+                decode_chunk(&encoded, &self.array.codecs, size)
+                    .ok()
+                    .map(Some)
             })
             .collect();
         let decoded = decoded?;
@@ -141,14 +150,22 @@ impl<'a> Plan<'a> {
         }
         let range = range(&values)?;
         Some(Map {
-            quicklook: Quicklook { variable: self.name.to_owned(), range },
+            quicklook: Quicklook {
+                variable: self.name.to_owned(),
+                range,
+            },
             width: self.columns.len(),
             values,
         })
     }
 
     /// The bytes of an element of the first step.
-    fn element<'b>(&self, decoded: &'b [Option<Vec<u8>>], row: usize, column: usize) -> Option<&'b [u8]> {
+    fn element<'b>(
+        &self,
+        decoded: &'b [Option<Vec<u8>>],
+        row: usize,
+        column: usize,
+    ) -> Option<&'b [u8]> {
         let (height, width) = last_two(&self.array.chunk_shape)?;
         let (_, across) = self.grid()?;
         let chunk = (row / height) * across + column / width;
@@ -199,7 +216,15 @@ impl Map {
     /// A picture of it.
     pub fn png(&self) -> Option<Vec<u8>> {
         let [low, high] = self.quicklook.range;
-        let shade = |value: &Option<f64>| value.map(|value| if high > low { (value - low) / (high - low) } else { 0.5 });
+        let shade = |value: &Option<f64>| {
+            value.map(|value| {
+                if high > low {
+                    (value - low) / (high - low)
+                } else {
+                    0.5
+                }
+            })
+        };
         let shades: Vec<Option<f64>> = self.values.iter().map(shade).collect();
         png::write(self.width, &shades)
     }
@@ -207,7 +232,10 @@ impl Map {
 
 /// Values of the coordinate of a dimension, if it is of this kind and long enough for a map.
 fn axis(root: &VirtualGroup, name: &str, kind: Geographic) -> Option<Vec<f64>> {
-    let array = root.arrays.get(name).filter(|array| is_coordinate(name, array))?;
+    let array = root
+        .arrays
+        .get(name)
+        .filter(|array| is_coordinate(name, array))?;
     if geographic_of(name, &array.attributes) != Some(kind) {
         return None;
     }
@@ -237,7 +265,10 @@ fn last_two(lengths: &[u64]) -> Option<(usize, usize)> {
     let [.., rows, columns] = lengths else {
         return None;
     };
-    Some((usize::try_from(*rows).ok()?, usize::try_from(*columns).ok()?))
+    Some((
+        usize::try_from(*rows).ok()?,
+        usize::try_from(*columns).ok()?,
+    ))
 }
 
 /// What all but the lowest and the highest fiftieth of the values lie between, to six digits.
@@ -246,7 +277,10 @@ fn range(values: &[Option<f64>]) -> Option<[f64; 2]> {
     known.sort_by(f64::total_cmp);
     let last = known.len().checked_sub(1)?;
     let round = |value: f64| format!("{value:.5e}").parse().unwrap_or(value);
-    Some([round(at(&known, last / 50)), round(at(&known, last - last / 50))])
+    Some([
+        round(at(&known, last / 50)),
+        round(at(&known, last - last / 50)),
+    ])
 }
 
 #[cfg(test)]

@@ -5,15 +5,16 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use jiff::Timestamp;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 use virtualize::kerchunk::parquet::DEFAULT_RECORD_SIZE;
 
 use super::file::{chain, millis};
 use super::{Pipeline, PipelineError};
 use crate::catalog::item::{self, ItemInput};
+use crate::catalog::quicklook::{self, Plan, Quicklook};
 use crate::combine::{self, JoinError, Joined, Verify};
 use crate::reference::{self, Form, ReferenceError};
-use crate::stores::blobs::{BlobPath, BlobSources};
+use crate::stores::blobs::{BlobPath, BlobSources, PutCondition};
 use crate::stores::ledger::{Claim, Claimed, CombineEnd, Fault, GroupId, Lease, PublishedCombine};
 use crate::stores::queue::Message;
 
@@ -189,7 +190,8 @@ impl Pipeline {
             combine::store_verdict(&self.blobs, &at, verdict).await?;
         }
         self.step("mid-combine").await;
-        let result = self.catalogue(claim, &joined, &at)?;
+        let quicklook = self.take_a_look(&joined, &sources, &at).await;
+        let result = self.catalogue(claim, &joined, &at, quicklook.as_ref())?;
         if self.ledger.publish(claim, &result).await? {
             self.report(claim, &joined, started);
         }
@@ -225,12 +227,36 @@ impl Pipeline {
         )
     }
 
+    /// Draws the first map and stores it beside the reference. A dataset without a picture is none the worse, so what
+    /// goes wrong here is no reason to fail.
+    async fn take_a_look(
+        &self,
+        joined: &Joined,
+        sources: &BlobSources,
+        reference: &BlobPath,
+    ) -> Option<Quicklook> {
+        let dataset = &joined.combined.dataset;
+        let plan = Plan::of(&dataset.root)?;
+        let read = combine::read_parts(dataset, sources, &plan.needed()).await;
+        let parts =
+            read.inspect_err(|error| debug!(error = %chain(error), "Could not read the first map"));
+        let map = plan.draw(&parts.ok()?)?;
+        let name = reference.blob.rsplit_once('/')?.0;
+        let at = self.blobs.silver(&format!("{name}/{}", quicklook::FILE));
+        let picture = map.png()?.into();
+        let put = self.blobs.put(&at, picture, PutCondition::Always).await;
+        let put =
+            put.inspect_err(|error| debug!(error = %chain(error), "Could not store the picture"));
+        put.ok().map(|_| map.quicklook)
+    }
+
     /// The cached item and the result object of a finished join.
     fn catalogue(
         &self,
         claim: &Claim,
         joined: &Joined,
         reference: &BlobPath,
+        quicklook: Option<&Quicklook>,
     ) -> Result<PublishedCombine, PipelineError> {
         let at = Timestamp::now();
         let input = ItemInput {
@@ -243,6 +269,7 @@ impl Pipeline {
             ref_size_bytes: joined.draft.size(),
             ref_sha256: &joined.draft.sha256().map_err(ReferenceError::Write)?,
             created: at,
+            quicklook,
         };
         let stac_item = item::build_item(&input)?;
         let text = |field: &str| {

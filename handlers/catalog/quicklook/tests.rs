@@ -10,7 +10,10 @@ fn attributes(fields: Value) -> Attributes {
 }
 
 fn coordinate(name: &str, values: &[f64], units: &str) -> (String, VirtualArray) {
-    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let bytes: Vec<u8> = values
+        .iter()
+        .flat_map(|value| value.to_le_bytes())
+        .collect();
     let length = u64::try_from(values.len()).unwrap();
     let array = VirtualArray {
         shape: vec![length],
@@ -26,12 +29,20 @@ fn coordinate(name: &str, values: &[f64], units: &str) -> (String, VirtualArray)
     (name.to_owned(), array)
 }
 
+/// Where the second chunk lies.
+const LYING: ByteRange = ByteRange { start: 7, len: 8 };
+
 /// Two steps of two rows of four columns, in chunks of one step and two columns: the first is inlined, the second lies in
 /// the source. Latitudes from south to north, longitudes from 0 to 360, values in tenths above 10, -1 where missing.
 fn root() -> VirtualGroup {
-    let bytes = |values: [i16; 4]| values.iter().flat_map(|value| value.to_be_bytes()).collect::<Vec<u8>>();
+    let bytes = |values: [i16; 4]| {
+        values
+            .iter()
+            .flat_map(|value| value.to_be_bytes())
+            .collect::<Vec<u8>>()
+    };
     let mut chunks = ChunkManifest::inlined(Bytes::from(bytes([1, 2, 5, 6])));
-    chunks.insert(1, ChunkEntry::Virtual { source: SourceId(0), range: ByteRange { offset: 7, length: 8 } });
+    assert!(chunks.push(1, SourceId(0), LYING));
     let (_, lat) = coordinate("lat", &[-45.0, 45.0], "degrees_north");
     let (_, lon) = coordinate("lon", &[0.0, 90.0, 180.0, 270.0], "degrees_east");
     let data = VirtualArray {
@@ -52,22 +63,35 @@ fn root() -> VirtualGroup {
 }
 
 fn part() -> (SourceId, ByteRange, Bytes) {
-    let stored: Vec<u8> = [3_i16, -1, 7, 8].iter().flat_map(|value| value.to_be_bytes()).collect();
-    (SourceId(0), ByteRange { offset: 7, length: 8 }, Bytes::from(stored))
+    let stored: Vec<u8> = [3_i16, -1, 7, 8]
+        .iter()
+        .flat_map(|value| value.to_be_bytes())
+        .collect();
+    (SourceId(0), LYING, Bytes::from(stored))
 }
 
 #[test]
 fn a_map_has_north_above_and_the_west_to_the_left() {
     let root = root();
     let plan = Plan::of(&root).unwrap();
-    assert_eq!(plan.needed(), [(SourceId(0), ByteRange { offset: 7, length: 8 })]);
+    assert_eq!(plan.needed(), [(SourceId(0), LYING)]);
     let map = plan.draw(&[part()]).unwrap();
-    let tenths: Vec<_> = map.values.iter().map(|value| value.map(|value| (value * 10.0).round())).collect();
+    let tenths: Vec<_> = map
+        .values
+        .iter()
+        .map(|value| value.map(|value| (value * 10.0).round()))
+        .collect();
     // From 180 W: the columns 180, 270, 0 and 90 of the file.
     let north = [Some(107.0), Some(108.0), Some(105.0), Some(106.0)];
     let south = [Some(103.0), None, Some(101.0), Some(102.0)];
     assert_eq!(tenths, [north, south].concat());
-    assert_eq!(map.quicklook, Quicklook { variable: String::from("v"), range: [10.1, 10.8] });
+    assert_eq!(
+        map.quicklook,
+        Quicklook {
+            variable: String::from("v"),
+            range: [10.1, 10.8]
+        }
+    );
 }
 
 #[test]
@@ -100,6 +124,9 @@ fn a_picture_is_a_png() {
     assert_eq!(picture.get(..8), Some(b"\x89PNG\r\n\x1a\n".as_slice()));
     let position = picture.windows(4).position(|four| four == b"PLTE").unwrap() + 4;
     let colour = |number: usize| &picture[position + 3 * number..position + 3 * number + 3];
-    assert_eq!((colour(1), colour(255)), (&[0x44, 0x01, 0x54][..], &[0xfd, 0xe7, 0x25][..]));
+    assert_eq!(
+        (colour(1), colour(255)),
+        (&[0x44, 0x01, 0x54][..], &[0xfd, 0xe7, 0x25][..])
+    );
     assert_eq!(png::write(2, &[None]), None);
 }
