@@ -17,6 +17,7 @@ mod server;
 mod status;
 mod stores;
 mod submit;
+mod token;
 mod validate;
 mod verify;
 mod virtualize;
@@ -61,6 +62,8 @@ enum Command {
     Revoke(review::ObjectArguments),
     /// Delete the references of a Release; never its sources.
     Unpublish(review::UnpublishArguments),
+    /// Make an address under which a Release can be read for a while.
+    Token(token::Arguments),
     /// Compare a reference, of one file or a whole series, with its sources.
     Verify(verify::Arguments),
     /// Watch a folder: references, combined datasets and served Zarr as files land.
@@ -97,6 +100,7 @@ impl Command {
             Self::Approve(arguments) => arguments.wants_json(),
             Self::Reject(arguments) | Self::Revoke(arguments) => arguments.wants_json(),
             Self::Unpublish(arguments) => arguments.wants_json(),
+            Self::Token(arguments) => arguments.json,
             Self::Dev(_) | Self::Serve(_) => false,
         }
     }
@@ -115,6 +119,7 @@ impl Command {
             Self::Reject(arguments) => block_on_one_thread(review::reject(arguments)),
             Self::Revoke(arguments) => block_on_one_thread(review::revoke(arguments)),
             Self::Unpublish(arguments) => block_on_one_thread(review::unpublish(arguments)),
+            Self::Token(arguments) => block_on_one_thread(token::run(arguments)),
             Self::Verify(arguments) => block_on_threads(verify::run(arguments)),
             Self::Dev(arguments) => block_on_threads(dev::run(arguments)),
             Self::Serve(arguments) => block_on_threads(serve::run(arguments)),

@@ -116,9 +116,13 @@ pub struct HttpConfig {
     /// Whether to stop when the standard input ends, from `LANDFALL_STOP_WITH_STDIN` (default `false`; `dev` sets
     /// it, so that no handler outlives it).
     pub stop_with_stdin: bool,
-    /// Whether Easy Auth stands before the app, from `WEBSITE_AUTH_ENABLED`, which Azure sets: then, and only then, its
-    /// headers say who is signed in.
+    /// Key of the API where no Functions host asks for one (`serve --standalone`), from `LANDFALL_API_KEY` (default none:
+    /// Zarr and the probes alone).
+    pub api_key: Option<String>,
+    /// Whether the platform says who is signed in, from `WEBSITE_AUTH_ENABLED`, which App Service sets with Easy Auth.
     pub easy_auth: bool,
+    /// Bytes of memory for the manifests of served stores, from `LANDFALL_STORES_MB` (default 64).
+    pub stores_bytes: u64,
     /// Address of TiTiler's xarray routes, from `LANDFALL_TITILER_URL`; without it no item links to TiTiler. An
     /// unmodified TiTiler opens `public_url` over https alone.
     pub titiler_url: Option<String>,
@@ -290,12 +294,21 @@ impl HttpConfig {
             public_url: public_url.trim_end_matches('/').to_owned(),
             open_access: flag("LANDFALL_OPEN_ACCESS")?,
             stop_with_stdin: flag("LANDFALL_STOP_WITH_STDIN")?,
+            api_key: optional("LANDFALL_API_KEY"),
             easy_auth: optional("WEBSITE_AUTH_ENABLED")
-                .is_some_and(|word| word.eq_ignore_ascii_case("true")),
+                .is_some_and(|text| text.eq_ignore_ascii_case("true")),
+            stores_bytes: megabytes("LANDFALL_STORES_MB")?.unwrap_or(64 << 20),
             titiler_url: optional("LANDFALL_TITILER_URL")
                 .map(|url| url.trim_end_matches('/').to_owned()),
             cors_origin: optional("LANDFALL_CORS_ORIGIN"),
         })
+    }
+
+    /// Takes the address that the server listens on for its public one, unless `LANDFALL_PUBLIC_URL` names that.
+    pub fn be_at(&mut self, scheme: &str, address: std::net::SocketAddr) {
+        if optional("LANDFALL_PUBLIC_URL").is_none() {
+            self.public_url = format!("{scheme}://{address}");
+        }
     }
 }
 
@@ -305,13 +318,17 @@ impl HttpConfig {
 ///
 /// Says that it is no number.
 pub fn memory_budget() -> Result<Option<u64>> {
-    let Some(text) = optional("LANDFALL_MEMORY_MB") else {
+    megabytes("LANDFALL_MEMORY_MB")
+}
+
+/// A setting in whole megabytes, in bytes.
+fn megabytes(name: &str) -> Result<Option<u64>> {
+    let Some(text) = optional(name) else {
         return Ok(None);
     };
     let megabytes: Option<u64> = text.parse().ok().filter(|n| *n > 0);
     let bytes = megabytes.and_then(|n| n.checked_mul(1 << 20));
-    let bytes = bytes
-        .with_context(|| format!("LANDFALL_MEMORY_MB is `{text}`, not a number of megabytes"))?;
+    let bytes = bytes.with_context(|| format!("{name} is `{text}`, not a number of megabytes"))?;
     Ok(Some(bytes))
 }
 

@@ -6,6 +6,7 @@ mod name;
 mod span;
 mod submission;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,7 +14,8 @@ use jiff::Timestamp;
 use crate::config::parse_duration;
 use crate::stores::blobs::BlobPath;
 use crate::stores::ledger::{
-    Declaration, Expected, Fault, FileState, Snapshot, SourceFile, Verdict,
+    Counts, Declaration, Expected, Fault, FileState, Judge, Snapshot, SourceFile, SourceGroup,
+    Verdict,
 };
 
 pub use name::{AUTO_PLATFORM, NameOfSeries, auto_declaration, series_of};
@@ -45,25 +47,90 @@ pub fn takes(declaration: &Declaration, path: &BlobPath) -> bool {
         return true;
     }
     match &declaration.options.expected {
-        Some(Expected::Files(names)) => names.iter().any(|name| is_named(name, declaration, path)),
+        Some(Expected::Files(names)) => {
+            // As a scan names them. To read thousands of addresses for each file takes longer than the file.
+            let address = path.to_string();
+            names.contains(&address) || names.iter().any(|name| is_named(name, declaration, path))
+        }
         _ => glob::Pattern::new(&declaration.options.file_pattern)
             .is_ok_and(|p| p.matches(path.file_name())),
     }
 }
 
+/// What a name in a list of files means.
+struct Meaning<'a> {
+    /// The blob, of a name that is an address.
+    address: Option<BlobPath>,
+    /// The blob, of a name that is a path below the prefix.
+    below: String,
+    /// The end of the blob's name, of a name without a folder.
+    end: Option<&'a str>,
+}
+
+impl<'a> Meaning<'a> {
+    fn of(name: &'a str, declaration: &Declaration) -> Self {
+        let folder = declaration.prefix.blob.trim_end_matches('/');
+        Self {
+            address: BlobPath::parse(name, &declaration.prefix.account).ok(),
+            below: match folder.is_empty() {
+                true => name.to_owned(),
+                false => format!("{folder}/{name}"),
+            },
+            end: (!name.contains('/')).then_some(name),
+        }
+    }
+
+    fn is(&self, path: &BlobPath) -> bool {
+        match &self.address {
+            Some(address) => address == path,
+            None => self.below == path.blob || self.end == Some(path.file_name()),
+        }
+    }
+}
+
 /// Whether `name` (a URL, a path below the prefix, or a bare file name) means the blob.
 fn is_named(name: &str, declaration: &Declaration, path: &BlobPath) -> bool {
-    if let Ok(url) = BlobPath::parse(name, &declaration.prefix.account) {
-        return url == *path;
-    }
-    let folder = declaration.prefix.blob.trim_end_matches('/');
-    let below = if folder.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{folder}/{name}")
-    };
-    below == path.blob || (!name.contains('/') && name == path.file_name())
+    Meaning::of(name, declaration).is(path)
 }
+
+/// How it is judged whether a series is complete.
+pub const JUDGE: Judge = Judge {
+    by_counts,
+    by_members: judge,
+};
+
+fn by_counts(group: &SourceGroup, counts: &Counts, now: Timestamp) -> Option<Verdict> {
+    if counts.rejected > 0 {
+        // The verdict names the file.
+        return None;
+    }
+    if counts.referenced < counts.members || counts.members == 0 {
+        return Some(Verdict::Collecting);
+    }
+    let is_short_of = |count: u64| counts.referenced < count;
+    match &group.declaration.options.expected {
+        Some(Expected::Files(names)) => is_short_of(at_least(names)).then_some(Verdict::Collecting),
+        Some(Expected::Count(count)) if is_short_of(*count) => Some(Verdict::Collecting),
+        Some(Expected::Count(_)) => Some(Verdict::Due),
+        Some(Expected::TimeRange(..)) => None,
+        Some(Expected::QuietPeriod(text)) => Some(quiet(counts.last_landed, text, now)),
+        None => Some(quiet(counts.last_landed, DEFAULT_QUIET_PERIOD, now)),
+    }
+}
+
+/// How many files so many names mean at the least: what ends differently is another file, unless an address spells it
+/// in another way.
+fn at_least(names: &[String]) -> u64 {
+    let ends: HashSet<&str> = names
+        .iter()
+        .filter(|name| !name.contains(['%', '?']))
+        .filter_map(|name| name.rsplit('/').next())
+        .collect();
+    u64::try_from(ends.len()).unwrap_or(u64::MAX)
+}
+
+/// Completeness of a series that says nothing else.
+const DEFAULT_QUIET_PERIOD: &str = "PT10M";
 
 /// Judges whether a series is complete on what its members are now. Pure: the ledger calls it in a transaction.
 pub fn judge(snapshot: &Snapshot<'_>) -> Verdict {
@@ -79,22 +146,38 @@ pub fn judge(snapshot: &Snapshot<'_>) -> Verdict {
         return Verdict::Collecting;
     }
     let declaration = &snapshot.group.declaration;
+    let last_landed = || members.iter().map(|file| file.landed_at).max();
     let complete = match &declaration.options.expected {
-        Some(Expected::Files(names)) => names.iter().all(|name| {
-            members
-                .iter()
-                .any(|file| is_named(name, declaration, &file.path))
-        }),
+        Some(Expected::Files(names)) => are_all_there(names, declaration, members),
         Some(Expected::Count(count)) => u64::try_from(referenced).unwrap_or(u64::MAX) >= *count,
         Some(Expected::TimeRange(start, end)) => span::covers(members, start, end),
-        Some(Expected::QuietPeriod(text)) => return quiet(members, text, snapshot.now),
-        None => return quiet(members, "PT10M", snapshot.now),
+        Some(Expected::QuietPeriod(text)) => return quiet(last_landed(), text, snapshot.now),
+        None => return quiet(last_landed(), DEFAULT_QUIET_PERIOD, snapshot.now),
     };
     if complete {
         Verdict::Due
     } else {
         Verdict::Collecting
     }
+}
+
+/// Whether each name means a member.
+fn are_all_there(names: &[String], declaration: &Declaration, members: &[SourceFile]) -> bool {
+    let paths = || members.iter().map(|file| &file.path);
+    let addresses: HashSet<&BlobPath> = paths().collect();
+    let blobs: HashSet<&str> = paths().map(|path| path.blob.as_str()).collect();
+    let ends: HashSet<&str> = paths().map(BlobPath::file_name).collect();
+    names.iter().all(|name| {
+        let Meaning {
+            address,
+            below,
+            end,
+        } = Meaning::of(name, declaration);
+        match address {
+            Some(address) => addresses.contains(&address),
+            None => blobs.contains(below.as_str()) || end.is_some_and(|end| ends.contains(end)),
+        }
+    })
 }
 
 /// What blocks a group: a member at fault, named.
@@ -123,14 +206,12 @@ fn rejection(file: &SourceFile) -> Option<Fault> {
     })
 }
 
-fn quiet(members: &[SourceFile], period: &str, now: Timestamp) -> Verdict {
+fn quiet(last_landed: Option<Timestamp>, period: &str, now: Timestamp) -> Verdict {
     let period = parse_duration(period).unwrap_or(Duration::from_secs(600));
-    let last = members
-        .iter()
-        .map(|file| file.landed_at)
-        .max()
-        .unwrap_or(now);
-    let until = last.checked_add(period).unwrap_or(Timestamp::MAX);
+    let until = last_landed
+        .unwrap_or(now)
+        .checked_add(period)
+        .unwrap_or(Timestamp::MAX);
     if now >= until {
         Verdict::Due
     } else {
@@ -197,13 +278,26 @@ mod tests {
         }
     }
 
+    /// The verdict on members, which is also that on their numbers where these tell it.
     fn verdict(expected: serde_json::Value, members: &[SourceFile], second: i64) -> Verdict {
         let group = group(expected);
-        judge(&Snapshot {
+        let now = Timestamp::from_second(second).unwrap();
+        let verdict = judge(&Snapshot {
             group: &group,
             members,
-            now: Timestamp::from_second(second).unwrap(),
-        })
+            now,
+        });
+        let of_state = |state| members.iter().filter(|file| file.state == state).count() as u64;
+        let counts = Counts {
+            members: members.len() as u64,
+            referenced: of_state(FileState::Referenced),
+            rejected: of_state(FileState::Rejected),
+            last_landed: members.iter().map(|file| file.landed_at).max(),
+        };
+        if let Some(by_counts) = by_counts(&group, &counts, now) {
+            assert_eq!(by_counts, verdict);
+        }
+        verdict
     }
 
     fn ready(names: &[&str]) -> Vec<SourceFile> {
@@ -219,6 +313,13 @@ mod tests {
     #[case::all_named(json!({"files": ["a.nc", "b.nc"]}), &["b.nc", "a.nc"], Verdict::Due)]
     #[case::one_named_missing(json!({"files": ["a.nc", "c.nc"]}), &["b.nc", "a.nc"], Verdict::Collecting)]
     #[case::named_by_url(json!({"files": ["abfs://bronze/cmip6/a.nc"]}), &["a.nc"], Verdict::Due)]
+    #[case::named_twice(json!({"files": ["a.nc", "abfs://bronze/cmip6/a.nc"]}), &["a.nc"], Verdict::Due)]
+    #[case::spelled_in_two_ways(
+        json!({"files": ["a b.nc", "https://local.blob.core.windows.net/bronze/cmip6/a%20b.nc"]}), &["a b.nc"], Verdict::Due
+    )]
+    #[case::as_a_scan_names_them(
+        json!({"files": ["abfs://bronze@local/cmip6/a.nc", "abfs://bronze@local/cmip6/b.nc"]}), &["b.nc", "a.nc"], Verdict::Due
+    )]
     #[case::nothing_yet(json!({"count": 1}), &[], Verdict::Collecting)]
     fn complete_when_the_expected_are_referenced(
         #[case] expected: serde_json::Value,
@@ -226,6 +327,30 @@ mod tests {
         #[case] wanted: Verdict,
     ) {
         assert_eq!(verdict(expected, &ready(names), 1000), wanted);
+    }
+
+    #[test]
+    fn numbers_tell_that_a_long_series_is_not_complete() {
+        let names: Vec<String> = (0..5000)
+            .map(|n| format!("abfs://bronze@local/cmip6/{n}.nc"))
+            .collect();
+        let mut group = group(json!({"files": names}));
+        let mut counts = Counts {
+            members: 4999,
+            referenced: 4999,
+            rejected: 0,
+            last_landed: None,
+        };
+        let now = Timestamp::UNIX_EPOCH;
+        assert_eq!(by_counts(&group, &counts, now), Some(Verdict::Collecting));
+        (counts.members, counts.referenced) = (5000, 5000);
+        assert_eq!(
+            by_counts(&group, &counts, now),
+            None,
+            "which ones, they do not"
+        );
+        group.declaration.options.expected = Some(Expected::Count(5000));
+        assert_eq!(by_counts(&group, &counts, now), Some(Verdict::Due));
     }
 
     #[test]

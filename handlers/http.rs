@@ -6,21 +6,24 @@
 //! | [`platform`], [`job`] | `/api/platform/…`, `/api/releases…`; `/api/jobs/status/…`, `/api/dbadmin/tasks/…` |
 //! | [`approval`] | `/api/platform/approve`, `…/reject`, `…/revoke`, `…/unpublish`, `…/approvals`, `/api/releases/…/stac` |
 //! | [`inventory`] | `/api/inventory`, `/api/replay` |
+//! | [`zarr`] | `/api/zarr/…`, the served stores; `/api/releases/{id}/token` |
 //! | [`stac`] | `/api/stac…`, what is published in the STAC catalogue |
-//! | [`zarr`] | `/api/zarr/…`, the served stores |
 //! | [`probes`] | `/api/livez`, `/api/readyz`, `/api/health` |
 //! | [`error`] | errors as answers |
+//! | [`tls`] | the same under https |
 
 pub mod approval;
 pub mod error;
 pub mod inventory;
 pub mod job;
+mod key;
 pub mod platform;
-mod principal;
+pub(crate) mod principal;
 pub mod probes;
 pub mod stac;
 mod status;
 mod submit;
+pub mod tls;
 pub mod triggers;
 pub mod zarr;
 
@@ -47,6 +50,7 @@ pub struct App {
     /// Does the work.
     pub pipeline: Arc<Pipeline>,
     stores: zarr::Stores,
+    keyring: zarr::token::Keyring,
 }
 
 impl App {
@@ -63,6 +67,7 @@ impl App {
             ledger,
             pipeline,
             stores: zarr::Stores::default(),
+            keyring: zarr::token::Keyring::default(),
         }
     }
 }
@@ -73,6 +78,7 @@ pub fn routes(
 ) -> impl Filter<Extract = (impl Reply,), Error = std::convert::Infallible> + Clone {
     root()
         .or(zarr::routes(Arc::clone(&app)))
+        .or(zarr::grant::routes(Arc::clone(&app)))
         .or(platform::routes(Arc::clone(&app)))
         .or(approval::routes(Arc::clone(&app)))
         .or(job::routes(Arc::clone(&app)))
@@ -81,6 +87,18 @@ pub fn routes(
         .or(probes::routes(Arc::clone(&app)))
         .or(triggers::routes(app))
         .recover(error::recover)
+}
+
+/// The routes of a server without a Functions host: Zarr and the probes for everybody whom they let in, the rest of the
+/// API with a key. What only a host sends is not taken.
+pub fn standalone_routes(
+    app: Arc<App>,
+) -> impl Filter<Extract = (impl Reply,), Error = std::convert::Infallible> + Clone {
+    root()
+        .or(zarr::routes(Arc::clone(&app)))
+        .or(probes::routes(Arc::clone(&app)))
+        .or(key::needed(&app).and(routes(app)))
+        .recover(key::recover)
 }
 
 /// `GET /`: any answer tells the Functions host that the handler is ready.

@@ -140,7 +140,7 @@ impl Pipeline {
     /// again where it may have been lost; the claim makes one combine of many messages.
     async fn settle(&self, group: &GroupId) -> Result<Settled, PipelineError> {
         let now = Timestamp::now();
-        let settled = self.ledger.settle(group, group::judge, now).await?;
+        let settled = self.ledger.settle(group, group::JUDGE, now).await?;
         let delay = match (settled.is_due, settled.look_again_at) {
             (true, _) => Some(Duration::ZERO),
             (false, Some(at)) => {

@@ -288,8 +288,13 @@ fn after_a_storm_everything_is_as_on_a_quiet_day() {
     assert_every_fault_was_met(&storm, is_whole);
 
     let quiet = storm.site("quiet", OTHER);
+    // Declared before any file is announced, as it was before the storm.
+    let declaring = [
+        ("LANDFALL_AUTO_GROUP", "false"),
+        ("LANDFALL_SWEEP_SCHEDULE", "0 0 0 1 1 *"),
+    ];
+    storm.declare(&quiet.start(&["--lose", "1"], &declaring));
     let dev = quiet.start(&[], &NAMED);
-    storm.declare(&dev);
     quiet.wait_for_rest(&storm.azurite, &storm.cluster, LIMIT);
     drop(dev);
     assert_ledgers_agree(&storm, &site, &quiet);

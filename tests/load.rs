@@ -220,6 +220,28 @@ fn however_many_events_come_at_once_so_many_files_are_read_and_the_others_become
     );
 }
 
+/// Instances times their pool is what the database must allow (`max_connections`), whatever comes at once.
+#[test]
+fn an_instance_takes_no_more_connections_than_its_pool_has() {
+    let place = Place::make();
+    let settings = place.settings(&[("LANDFALL_DATABASE_CONNECTIONS", "2")]);
+    let handlers: Vec<Handler> = (0..3).map(|_| Handler::start(&settings).0).collect();
+    let batches: Vec<_> = (0..3).map(|n| place.land(&format!("i{n}"), 48)).collect();
+    let open = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    let mut most = 0;
+    std::thread::scope(|scope| {
+        let posts = handlers.iter().zip(batches);
+        let posts = posts.map(|(handler, events)| scope.spawn(move || handler.post(events, 48)));
+        let posts: Vec<_> = posts.collect();
+        while !posts.iter().all(|post| post.is_finished()) {
+            let now: usize = place.site.sql(place.cluster, open).parse().unwrap();
+            most = most.max(now);
+        }
+    });
+    assert!((4..=6).contains(&most), "{most} connections");
+    assert_eq!(place.count("referenced") + place.count("landed"), 3 * 48);
+}
+
 /// Run by `just load` on the release build. Figures are of our process alone: Azurite and PostgreSQL have theirs.
 #[test]
 #[ignore = "it measures time and memory: `just load` runs it"]

@@ -23,7 +23,9 @@ use tokio::sync::mpsc;
 
 use super::failure::Failure;
 use super::ledger;
+use super::serve::TlsArguments;
 use crate::config::{DatabaseConfig, parse_duration};
+use crate::http::tls;
 
 use queue::HostQueue;
 use terminal::Terminal;
@@ -56,6 +58,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "DURATION", default_value = "PT1S", value_parser = parse_duration)]
     list_every: Duration,
     #[command(flatten)]
+    tls: TlsArguments,
+    #[command(flatten)]
     faults: faults::FaultArguments,
     /// Print the handler's JSON log lines instead of a story for people.
     #[arg(long)]
@@ -71,6 +75,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 async fn dev(arguments: Arguments) -> anyhow::Result<()> {
+    let outside = Outside::open(&arguments).await?;
     let layout = Layout::make(&arguments)?;
     let (events, received) = mpsc::unbounded_channel();
     let settings = layout.settings(&arguments);
@@ -100,7 +105,7 @@ async fn dev(arguments: Arguments) -> anyhow::Result<()> {
             executable: layout.executable()?,
             crash_limit: !arguments.faults.no_crash_limit,
         }),
-        http: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, arguments.port))),
+        http: Some(outside.inner()),
         queues: Some(Arc::new(HostQueue::new(queue))),
         queue_retry_delay: Some(Duration::from_secs(2)),
         // Nobody at a terminal waits ten seconds for the first retry.
@@ -119,14 +124,68 @@ async fn dev(arguments: Arguments) -> anyhow::Result<()> {
         .context("starting the host")?;
     let port = host.port().unwrap_or(arguments.port);
     let terminal = Terminal::new(arguments.json);
-    terminal.greet(&sources.bronze, &sources.silver, &catalogue, port);
-    let gave_up = tell(terminal, received, told_to_stop()).await;
+    let address = outside.address(port);
+    terminal.greet(&sources.bronze, &sources.silver, &catalogue, &address);
+    let gave_up = tokio::select! {
+        gave_up = tell(terminal, received, told_to_stop()) => gave_up,
+        () = outside.forward(port) => None,
+    };
     host.stop().await;
     gave_up.map_or(Ok(()), |reason| {
         Err(anyhow::anyhow!(
             "the handler cannot be kept running: {reason}"
         ))
     })
+}
+
+/// Where people reach the host: itself, or a port that speaks https and passes on to it.
+enum Outside {
+    Itself(SocketAddr),
+    Https(tokio::net::TcpListener, tokio_rustls::TlsAcceptor),
+}
+
+impl Outside {
+    async fn open(arguments: &Arguments) -> anyhow::Result<Self> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, arguments.port));
+        let acceptor = arguments.tls.acceptor().context("--tls-cert, --tls-key")?;
+        let Some(acceptor) = acceptor else {
+            return Ok(Self::Itself(address));
+        };
+        let listener = tokio::net::TcpListener::bind(address).await;
+        let listener = listener.with_context(|| format!("listening on {address}"))?;
+        Ok(Self::Https(listener, acceptor))
+    }
+
+    /// Where the host listens.
+    fn inner(&self) -> SocketAddr {
+        match self {
+            Self::Itself(address) => *address,
+            Self::Https(..) => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        }
+    }
+
+    /// The address for people, where the host has this port.
+    fn address(&self, port: u16) -> String {
+        let https = match self {
+            Self::Itself(_) => None,
+            Self::Https(listener, _) => listener.local_addr().ok(),
+        };
+        https.map_or_else(
+            || format!("http://127.0.0.1:{port}"),
+            |address| format!("https://{address}"),
+        )
+    }
+
+    /// Passes on for as long as it is awaited.
+    async fn forward(self, port: u16) {
+        match self {
+            Self::Itself(_) => std::future::pending().await,
+            Self::Https(listener, acceptor) => {
+                let to = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+                tls::forward(listener, acceptor, to).await;
+            }
+        }
+    }
 }
 
 /// Renders what happens until somebody ends it; the reason if the handler is given up.
@@ -223,7 +282,7 @@ impl Layout {
             ("LANDFALL_DATABASE", text(&self.database)),
             (
                 "LANDFALL_PUBLIC_URL",
-                format!("http://127.0.0.1:{}", arguments.port),
+                format!("{}://127.0.0.1:{}", arguments.tls.scheme(), arguments.port),
             ),
             ("LANDFALL_OPEN_ACCESS", String::from("true")),
             ("LANDFALL_STOP_WITH_STDIN", String::from("true")),

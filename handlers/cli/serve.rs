@@ -1,52 +1,119 @@
-//! `landfall serve`: the custom handler that the Functions host starts.
+//! `landfall serve`: the custom handler that the Functions host starts, or a server of its own.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use tokio::net::TcpListener;
 
 use super::failure::Failure;
 use super::{ledger, stores};
 use crate::config::Config;
+use crate::http::tls::{self, TlsError};
 use crate::http::{self, App};
 use crate::pipeline::Pipeline;
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
-pub(super) struct Arguments {}
+pub(super) struct Arguments {
+    /// Serve Zarr without a Functions host, as beside TiTiler. The rest of the API answers only with the key of
+    /// `LANDFALL_API_KEY`, and not at all without one.
+    #[arg(long)]
+    standalone: bool,
+    /// Address and port to listen on.
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:7072",
+        requires = "standalone"
+    )]
+    listen: SocketAddr,
+    #[command(flatten)]
+    tls: TlsArguments,
+}
 
-/// Answers the host until it is told to stop.
-pub(super) async fn run(_: Arguments) -> Result<(), Failure> {
+/// What makes a server one of https.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct TlsArguments {
+    /// Certificate with its chain, PEM; the server then speaks https, which TiTiler insists on.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(super) tls_cert: Option<PathBuf>,
+    /// Private key of the certificate, PEM, unencrypted.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(super) tls_key: Option<PathBuf>,
+}
+
+impl TlsArguments {
+    /// The acceptor for the certificate, if one is given.
+    pub(super) fn acceptor(&self) -> Result<Option<tokio_rustls::TlsAcceptor>, TlsError> {
+        let files = self.tls_cert.as_deref().zip(self.tls_key.as_deref());
+        files
+            .map(|(cert, key)| tls::acceptor(cert, key))
+            .transpose()
+    }
+
+    /// How addresses of the server begin.
+    pub(super) const fn scheme(&self) -> &'static str {
+        match self.tls_cert {
+            Some(_) => "https",
+            None => "http",
+        }
+    }
+}
+
+/// Answers the host, or everybody, until it is told to stop.
+pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     crate::telemetry::init_json();
-    serve().await.map_err(|error| {
+    serve(arguments).await.map_err(|error| {
         tracing::error!(error = format!("{error:#}"), "STARTUP_FAILED: {error:#}");
         Failure::failed("startup_failed", error.as_ref())
     })
 }
 
-async fn serve() -> anyhow::Result<()> {
-    let config = Config::from_env().context("configuration")?;
-    let port = config.http.port;
+async fn serve(arguments: Arguments) -> anyhow::Result<()> {
+    let mut config = Config::from_env().context("configuration")?;
+    let acceptor = arguments.tls.acceptor().context("--tls-cert, --tls-key")?;
     let watches_stdin = config.http.stop_with_stdin;
-    let app = Arc::new(app(config)?);
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let listener = tokio::net::TcpListener::bind(address)
+    let address = match arguments.standalone {
+        true => arguments.listen,
+        false => SocketAddr::from((Ipv4Addr::LOCALHOST, config.http.port)),
+    };
+    let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("listening on {address}"))?;
-    tracing::info!(landfall.version = env!("CARGO_PKG_VERSION"), port, "Ready");
-    warp::serve(http::routes(app))
-        .incoming(listener)
-        .graceful(async move {
-            tokio::select! {
-                () = told_to_stop() => {}
-                () = end_of_stdin(), if watches_stdin => {}
-            }
-        })
-        .run()
-        .await;
+    let address = listener.local_addr()?;
+    if arguments.standalone {
+        config.http.be_at(arguments.tls.scheme(), address);
+    }
+    let app = Arc::new(app(config)?);
+    let stop = async move {
+        tokio::select! {
+            () = told_to_stop() => {}
+            () = end_of_stdin(), if watches_stdin => {}
+        }
+    };
+    let version = env!("CARGO_PKG_VERSION");
+    tracing::info!(landfall.version = version, port = address.port(), "Ready");
+    match (arguments.standalone, acceptor) {
+        (false, _) => plain(listener, http::routes(app), stop).await,
+        (true, None) => plain(listener, http::standalone_routes(app), stop).await,
+        (true, Some(tls)) => tls::serve(listener, tls, http::standalone_routes(app), stop).await,
+    }
     Ok(())
 }
 
+async fn plain<F>(listener: TcpListener, routes: F, stop: impl Future<Output = ()> + Send + 'static)
+where
+    F: warp::Filter<Error = std::convert::Infallible> + Clone + Send + Sync + 'static,
+    F::Extract: warp::Reply,
+{
+    warp::serve(routes)
+        .incoming(listener)
+        .graceful(stop)
+        .run()
+        .await;
+}
 fn app(config: Config) -> anyhow::Result<App> {
     let storage = &config.storage;
     let (blobs, queue) = stores::open(storage)?;

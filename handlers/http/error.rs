@@ -89,6 +89,11 @@ impl ApiError {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", message).caused_by(cause)
     }
 
+    /// 409: the Release is in a state that does not allow it.
+    pub fn release_state(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "ReleaseStateError", message)
+    }
+
     fn conflict(error_type: &'static str, message: String) -> Self {
         Self::new(StatusCode::CONFLICT, error_type, message)
     }

@@ -4,10 +4,12 @@ mod approval;
 mod backfill;
 mod events;
 mod flow;
+mod serving;
 mod stac;
 mod stage;
 mod submit;
 mod sweep;
+mod watched;
 
 use rstest::rstest;
 use serde_json::{Value, json};

@@ -1,33 +1,50 @@
-//! The served stores: combined datasets as plain read-only Zarr v2 over HTTP. SPEC §9.
+//! The served stores: combined datasets, and the references of single files, as plain read-only Zarr over HTTP. SPEC §9.
 //!
-//! `GET|HEAD /api/zarr/{release_id}/r{revision}/{key}`. Metadata and inlined chunks come from the stored document of
-//! the revision, any other chunk is one ranged read of its source, pinned to the version that was referenced.
-//! 404 means a key that the manifest does not have, which readers take for the fill value; everything else that
-//! cannot be answered is 401, 410 or 503, which they do not.
+//! | address | is |
+//! | --- | --- |
+//! | `GET\|HEAD /api/zarr/{release_id}/r{revision}/{key}` | a key of a Zarr v2 store (`.zmetadata`, `tas/0.0.1`), or `combined.json` |
+//! | `…/r{revision}/~v3/{key}` | a key of the same as Zarr v3 (`zarr.json`, `tas/c/0/0/1`) |
+//! | `…/r{revision}/~{token}/…` | either with a read token |
+//! | `GET\|HEAD /api/zarr/files/{file}/{etag}/…` | the reference of one version of one file, in either form |
+//! | `POST /api/releases/{release_id}/token` | makes an address with a token, see [`grant`] |
+//!
+//! Metadata and inlined chunks come from the stored document, any other chunk is one ranged read of its source, pinned
+//! to the version that was referenced. 404 means a key that the manifest does not have, which readers take for the fill
+//! value; everything else that cannot be answered is 401, 410 or 503, which they do not.
 
+mod access;
 mod address;
 mod body;
+mod cache;
+pub mod grant;
+mod source;
 mod store;
+pub(crate) mod token;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use warp::http::{HeaderMap, Method};
 use warp::path::FullPath;
+use warp::reply::Response;
 use warp::{Filter, Rejection, Reply};
 
 use super::App;
-use super::error::{Answer, ApiError, answer};
-use crate::stores::blobs::{BlobError, BlobPath};
-use address::Address;
-use body::{BINARY, Body, JSON};
-use store::{Entry, VirtualChunk};
+use super::error::ApiError;
+use access::{Permit, authorize};
+use address::{Address, Place};
+use body::{About, Asked, BINARY, Content, JSON};
+use source::Lying;
+use store::Entry;
 
-pub use store::Stores;
+pub use cache::Stores;
 
 /// The routes of the served stores.
 pub fn routes(app: Arc<App>) -> impl Filter<Extract = (impl Reply,), Error = Rejection> + Clone {
     let cors_origin = app.config.http.cors_origin.clone();
+    let preflight = warp::path!("api" / "zarr" / ..)
+        .and(warp::options())
+        .map(body::preflight);
     warp::path!("api" / "zarr" / ..)
         .and(warp::get().or(warp::head()).unify())
         .and(warp::path::full())
@@ -36,10 +53,13 @@ pub fn routes(app: Arc<App>) -> impl Filter<Extract = (impl Reply,), Error = Rej
         .and(super::with(app))
         .then(
             |path: FullPath, method: Method, headers: HeaderMap, app: Arc<App>| async move {
-                answer(serve(&app, path.as_str(), &method, &headers).await)
+                let answered = serve(&app, path.as_str(), &method, &headers).await;
+                answered.unwrap_or_else(|error| error.into_answer().into_response())
             },
         )
-        .map(move |answer: Answer| body::with_cors(answer, cors_origin.as_deref()))
+        .or(preflight)
+        .unify()
+        .map(move |answer: Response| body::with_cors(answer, cors_origin.as_deref()))
 }
 
 async fn serve(
@@ -47,123 +67,120 @@ async fn serve(
     path: &str,
     method: &Method,
     headers: &HeaderMap,
-) -> Result<Answer, ApiError> {
+) -> Result<Response, ApiError> {
     let address = Address::parse(path)?;
-    let at = authorize(app, &address).await?;
-    let found = app.stores.get(app, &address, &at).await?.find(&address.key);
-    if let Entry::Absent(reason) = found {
-        return Err(ApiError::not_found(reason));
-    }
-    let Address {
-        release_id,
-        revision,
-        key,
-    } = &address;
-    let etag = body::etag_of(&format!(
-        "{release_id}/r{revision}/{key}/{}",
-        found.source_version()
-    ));
-    if body::is_known(headers, &etag) {
-        return Ok(body::not_modified(&etag));
+    let permit = authorize(app, &address, headers).await?;
+    let store = app.stores.get(app, &address.place, &permit).await?;
+    let entry = store.find(address.version, &address.key);
+    let resource = Resource::of(app, &address, &permit, entry).await?;
+    let about = &resource.about;
+    if body::is_known(headers, &about.etag) {
+        return Ok(about.not_modified());
     }
     if method == Method::HEAD {
-        return Ok(measure(app, found, &at).await?.into_head(&etag));
+        resource.check(app).await?;
+        return Ok(about.head());
     }
-    Ok(read(app, found, &at).await?.into_answer(headers, &etag))
-}
-
-/// Where the document of a revision lies, if it may be read at all.
-async fn authorize(app: &App, address: &Address) -> Result<BlobPath, ApiError> {
-    let not_there = || ApiError::gone("this revision is not, or no longer, published");
-    let revision = app
-        .ledger
-        .revision(&address.release_id, address.revision)
-        .await?;
-    let revision = revision
-        .filter(|revision| revision.is_live)
-        .ok_or_else(not_there)?;
-    if !app.config.http.open_access {
-        let release = app
-            .ledger
-            .release(&address.release_id)
-            .await?
-            .ok_or_else(not_there)?;
-        if release.approval_state != "approved" || release.clearance_state != "public" {
-            return Err(ApiError::unauthorized("this Release is not public"));
+    match body::asked(headers, about) {
+        Asked::Everything => {
+            let content = resource.read(app, 0..about.length).await?;
+            Ok(about.answer(content, None))
         }
-    }
-    Ok(app.blobs.silver(&revision.blob_path))
-}
-
-/// The bytes of an entry.
-async fn read(app: &App, entry: Entry, at: &BlobPath) -> Result<Body, ApiError> {
-    Ok(match entry {
-        Entry::Metadata(bytes) => Body::new(bytes, JSON),
-        Entry::Inline(bytes) => Body::new(bytes, BINARY),
-        Entry::Document => Body::new(
-            app.blobs.get(at).await.map_err(store::document_error)?.0,
-            JSON,
-        ),
-        Entry::Virtual(chunk) => Body::new(read_source(app, &chunk).await?, BINARY),
-        Entry::Absent(reason) => return Err(ApiError::not_found(reason)),
-    })
-}
-
-/// The length of an entry; of a source no byte is read, but its version is checked.
-async fn measure(app: &App, entry: Entry, at: &BlobPath) -> Result<Body, ApiError> {
-    Ok(match entry {
-        Entry::Document => {
-            let info = app.blobs.head(at).await.map_err(store::document_error)?;
-            Body::length_only(info.length, JSON)
+        Asked::Part(part) => {
+            let content = resource.read(app, part.clone()).await?;
+            Ok(about.answer(content, Some(part)))
         }
-        Entry::Virtual(chunk) => {
-            check_source(app, &chunk).await?;
-            Body::length_only(chunk.range.len, BINARY)
-        }
-        entry => return read(app, entry, at).await,
-    })
-}
-
-/// One ranged read of the version that was referenced.
-async fn read_source(app: &App, chunk: &VirtualChunk) -> Result<Bytes, ApiError> {
-    let path = source_path(app, chunk)?;
-    let parts = app
-        .blobs
-        .get_ranges(&path, &chunk.etag, &[chunk.range])
-        .await
-        .map_err(source_error)?;
-    parts
-        .into_iter()
-        .next()
-        .ok_or_else(|| ApiError::internal("a store answered without the range it was asked for"))
-}
-
-async fn check_source(app: &App, chunk: &VirtualChunk) -> Result<(), ApiError> {
-    let path = source_path(app, chunk)?;
-    let info = app.blobs.head(&path).await.map_err(source_error)?;
-    if info.etag == chunk.etag {
-        Ok(())
-    } else {
-        Err(source_error(BlobError::Changed(path)))
+        Asked::Outside => Ok(about.outside()),
     }
 }
 
-fn source_path(app: &App, chunk: &VirtualChunk) -> Result<BlobPath, ApiError> {
-    let path = app.blobs.path_of(&chunk.url);
-    path.ok_or_else(|| ApiError::gone("the source file of this chunk is out of reach"))
+/// What a key stands for, ready to be sent.
+struct Resource {
+    about: About,
+    origin: Origin,
 }
 
-/// The status of the source is never passed on: a 404 would read as fill values.
-fn source_error(error: BlobError) -> ApiError {
-    match error {
-        BlobError::NotFound(path) => {
-            ApiError::gone(format!("the source file {} is gone", path.short()))
-        }
-        BlobError::NoContainer(_) => ApiError::gone("the container of the source file is gone"),
-        BlobError::Changed(path) | BlobError::OutOfRange { path, .. } => ApiError::gone(format!(
-            "the source file {} has changed since it was referenced",
-            path.short()
-        )),
-        error => ApiError::unavailable(error),
+enum Origin {
+    Held(Bytes),
+    Chunk(Lying),
+    Document(Lying),
+}
+
+impl Resource {
+    async fn of(
+        app: &App,
+        address: &Address,
+        permit: &Permit,
+        entry: Entry,
+    ) -> Result<Self, ApiError> {
+        let (origin, version, media_type) = match entry {
+            Entry::Metadata(bytes) => (Origin::Held(bytes), String::new(), JSON),
+            Entry::Inline(bytes) => (Origin::Held(bytes), String::new(), BINARY),
+            Entry::Virtual(chunk) => {
+                let version = chunk.etag.clone();
+                (Origin::Chunk(Lying::chunk(app, chunk)?), version, BINARY)
+            }
+            Entry::Document => {
+                let at = permit.document.as_ref();
+                let at = at.ok_or_else(|| ApiError::not_found("there is no such key"))?;
+                let lying = Lying::document(app, at).await?;
+                (Origin::Document(lying), String::new(), JSON)
+            }
+            Entry::Absent(reason) => return Err(ApiError::not_found(reason)),
+            Entry::Refused(reason) => return Err(ApiError::gone(reason)),
+        };
+        let about = About {
+            etag: etag(address, &version, &origin),
+            media_type,
+            length: origin.length(),
+            is_open: permit.is_open,
+        };
+        Ok(Self { about, origin })
     }
+
+    /// Says that the bytes are there.
+    async fn check(&self, app: &App) -> Result<(), ApiError> {
+        match &self.origin {
+            Origin::Chunk(lying) => lying.check(app).await,
+            Origin::Held(_) | Origin::Document(_) => Ok(()),
+        }
+    }
+
+    async fn read(&self, app: &App, part: std::ops::Range<u64>) -> Result<Content, ApiError> {
+        match &self.origin {
+            Origin::Chunk(lying) | Origin::Document(lying) => lying.read(app, part).await,
+            Origin::Held(bytes) => {
+                let index = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
+                Ok(Content::Whole(
+                    bytes.slice(index(part.start)..index(part.end)),
+                ))
+            }
+        }
+    }
+}
+
+impl Origin {
+    fn length(&self) -> u64 {
+        match self {
+            Self::Held(bytes) => u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+            Self::Chunk(lying) | Self::Document(lying) => lying.length(),
+        }
+    }
+}
+
+/// What is held here is known by its bytes, since another version of this program may render it otherwise; the rest by
+/// its address and the version of its source.
+fn etag(address: &Address, version: &str, origin: &Origin) -> String {
+    if let Origin::Held(bytes) = origin {
+        return body::etag_of(bytes);
+    }
+    let place = match &address.place {
+        Place::Revision {
+            release_id,
+            revision,
+        } => format!("{release_id}/r{revision}"),
+        Place::File { id, etag } => format!("files/{id}/{etag}"),
+    };
+    let key = &address.key;
+    body::etag_of(format!("{place}/{:?}/{key}/{version}", address.version).as_bytes())
 }

@@ -376,7 +376,7 @@ impl Pipeline {
             return Ok(());
         }
         let settled = self.settle_groups_of(file.id).await?;
-        let progress = self.progress(&settled).await?;
+        let progress = Self::progress(&settled);
         info!(
             blob.url = %file.path, step = "referenced", chunks.count = dataset.chunk_count(), reference.bytes = document.len(),
             bytes.read = io.bytes, requests.count = io.requests, rounds.count = io.rounds,

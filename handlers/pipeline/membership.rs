@@ -78,21 +78,16 @@ impl Pipeline {
     }
 
     /// `arrived/expected` of the first group, for the person at the terminal.
-    pub(super) async fn progress(&self, settled: &[Settled]) -> Result<String, PipelineError> {
+    pub(super) fn progress(settled: &[Settled]) -> String {
         let Some(first) = settled.first() else {
-            return Ok(String::new());
+            return String::new();
         };
-        let members = self.ledger.members(&first.group.id).await?;
-        let arrived = members
-            .iter()
-            .filter(|file| file.state == FileState::Referenced)
-            .count();
-        let declaration = &first.group.declaration;
+        let (declaration, arrived) = (&first.group.declaration, first.referenced);
         let expected = match &declaration.options.expected {
             Some(Expected::Files(names)) => names.len().to_string(),
             Some(Expected::Count(count)) => count.to_string(),
             _ => String::from("?"),
         };
-        Ok(format!("{} {arrived}/{expected}", declaration.dataset_id))
+        format!("{} {arrived}/{expected}", declaration.dataset_id)
     }
 }

@@ -97,7 +97,7 @@ impl Pipeline {
     async fn settle_quietly(&self, group: &GroupId) -> Result<i64, PipelineError> {
         let settled = self
             .ledger
-            .settle(group, crate::group::judge, Timestamp::now())
+            .settle(group, crate::group::JUDGE, Timestamp::now())
             .await?;
         Ok(settled.group.generation)
     }

@@ -20,8 +20,8 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::TryStreamExt as _;
 use futures_util::stream::BoxStream;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use virtualize::ByteRange;
 
 /// Why a blob operation failed.
@@ -142,6 +142,18 @@ pub trait Blobs: Send + Sync + std::fmt::Debug {
         etag: &str,
         ranges: &[ByteRange],
     ) -> Result<Vec<Bytes>, BlobError>;
+
+    /// One range of one version, piece by piece as it comes, by one request; [`BlobError::Changed`] if it is another
+    /// version, also as the last piece where that shows only then. What a store cannot give in pieces is one.
+    async fn get_stream(
+        &self,
+        path: &BlobPath,
+        etag: &str,
+        range: ByteRange,
+    ) -> Result<BoxStream<'static, Result<Bytes, BlobError>>, BlobError> {
+        let parts = self.get_ranges(path, etag, &[range]).await?;
+        Ok(futures_util::stream::iter(parts.into_iter().map(Ok)).boxed())
+    }
 
     /// The first `len` bytes of a blob, or all of a shorter one, with what is known of it; [`BlobError::Changed`] if
     /// it is another version than the one asked for. One round trip where the store allows it.

@@ -13,6 +13,7 @@ mod order;
 mod place;
 mod postgres;
 mod rest;
+mod serving;
 pub(crate) mod sqlite;
 mod stac;
 mod takeover;
@@ -27,6 +28,7 @@ pub use model::*;
 pub use postgres::{
     ConnectError, Migration, MigrationError, MigrationOptions, PostgresLedger, TokenSource,
 };
+pub use serving::ServingLedger;
 pub use sqlite::SqliteLedger;
 pub use stac::{Extent, MANAGED_BY, MANAGER, StacCatalog, StacPage, StacWindow};
 pub use work::tasks_of_files;
@@ -296,11 +298,23 @@ pub trait ReleaseCatalog: Send + Sync {
 
 /// The whole ledger.
 pub trait Ledger:
-    FileLedger + GroupLedger + ReleaseCatalog + ApprovalLedger + StacCatalog + std::fmt::Debug
+    FileLedger
+    + GroupLedger
+    + ReleaseCatalog
+    + ApprovalLedger
+    + ServingLedger
+    + StacCatalog
+    + std::fmt::Debug
 {
 }
 
 impl<T> Ledger for T where
-    T: FileLedger + GroupLedger + ReleaseCatalog + ApprovalLedger + StacCatalog + std::fmt::Debug
+    T: FileLedger
+        + GroupLedger
+        + ReleaseCatalog
+        + ApprovalLedger
+        + ServingLedger
+        + StacCatalog
+        + std::fmt::Debug
 {
 }

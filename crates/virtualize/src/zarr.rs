@@ -1,4 +1,4 @@
-//! Zarr v2: metadata documents, chunk keys, data types and codecs.
+//! Zarr v2: metadata documents, chunk keys, data types and codecs; and [`v3`], the same for readers of that version.
 //!
 //! Follows the Zarr v2 specification with xarray's `_ARRAY_DIMENSIONS`. What a virtual dataset needs of a store
 //! is rendered from here, for the reference file and for the served store alike.
@@ -12,6 +12,7 @@ mod filter;
 mod plugin;
 #[cfg(test)]
 mod sample;
+pub mod v3;
 
 pub(crate) use checksum::fletcher32;
 pub use codec::{Codec, SzipParameters};
@@ -174,8 +175,11 @@ pub fn chunk_number(grid: &[u64], key: &str) -> Option<u64> {
     if grid.is_empty() {
         return (key == "0").then_some(0);
     }
+    number_of(grid, key.split('.'))
+}
+
+fn number_of<'k>(grid: &[u64], mut parts: impl Iterator<Item = &'k str>) -> Option<u64> {
     let mut number = 0u64;
-    let mut parts = key.split('.');
     for count in grid {
         let part = parts.next()?;
         let canonical =

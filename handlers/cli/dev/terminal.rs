@@ -26,11 +26,11 @@ impl Terminal {
     }
 
     /// Says where everything is.
-    pub(super) fn greet(&self, bronze: &str, silver: &str, database: &str, port: u16) {
+    pub(super) fn greet(&self, bronze: &str, silver: &str, database: &str, address: &str) {
         if self.json {
             return;
         }
-        self.line(&format!("Landfall answers on http://127.0.0.1:{port}"));
+        self.line(&format!("Landfall answers on {address}"));
         self.line(&format!("  drop NetCDF files into  {bronze}"));
         self.line(&format!("  references are kept in  {silver}"));
         self.line(&format!("  the catalogue is        {database}"));

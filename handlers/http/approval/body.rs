@@ -7,7 +7,7 @@ use warp::http::HeaderMap;
 use crate::http::App;
 use crate::http::error::ApiError;
 use crate::http::inventory::read;
-use crate::http::principal;
+use crate::http::principal::principal;
 use crate::pipeline::Endorsement;
 use crate::stores::ledger::{ApprovalFilter, Clearance, Release};
 
@@ -114,11 +114,18 @@ impl Body {
             .unwrap_or(found))
     }
 
-    /// Who decides.
+    /// Who decides: with Easy Auth the signed-in principal, else whom the body names.
     pub(super) fn actor(&self, app: &App, headers: &HeaderMap) -> Result<Option<String>, ApiError> {
         let named = self.reviewer.as_ref().or(self.revoker.as_ref());
         let named = short("reviewer", named, LONGEST_NAME)?;
-        principal::actor(app, headers, named)
+        match principal(app, headers) {
+            Some(principal) => Ok(Some(principal)),
+            // A name in a body would be anybody's.
+            None if app.config.http.easy_auth => Err(ApiError::unauthorized(
+                "sign in: who decides about a Release is the signed-in principal",
+            )),
+            None => Ok(named),
+        }
     }
 
     /// Who decides; somebody has to.

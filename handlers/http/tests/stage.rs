@@ -14,6 +14,7 @@ use virtualize::{
 };
 use warp::http::Response;
 
+use super::watched::Watched;
 use crate::config::{
     BlobsConfig, Config, DatabaseConfig, DeadLettersConfig, HttpConfig, PipelineConfig,
     QueuesConfig, StorageConfig,
@@ -33,6 +34,8 @@ const BLOB_PATH: &str = "refs/combined/numbers/all/ord1/r1/combined.json";
 pub(super) struct Stage {
     folder: tempfile::TempDir,
     app: Arc<App>,
+    /// What is asked of the blobs.
+    pub(super) watched: Arc<Watched>,
     pub(super) release_id: String,
     pub(super) job_id: String,
     pub(super) asset_id: String,
@@ -51,12 +54,22 @@ impl Stage {
     }
 
     async fn new(open_access: bool) -> Self {
+        Self::with(|config| config.http.open_access = open_access).await
+    }
+
+    /// With other settings; open to nobody unless they say so.
+    pub(super) async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let bronze = folder.path().join("bronze");
         std::fs::create_dir(&bronze).unwrap();
         std::fs::write(bronze.join("a.nc"), b"____ab__").unwrap();
         std::fs::write(bronze.join("b.nc"), b"__yz").unwrap();
-        let app = Arc::new(app(config(&folder, open_access)));
+        let mut config = config(&folder, false);
+        change(&mut config);
+        let blobs = local_blobs(&config);
+        let watched = Arc::new(Watched::new(blobs));
+        let blobs: Arc<dyn Blobs> = Arc::<Watched>::clone(&watched);
+        let app = Arc::new(app_over(config, blobs));
         let declared = publish(&app).await;
         let Declared {
             group,
@@ -67,6 +80,7 @@ impl Stage {
         Self {
             folder,
             app,
+            watched,
             release_id: group.release_id,
             job_id: group.job_id,
             asset_id,
@@ -76,6 +90,25 @@ impl Stage {
 
     pub(super) fn bronze(&self) -> PathBuf {
         self.folder.path().join("bronze")
+    }
+
+    /// The app itself.
+    pub(super) fn app(&self) -> Arc<App> {
+        Arc::clone(&self.app)
+    }
+
+    /// Changes rows of the ledger as no method of it does.
+    pub(super) fn alter(&self, sql: &str) {
+        let path = self.folder.path().join("landfall.db");
+        let connection = rusqlite::Connection::open(path).unwrap();
+        connection.execute_batch(sql).unwrap();
+    }
+
+    /// Puts the Release into a state.
+    pub(super) fn decide(&self, approval: &str, clearance: &str) {
+        self.alter(&format!(
+            "UPDATE app_asset_releases SET approval_state = '{approval}', clearance_state = '{clearance}'"
+        ));
     }
 
     /// The stored document.
@@ -157,19 +190,32 @@ pub(super) fn config(folder: &tempfile::TempDir, open_access: bool) -> Config {
             public_url: String::from("http://127.0.0.1:7071"),
             open_access,
             stop_with_stdin: false,
+            api_key: None,
             easy_auth: false,
+            stores_bytes: 64 << 20,
             titiler_url: None,
             cors_origin: None,
         },
     }
 }
 
-pub(super) fn app(config: Config) -> App {
-    let storage = &config.storage;
-    let BlobsConfig::Folders { bronze, silver } = &storage.blobs else {
+fn local_blobs(config: &Config) -> Arc<dyn Blobs> {
+    let BlobsConfig::Folders { bronze, silver } = &config.storage.blobs else {
         panic!("the stage is of folders")
     };
-    let blobs: Arc<dyn Blobs> = Arc::new(LocalBlobs::new(bronze, silver));
+    Arc::new(LocalBlobs::new(bronze, silver))
+}
+
+pub(super) fn app(config: Config) -> App {
+    let blobs = local_blobs(&config);
+    app_over(config, blobs)
+}
+
+fn app_over(config: Config, blobs: Arc<dyn Blobs>) -> App {
+    let storage = &config.storage;
+    let BlobsConfig::Folders { bronze, .. } = &storage.blobs else {
+        panic!("the stage is of folders")
+    };
     let ledger: Arc<dyn Ledger> = Arc::new(SqliteLedger::open(&storage.database).unwrap());
     let queue = Arc::new(EmbeddedQueue::open(&storage.database).unwrap());
     let dead_letters = match &config.storage.dead_letters {
@@ -242,7 +288,7 @@ async fn publish(app: &App) -> Declared {
         .unwrap();
     let settled = app
         .ledger
-        .settle(&declared.group.id, group::judge, now)
+        .settle(&declared.group.id, group::JUDGE, now)
         .await
         .unwrap();
     let lease = Lease {

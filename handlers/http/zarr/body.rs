@@ -1,10 +1,15 @@
 //! Answers that carry a key: entity tags, conditional and ranged requests, headers.
 
-use bytes::Bytes;
-use sha2::{Digest as _, Sha256};
-use warp::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use std::ops::Range;
 
-use crate::http::error::Answer;
+use bytes::Bytes;
+use futures_util::stream::{self, BoxStream, StreamExt as _};
+use sha2::{Digest as _, Sha256};
+use warp::Reply as _;
+use warp::http::{HeaderMap, HeaderValue, StatusCode, header};
+use warp::reply::Response;
+
+use crate::stores::blobs::BlobError;
 
 /// Media type of chunks.
 pub(super) const BINARY: &str = "application/octet-stream";
@@ -12,94 +17,133 @@ pub(super) const BINARY: &str = "application/octet-stream";
 /// Media type of metadata.
 pub(super) const JSON: &str = "application/json";
 
-const IMMUTABLE: &str = "public, max-age=31536000, immutable";
+/// For a year, as what lies under an address never changes.
+const FOR_ALL: &str = "public, max-age=31536000, immutable";
 
-/// The bytes of a key, or just how many they are.
-#[derive(Debug)]
-pub(super) struct Body {
-    bytes: Bytes,
-    length: u64,
-    media_type: &'static str,
+/// The same, but not in caches that others read from.
+const FOR_ONE: &str = "private, max-age=31536000, immutable";
+
+/// Pieces that wait for a slow client.
+const WAITING: usize = 2;
+
+/// The bytes of an answer.
+pub(super) enum Content {
+    Whole(Bytes),
+    /// Piece by piece; so many bytes in all.
+    Stream(BoxStream<'static, Result<Bytes, BlobError>>, u64),
 }
 
-impl Body {
-    pub(super) fn new(bytes: Bytes, media_type: &'static str) -> Self {
-        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        Self {
-            bytes,
-            length,
-            media_type,
-        }
-    }
+/// What the headers say of a key.
+#[derive(Debug)]
+pub(super) struct About {
+    pub(super) etag: String,
+    pub(super) media_type: &'static str,
+    /// Length of all of it.
+    pub(super) length: u64,
+    /// Whether anybody may read it.
+    pub(super) is_open: bool,
+}
 
-    /// For HEAD, where the bytes need not be fetched.
-    pub(super) const fn length_only(length: u64, media_type: &'static str) -> Self {
-        Self {
-            bytes: Bytes::new(),
-            length,
-            media_type,
+impl About {
+    /// 200 with everything, or 206 with `part`.
+    pub(super) fn answer(&self, content: Content, part: Option<Range<u64>>) -> Response {
+        let (body, length) = match content {
+            Content::Whole(bytes) => {
+                let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+                (bytes_of(bytes), length)
+            }
+            Content::Stream(pieces, length) => (
+                warp::reply::stream(detached(pieces)).into_response(),
+                length,
+            ),
+        };
+        let mut answer = self.with_headers(body);
+        put(&mut answer, header::CONTENT_LENGTH, &length.to_string());
+        if let Some(part) = part {
+            *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
+            let last = part.end.saturating_sub(1);
+            let range = format!("bytes {}-{last}/{}", part.start, self.length);
+            put(&mut answer, header::CONTENT_RANGE, &range);
         }
+        answer
     }
 
     /// The answer to HEAD.
-    pub(super) fn into_head(self, etag: &str) -> Answer {
-        let mut answer = self.start(StatusCode::OK, Bytes::new(), etag);
+    pub(super) fn head(&self) -> Response {
+        let mut answer = self.with_headers(bytes_of(Bytes::new()));
         put(
-            answer.headers_mut(),
+            &mut answer,
             header::CONTENT_LENGTH,
             &self.length.to_string(),
         );
         answer
     }
 
-    /// 200 with everything, 206 with the range asked for, 416 for one that is not there.
-    pub(super) fn into_answer(self, headers: &HeaderMap, etag: &str) -> Answer {
-        let (status, bytes, range) = match asked(headers, etag, self.length) {
-            Asked::Everything => return self.start(StatusCode::OK, self.bytes.clone(), etag),
-            Asked::Part(start, end) => (
-                StatusCode::PARTIAL_CONTENT,
-                part(&self.bytes, start, end),
-                format!("bytes {start}-{end}/{}", self.length),
-            ),
-            Asked::Outside => (
-                StatusCode::RANGE_NOT_SATISFIABLE,
-                Bytes::new(),
-                format!("bytes */{}", self.length),
-            ),
-        };
-        let mut answer = self.start(status, bytes, etag);
-        put(answer.headers_mut(), header::CONTENT_RANGE, &range);
+    /// 304.
+    pub(super) fn not_modified(&self) -> Response {
+        let mut answer = bytes_of(Bytes::new());
+        *answer.status_mut() = StatusCode::NOT_MODIFIED;
+        self.put_caching(&mut answer);
         answer
     }
 
-    fn start(&self, status: StatusCode, bytes: Bytes, etag: &str) -> Answer {
-        let mut answer = Response::new(bytes);
-        *answer.status_mut() = status;
-        let headers = answer.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static(self.media_type),
-        );
-        headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-        put_caching(headers, etag);
+    /// 416.
+    pub(super) fn outside(&self) -> Response {
+        let mut answer = bytes_of(Bytes::new());
+        *answer.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
+        let range = format!("bytes */{}", self.length);
+        put(&mut answer, header::CONTENT_RANGE, &range);
         answer
+    }
+
+    fn with_headers(&self, mut answer: Response) -> Response {
+        put(&mut answer, header::CONTENT_TYPE, self.media_type);
+        put(&mut answer, header::ACCEPT_RANGES, "bytes");
+        self.put_caching(&mut answer);
+        answer
+    }
+
+    fn put_caching(&self, answer: &mut Response) {
+        let caching = if self.is_open { FOR_ALL } else { FOR_ONE };
+        put(answer, header::CACHE_CONTROL, caching);
+        put(answer, header::ETAG, &self.etag);
     }
 }
 
-fn put(headers: &mut HeaderMap, name: header::HeaderName, text: &str) {
+fn bytes_of(bytes: Bytes) -> Response {
+    warp::http::Response::new(bytes).into_response()
+}
+
+/// Pieces that a task of its own fetches, a few ahead of the client and no further. An error ends the connection, so
+/// that nobody takes a part for the whole.
+fn detached(
+    mut pieces: BoxStream<'static, Result<Bytes, BlobError>>,
+) -> impl futures_util::Stream<Item = Result<Bytes, BlobError>> + Send + Sync + 'static {
+    let (sender, receiver) = tokio::sync::mpsc::channel(WAITING);
+    tokio::spawn(async move {
+        while let Some(piece) = pieces.next().await {
+            if let Err(error) = &piece {
+                tracing::warn!(%error, "A chunk broke off");
+            }
+            if sender.send(piece).await.is_err() {
+                break;
+            }
+        }
+    });
+    stream::unfold(receiver, |mut receiver| async move {
+        receiver.recv().await.map(|piece| (piece, receiver))
+    })
+}
+
+fn put(answer: &mut Response, name: header::HeaderName, text: &str) {
     if let Ok(value) = HeaderValue::from_str(text) {
-        headers.insert(name, value);
+        answer.headers_mut().insert(name, value);
     }
-}
-
-fn put_caching(headers: &mut HeaderMap, etag: &str) {
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(IMMUTABLE));
-    put(headers, header::ETAG, etag);
 }
 
 /// A strong entity tag for what follows from `version`.
-pub(super) fn etag_of(version: &str) -> String {
-    let digest = Sha256::digest(version.as_bytes());
+pub(super) fn etag_of(version: &[u8]) -> String {
+    let digest = Sha256::digest(version);
     let digits: String = digest
         .iter()
         .take(16)
@@ -120,41 +164,48 @@ pub(super) fn is_known(headers: &HeaderMap, etag: &str) -> bool {
         .any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
 }
 
-/// 304.
-pub(super) fn not_modified(etag: &str) -> Answer {
-    let mut answer = Response::new(Bytes::new());
-    *answer.status_mut() = StatusCode::NOT_MODIFIED;
-    put_caching(answer.headers_mut(), etag);
-    answer
-}
-
 /// The answer with the headers that let browsers of another origin read it.
-pub(super) fn with_cors(mut answer: Answer, origin: Option<&str>) -> Answer {
+pub(super) fn with_cors(mut answer: Response, origin: Option<&str>) -> Response {
     if let Some(origin) = origin {
-        let headers = answer.headers_mut();
-        put(headers, header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        put(
-            headers,
-            header::ACCESS_CONTROL_EXPOSE_HEADERS,
-            "ETag, Content-Range, Content-Length",
-        );
+        put(&mut answer, header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        let exposed = "ETag, Content-Range, Content-Length, Accept-Ranges, Retry-After";
+        put(&mut answer, header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
+        if origin != "*" {
+            put(&mut answer, header::VARY, "Origin");
+        }
     }
     answer
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asked {
+/// What a browser asks before a request with headers of its own.
+pub(super) fn preflight() -> Response {
+    let mut answer = bytes_of(Bytes::new());
+    *answer.status_mut() = StatusCode::NO_CONTENT;
+    put(
+        &mut answer,
+        header::ACCESS_CONTROL_ALLOW_METHODS,
+        "GET, HEAD",
+    );
+    let headers = "Range, If-None-Match, If-Range, Cache-Control";
+    put(&mut answer, header::ACCESS_CONTROL_ALLOW_HEADERS, headers);
+    put(&mut answer, header::ACCESS_CONTROL_MAX_AGE, "86400");
+    answer
+}
+
+/// Which bytes a request wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Asked {
     Everything,
-    /// First and last byte.
-    Part(u64, u64),
+    Part(Range<u64>),
     Outside,
 }
 
 /// The one range that a request asks for; several, other units and other versions get everything
 /// (RFC 9110 §13.1.5, §14.2).
-fn asked(headers: &HeaderMap, etag: &str, length: u64) -> Asked {
+pub(super) fn asked(headers: &HeaderMap, about: &About) -> Asked {
+    let length = about.length;
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    if text(header::IF_RANGE).is_some_and(|version| version != etag) {
+    if text(header::IF_RANGE).is_some_and(|version| version != about.etag) {
         return Asked::Everything;
     }
     let range = text(header::RANGE).and_then(|range| range.strip_prefix("bytes="));
@@ -162,27 +213,17 @@ fn asked(headers: &HeaderMap, etag: &str, length: u64) -> Asked {
         return Asked::Everything;
     };
     let number = |text: &str| text.trim().parse::<u64>().ok();
-    let last = length.saturating_sub(1);
+    let part = |start, end: u64| Asked::Part(start..end.min(length));
     match (number(start), number(end)) {
         (None, Some(count)) if start.is_empty() && (count == 0 || length == 0) => Asked::Outside,
-        (None, Some(count)) if start.is_empty() => Asked::Part(length.saturating_sub(count), last),
+        (None, Some(count)) if start.is_empty() => part(length.saturating_sub(count), length),
         (Some(start), Some(end)) if start > end => Asked::Everything,
-        (Some(start), None) if end.is_empty() && start < length => Asked::Part(start, last),
-        (Some(start), Some(end)) if start < length => Asked::Part(start, end.min(last)),
+        (Some(start), None) if end.is_empty() && start < length => part(start, length),
+        (Some(start), Some(end)) if start < length => part(start, end.saturating_add(1)),
         (Some(_), Some(_)) => Asked::Outside,
         (Some(_), None) if end.is_empty() => Asked::Outside,
         _ => Asked::Everything,
     }
-}
-
-fn part(bytes: &Bytes, start: u64, end: u64) -> Bytes {
-    let start = usize::try_from(start)
-        .unwrap_or(usize::MAX)
-        .min(bytes.len());
-    let end = usize::try_from(end)
-        .map_or(bytes.len(), |end| end.saturating_add(1))
-        .clamp(start, bytes.len());
-    bytes.slice(start..end)
 }
 
 #[cfg(test)]
@@ -194,11 +235,11 @@ mod tests {
     // RFC 9110 §14.1.2 and §14.2.
     #[rstest]
     #[case::none(None, Asked::Everything)]
-    #[case::first_bytes(Some("bytes=0-3"), Asked::Part(0, 3))]
-    #[case::open(Some("bytes=4-"), Asked::Part(4, 9))]
-    #[case::suffix(Some("bytes=-3"), Asked::Part(7, 9))]
-    #[case::long_suffix(Some("bytes=-30"), Asked::Part(0, 9))]
-    #[case::beyond_the_end(Some("bytes=8-30"), Asked::Part(8, 9))]
+    #[case::first_bytes(Some("bytes=0-3"), Asked::Part(0..4))]
+    #[case::open(Some("bytes=4-"), Asked::Part(4..10))]
+    #[case::suffix(Some("bytes=-3"), Asked::Part(7..10))]
+    #[case::long_suffix(Some("bytes=-30"), Asked::Part(0..10))]
+    #[case::beyond_the_end(Some("bytes=8-30"), Asked::Part(8..10))]
     #[case::outside(Some("bytes=10-"), Asked::Outside)]
     #[case::nothing(Some("bytes=-0"), Asked::Outside)]
     #[case::backwards(Some("bytes=5-2"), Asked::Everything)]
@@ -209,7 +250,13 @@ mod tests {
         if let Some(range) = range {
             headers.insert(header::RANGE, HeaderValue::from_static(range));
         }
-        assert_eq!(asked(&headers, "\"a\"", 10), expected);
+        let about = About {
+            etag: String::from("\"a\""),
+            media_type: BINARY,
+            length: 10,
+            is_open: true,
+        };
+        assert_eq!(asked(&headers, &about), expected);
     }
 
     #[rstest]

@@ -301,6 +301,15 @@ impl Blobs for AzureBlobs {
         stream::iter(reads).buffered(in_flight).try_collect().await
     }
 
+    async fn get_stream(
+        &self,
+        path: &BlobPath,
+        etag: &str,
+        range: ByteRange,
+    ) -> Result<BoxStream<'static, Result<Bytes, BlobError>>, BlobError> {
+        transfer::stream(&self.connection, &self.blob(path)?, path, etag, range).await
+    }
+
     async fn get_first(
         &self,
         path: &BlobPath,

@@ -18,6 +18,7 @@ pub(super) struct Subject<'a> {
 /// Runs it all on containers that nobody else uses.
 pub(super) async fn holds(subject: Subject<'_>) {
     subject.ranges_come_in_the_order_asked_for().await;
+    subject.a_range_comes_piece_by_piece().await;
     subject.the_first_bytes_come_with_what_is_known().await;
     subject.another_version_is_not_read().await;
     subject.what_is_not_there_is_said_to_be_missing().await;
@@ -72,6 +73,28 @@ impl Subject<'_> {
                 "{outside:?}: {read:?}"
             );
         }
+    }
+
+    async fn a_range_comes_piece_by_piece(&self) {
+        let bytes = numbers(3_000_000);
+        let path = self.land("stream.nc", &bytes).await;
+        let etag = self.blobs.head(&path).await.unwrap().etag;
+        for (start, len) in [(0, 3_000_000), (7, 2_500_001), (2_999_999, 1)] {
+            let pieces = self.blobs.get_stream(&path, &etag, range(start, len)).await;
+            let pieces: Vec<Bytes> = pieces.unwrap().try_collect().await.unwrap();
+            let (start, end) = (start as usize, (start + len) as usize);
+            assert!(pieces.concat() == bytes[start..end], "{start}+{len}");
+        }
+        let outside = self
+            .blobs
+            .get_stream(&path, &etag, range(7, 3_000_000))
+            .await;
+        assert!(matches!(outside.err(), Some(BlobError::OutOfRange { .. })));
+        let other = self.blobs.get_stream(&path, "other", range(0, 5)).await;
+        assert!(matches!(other.err(), Some(BlobError::Changed(_))));
+        let none = self.source.sibling("nothing.nc");
+        let none = self.blobs.get_stream(&none, &etag, range(0, 5)).await;
+        assert!(matches!(none.err(), Some(BlobError::NotFound(_))));
     }
 
     async fn the_first_bytes_come_with_what_is_known(&self) {

@@ -232,6 +232,71 @@ fn get_ranges(
     parts
 }
 
+/// Bytes of a file that are read at once where it is passed on piece by piece.
+const PIECE: u64 = 1 << 20;
+
+/// A range of one version of a file that is read piece by piece.
+struct Reading {
+    path: BlobPath,
+    name: PathBuf,
+    etag: String,
+    file: std::fs::File,
+    rest: ByteRange,
+}
+
+impl Reading {
+    fn begin(
+        path: BlobPath,
+        name: PathBuf,
+        etag: String,
+        range: ByteRange,
+    ) -> Result<Self, BlobError> {
+        let file = std::fs::File::open(&name).map_err(|source| failure(&path, source))?;
+        let reading = Self {
+            path,
+            name,
+            etag,
+            file,
+            rest: range,
+        };
+        let length = reading.check(reading.file.metadata())?;
+        let end = range.start.checked_add(range.len);
+        if end.is_none_or(|end| end > length) {
+            return Err(BlobError::OutOfRange {
+                path: reading.path,
+                start: range.start,
+                len: range.len,
+            });
+        }
+        Ok(reading)
+    }
+
+    /// The length of the file, if it is still this version.
+    fn check(&self, metadata: io::Result<std::fs::Metadata>) -> Result<u64, BlobError> {
+        let metadata = metadata.map_err(|source| failure(&self.path, source))?;
+        (LocalBlobs::etag(&metadata) == self.etag)
+            .then(|| metadata.size())
+            .ok_or_else(|| BlobError::Changed(self.path.clone()))
+    }
+
+    /// The next piece; the last one only if the file did not change meanwhile.
+    fn next(mut self) -> Result<Option<(Bytes, Self)>, BlobError> {
+        let len = self.rest.len.min(PIECE);
+        if len == 0 {
+            return Ok(None);
+        }
+        let mut piece = vec![0; usize::try_from(len).unwrap_or_default()];
+        let read = self.file.read_exact_at(&mut piece, self.rest.start);
+        read.map_err(|source| failure(&self.path, source))?;
+        self.rest = ByteRange::new(self.rest.start + len, self.rest.len - len);
+        if self.rest.len == 0 {
+            self.check(self.file.metadata())?;
+            self.check(std::fs::metadata(&self.name))?;
+        }
+        Ok(Some((piece.into(), self)))
+    }
+}
+
 /// What is written.
 enum Content {
     Bytes(Bytes),
@@ -337,6 +402,22 @@ impl Blobs for LocalBlobs {
             get_ranges(&path, &file, &etag, &ranges)
         })
         .await
+    }
+
+    async fn get_stream(
+        &self,
+        path: &BlobPath,
+        etag: &str,
+        range: ByteRange,
+    ) -> Result<BoxStream<'static, Result<Bytes, BlobError>>, BlobError> {
+        let (name, etag, path) = (self.file(path)?, etag.to_owned(), path.clone());
+        let at = path.clone();
+        let begun = blocking(&at, move || Reading::begin(path, name, etag, range)).await?;
+        let pieces = futures_util::stream::try_unfold(begun, move |reading| {
+            let at = at.clone();
+            async move { blocking(&at, move || reading.next()).await }
+        });
+        Ok(pieces.boxed())
     }
 
     async fn get(&self, path: &BlobPath) -> Result<(Bytes, BlobInfo), BlobError> {

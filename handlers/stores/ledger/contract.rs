@@ -7,6 +7,7 @@ pub(super) mod concurrent;
 pub(super) mod declare;
 pub(super) mod files;
 pub(super) mod groups;
+pub(super) mod serving;
 
 use std::sync::Arc;
 
@@ -15,9 +16,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::{
-    Claim, Claimed, Declaration, Declared, Expected, Extras, Fault, FileOutcome, FileState,
+    Claim, Claimed, Counts, Declaration, Declared, Expected, Extras, Fault, FileOutcome, FileState,
     GroupId, GroupState, Judge, Landing, Lease, Ledger, LedgerError, Origin, ProcessingOptions,
-    PublishedCombine, Recorded, Settled, Snapshot, SourceFile, Verdict,
+    PublishedCombine, Recorded, Settled, Snapshot, SourceFile, SourceGroup, Verdict,
 };
 use crate::stores::blobs::BlobPath;
 
@@ -138,6 +139,11 @@ macro_rules! run_contract {
                 a_file_that_changes_under_an_approved_release_is_told,
                 fifty_approvals_at_once_are_one,
                 of_two_releases_one_gets_the_version,
+            ],
+            serving: [
+                a_secret_is_what_was_kept_first,
+                handlers_that_first_ask_for_a_secret_at_once_get_the_same,
+                a_file_is_found_by_the_id_of_its_store,
             ],
             concurrent: [
                 two_handlers_that_read_the_last_files_combine_once,
@@ -286,7 +292,25 @@ fn by_count(snapshot: &Snapshot<'_>) -> Verdict {
     }
 }
 
-const JUDGE: Judge = by_count;
+/// The same where numbers alone tell it.
+fn by_numbers(group: &SourceGroup, counts: &Counts, _: Timestamp) -> Option<Verdict> {
+    match group.declaration.options.expected {
+        Some(Expected::Count(expected)) if counts.rejected == 0 => {
+            let is_due = counts.referenced >= expected;
+            Some(if is_due {
+                Verdict::Due
+            } else {
+                Verdict::Collecting
+            })
+        }
+        _ => None,
+    }
+}
+
+const JUDGE: Judge = Judge {
+    by_counts: by_numbers,
+    by_members: by_count,
+};
 
 async fn settle(ledger: &dyn Ledger, group: &GroupId) -> Settled {
     ledger.settle(group, JUDGE, at(10)).await.unwrap()

@@ -6,6 +6,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{Declaration, GroupId};
+use crate::stores::blobs::BlobPath;
 
 /// Type of every job that Landfall makes.
 pub const JOB_TYPE: &str = "virtualzarr";
@@ -24,6 +25,14 @@ pub fn asset_id(platform_id: &str, dataset_id: &str, resource_id: &str) -> Strin
 /// Id of a Release; `release_count` is that of its Asset before it is counted itself.
 pub fn release_id(asset_id: &str, request_id: &str, release_count: i64) -> String {
     short(&format!("{asset_id}|{request_id}|{release_count}"))
+}
+
+/// Id of the store that serves one file's reference.
+pub fn file_store_id(path: &BlobPath) -> String {
+    short(&format!(
+        "{}|{}|{}",
+        path.account, path.container, path.blob
+    ))
 }
 
 /// Id of the group that feeds an Asset.

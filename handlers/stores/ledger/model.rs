@@ -341,8 +341,28 @@ pub enum Verdict {
     Blocked(Fault),
 }
 
+/// How many members a group has, gone ones left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// All of them.
+    pub members: u64,
+    /// Those with a reference of their current version.
+    pub referenced: u64,
+    /// Those at fault.
+    pub rejected: u64,
+    /// When the last of them landed.
+    pub last_landed: Option<Timestamp>,
+}
+
 /// Judges completeness; pure, so that every store can call it inside its transaction.
-pub type Judge = fn(&Snapshot<'_>) -> Verdict;
+#[derive(Debug, Clone, Copy)]
+pub struct Judge {
+    /// The verdict where numbers alone tell it. A series of thousands is judged with each of its files, and its
+    /// members are not read for that but once.
+    pub by_counts: fn(&SourceGroup, &Counts, Timestamp) -> Option<Verdict>,
+    /// The verdict on what each member is.
+    pub by_members: fn(&Snapshot<'_>) -> Verdict,
+}
 
 /// What settling a group came to.
 #[derive(Debug, Clone, PartialEq)]
@@ -353,6 +373,8 @@ pub struct Settled {
     pub is_due: bool,
     /// When to look again, if the group waits for its quiet period.
     pub look_again_at: Option<Timestamp>,
+    /// Members with a reference of their current version.
+    pub referenced: u64,
 }
 
 /// Result of declaring a group.
@@ -567,6 +589,8 @@ pub struct Revision {
     pub blob_path: String,
     /// Whether its Release may be read at all (not rejected, revoked or unpublished).
     pub is_live: bool,
+    /// Whether its Release is approved for the public.
+    pub is_public: bool,
 }
 
 /// A job: what makes a revision of a Release.

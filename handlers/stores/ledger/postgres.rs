@@ -13,6 +13,7 @@ mod files;
 mod groups;
 mod migrate;
 mod platform;
+mod serving;
 mod settle;
 mod stac;
 mod tasks;

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Fault, FileState, GroupState, SourceFile, SourceGroup, Verdict};
+use super::{Counts, Fault, GroupState, SourceGroup, Verdict};
 
 /// Whether a group whose member set is unchanged is to be left alone: combined, being combined under a lease that holds,
 /// or refused by a combine. A newcomer that is rejected counts for nothing, yet disturbs.
@@ -10,10 +10,10 @@ pub(super) fn is_at_rest(
     state: GroupState,
     is_refused: bool,
     lease: Option<Timestamp>,
-    members: &[SourceFile],
+    counts: &Counts,
     now: Timestamp,
 ) -> bool {
-    if members.iter().any(|file| file.state == FileState::Rejected) {
+    if counts.rejected > 0 {
         return false;
     }
     match state {
@@ -82,6 +82,14 @@ mod tests {
         #[case] lease: Option<Timestamp>,
         #[case] expected: bool,
     ) {
-        assert_eq!(is_at_rest(state, is_refused, lease, &[], NOW), expected);
+        let mut counts = Counts {
+            members: 1,
+            referenced: 1,
+            rejected: 0,
+            last_landed: None,
+        };
+        assert_eq!(is_at_rest(state, is_refused, lease, &counts, NOW), expected);
+        counts.rejected = 1;
+        assert!(!is_at_rest(state, is_refused, lease, &counts, NOW));
     }
 }

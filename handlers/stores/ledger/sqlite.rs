@@ -10,6 +10,7 @@ mod declare;
 mod files;
 mod groups;
 mod platform;
+mod serving;
 mod settle;
 mod tasks;
 mod values;

@@ -11,7 +11,8 @@ use azure_storage_blob::models::{
     BlockBlobClientCommitBlockListResultHeaders as _, BlockLookupList,
 };
 use bytes::Bytes;
-use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt as _, Stream, StreamExt as _, TryStreamExt as _, stream};
 use virtualize::ByteRange;
 
 use super::content::Content;
@@ -59,6 +60,61 @@ pub(super) async fn range(
     }
 }
 
+/// One range of one version, as its pieces come. What the answer says is checked before the first of them, and their
+/// number behind the last.
+pub(super) async fn stream(
+    connection: &AzureConnection,
+    client: &BlobClient,
+    path: &BlobPath,
+    etag: &str,
+    range: ByteRange,
+) -> Result<BoxStream<'static, Result<Bytes, BlobError>>, BlobError> {
+    let get = || async {
+        let answer = client.download(Some(ranged(Some(etag), range))).await?;
+        Ok((answer.headers, answer.body))
+    };
+    let check = |(headers, body): (Headers, _)| {
+        let text = |name| headers.get_optional_str(&HeaderName::from_static(name));
+        match text("content-range").and_then(ContentRange::parse) {
+            Some(content) if content.range == range => {}
+            Some(content) if content.range.start == range.start => return Err(Problem::OutOfRange),
+            _ => return Err(Problem::OtherBytes(String::from("another range"))),
+        }
+        match text("etag").map(bare) {
+            Some(version) if version == etag => Ok(body),
+            _ => Err(Problem::Changed),
+        }
+    };
+    let body = connection.try_send(get, check).await;
+    let body = body.map_err(|refusal| Doing::Read.failed(path, refusal))?;
+    let at = path.clone();
+    let pieces =
+        body.map(move |piece| piece.map_err(|error| Doing::Read.failed(&at, Refusal::of(&error))));
+    Ok(whole(pieces.boxed(), path.clone(), range.len).boxed())
+}
+
+/// Pieces that are an error at their end if they are not so many bytes together.
+fn whole(
+    pieces: BoxStream<'static, Result<Bytes, BlobError>>,
+    path: BlobPath,
+    length: u64,
+) -> impl Stream<Item = Result<Bytes, BlobError>> + Send + 'static {
+    stream::try_unfold((pieces, length), move |(mut pieces, rest)| {
+        let short = || BlobError::Unavailable {
+            path: path.clone(),
+            source: std::io::ErrorKind::UnexpectedEof.into(),
+        };
+        let (short, long) = (short(), short());
+        async move {
+            let Some(piece) = pieces.try_next().await? else {
+                return if rest == 0 { Ok(None) } else { Err(short) };
+            };
+            let after = rest.checked_sub(u64::try_from(piece.len()).unwrap_or(u64::MAX));
+            Ok(Some((piece, (pieces, after.ok_or(long)?))))
+        }
+    })
+}
+
 /// The first bytes, with what the answer tells of the blob.
 pub(super) async fn first(
     connection: &AzureConnection,
@@ -90,16 +146,7 @@ async fn read(
     range: ByteRange,
 ) -> Result<Part, Refusal> {
     let get = || async {
-        let partition = usize::try_from(range.len).ok().and_then(NonZero::new);
-        let options = BlobClientDownloadOptions {
-            if_match: etag.map(quoted),
-            // One request, whatever the length: the caller has cut what it wants in parts.
-            partition_size: partition,
-            parallel: Some(NonZero::<usize>::MIN),
-            range: Some((range.start..range.end()).into()),
-            ..BlobClientDownloadOptions::default()
-        };
-        let answer = client.download(Some(options)).await?;
+        let answer = client.download(Some(ranged(etag, range))).await?;
         let bytes = answer.body.collect().await?;
         Ok((answer.headers, answer.properties.last_modified, bytes))
     };
@@ -107,6 +154,17 @@ async fn read(
         part(path, range, etag, &headers, modified, bytes)
     };
     connection.try_send(get, check).await
+}
+
+fn ranged(etag: Option<&str>, range: ByteRange) -> BlobClientDownloadOptions<'static> {
+    BlobClientDownloadOptions {
+        if_match: etag.map(quoted),
+        // One request, whatever the length: the caller has cut what it wants in parts.
+        partition_size: usize::try_from(range.len).ok().and_then(NonZero::new),
+        parallel: Some(NonZero::<usize>::MIN),
+        range: Some((range.start..range.end()).into()),
+        ..BlobClientDownloadOptions::default()
+    }
 }
 
 /// Proves that the bytes are those that were asked for.

@@ -550,8 +550,11 @@ pub(crate) async fn approvals_are_listed_by_state_and_counted(subject: &dyn Subj
         list(None, None, 10, 0).await,
         [second.clone(), first.clone()]
     );
-    assert_eq!(list(None, None, 1, 1).await, [first.clone()]);
-    assert_eq!(list(Some("approved"), None, 10, 0).await, [first.clone()]);
+    assert_eq!(list(None, None, 1, 1).await, *std::slice::from_ref(&first));
+    assert_eq!(
+        list(Some("approved"), None, 10, 0).await,
+        *std::slice::from_ref(&first)
+    );
     assert_eq!(list(Some("rejected"), None, 10, 0).await, [""; 0]);
     assert_eq!(list(None, Some("public"), 10, 0).await, [first]);
     assert_eq!(list(None, Some("uncleared"), 10, 0).await, [second]);

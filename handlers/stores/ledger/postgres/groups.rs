@@ -141,8 +141,11 @@ pub(super) async fn declared_for(
     client: &impl Session,
     path: &BlobPath,
 ) -> Result<Vec<SourceGroup>, LedgerError> {
-    let condition = "g.account = $1 AND g.container = $2 AND g.origin <> 'auto'";
-    let mut found = select(client, condition, &[&path.account, &path.container]).await?;
+    // What lies elsewhere may be thousands of names in each of a thousand groups: it is not even read.
+    let condition = "g.account = $1 AND g.container = $2 AND g.origin <> 'auto'
+                     AND (g.prefix = $3 OR rtrim(g.prefix, '/') = '' OR starts_with($3, rtrim(g.prefix, '/') || '/'))";
+    let parameters: Parameters<'_> = &[&path.account, &path.container, &path.blob];
+    let mut found = select(client, condition, parameters).await?;
     found.retain(|group| {
         lies_below(&path.blob, &group.declaration.prefix.blob) && is_named(group, path)
     });

@@ -135,7 +135,8 @@ pub(super) async fn revision(
 ) -> Result<Option<Revision>, LedgerError> {
     let sql = "SELECT c.blob_path,
                       r.approval_state NOT IN ('rejected', 'revoked') AND r.blob_path IS NOT NULL
-                          AND c.withdrawn_at IS NULL AS is_live
+                          AND c.withdrawn_at IS NULL AS is_live,
+                      coalesce(r.approval_state = 'approved' AND r.clearance_state = 'public', false) AS is_public
                FROM landfall.combine_run c JOIN app.asset_releases r ON r.release_id = c.release_id
                WHERE c.release_id = $1 AND c.revision = $2 AND c.state = 'published'";
     let found = row(client, sql, &[&release_id, &revision]).await?;
@@ -143,6 +144,7 @@ pub(super) async fn revision(
         Ok(Revision {
             blob_path: text(&row, "blob_path")?,
             is_live: flag(&row, "is_live")?,
+            is_public: flag(&row, "is_public")?,
         })
     };
     found.map(revision).transpose()

@@ -1,17 +1,15 @@
 //! Settling a group: which versions of which files count, and whether that is all of them.
 
-use std::collections::BTreeMap;
-
 use deadpool_postgres::Transaction;
 use jiff::Timestamp;
 
-use super::database::{Parameters, execute, rows};
+use super::database::{Parameters, execute, row, rows};
 use super::groups::{self, GroupRow};
-use super::values::optional_text;
+use super::values::{optional_text, optional_time, unsigned};
 use super::{files, platform};
 use crate::stores::ledger::rest::{Outcome, is_at_rest, outcome, waiting};
 use crate::stores::ledger::{
-    FileId, FileState, GroupId, GroupState, Judge, LedgerError, Settled, Snapshot, SourceFile,
+    Counts, FileState, GroupId, GroupState, Judge, LedgerError, Settled, Snapshot, SourceFile,
     SourceGroup, Verdict,
 };
 
@@ -62,31 +60,29 @@ pub(super) async fn settle(
     now: Timestamp,
 ) -> Result<Settled, LedgerError> {
     let mut row = groups::load(tx, id).await?;
-    let members = members(tx, id).await?;
-    let has_changed = count_members(tx, &row.group, &members, now).await?;
-    let mut files: Vec<SourceFile> = members.into_iter().map(|(file, _)| file).collect();
-    files.retain(|file| file.state != FileState::Gone);
+    let (counts, has_changed) = count(tx, id).await?;
     if has_changed {
+        count_current(tx, &row.group, now).await?;
         row = groups::load(tx, id).await?;
     } else if is_at_rest(
         row.group.state,
         row.is_refused,
         lease_of(tx, &row).await?,
-        &files,
+        &counts,
         now,
     ) {
         return Ok(Settled {
             group: row.group,
             is_due: false,
             look_again_at: None,
+            referenced: counts.referenced,
         });
     }
-    let verdict = judge(&Snapshot {
-        group: &row.group,
-        members: &files,
-        now,
-    });
-    let group = if apply(tx, &row.group, &files, verdict, now).await? {
+    let verdict = match (judge.by_counts)(&row.group, &counts, now) {
+        Some(verdict) => verdict,
+        None => judge_members(tx, &row.group, judge, now).await?,
+    };
+    let group = if apply(tx, &row.group, verdict, now).await? {
         groups::load(tx, id).await?.group
     } else {
         row.group
@@ -94,40 +90,76 @@ pub(super) async fn settle(
     Ok(Settled {
         is_due: group.state == GroupState::Due,
         look_again_at: group.quiet_until,
+        referenced: counts.referenced,
         group,
     })
 }
 
-/// Records the member set; `true`, and the next generation, if it is another one than before.
-async fn count_members(
+async fn judge_members(
     tx: &Transaction<'_>,
     group: &SourceGroup,
-    members: &[(SourceFile, Option<String>)],
+    judge: Judge,
     now: Timestamp,
-) -> Result<bool, LedgerError> {
-    let changed: BTreeMap<FileId, Option<&str>> = members
-        .iter()
-        .filter(|(file, counted)| current(file) != counted.as_deref())
-        .map(|(file, _)| (file.id, current(file)))
-        .collect();
-    if changed.is_empty() {
-        return Ok(false);
-    }
-    let ids: Vec<i64> = changed.keys().map(|file| file.0).collect();
-    let etags: Vec<Option<&str>> = changed.into_values().collect();
-    let sql = "UPDATE landfall.group_member m SET etag = n.etag
-               FROM unnest($2::bigint[], $3::text[]) AS n (file_id, etag)
-               WHERE m.group_id = $1 AND m.file_id = n.file_id";
-    let parameters: Parameters<'_> = &[&group.id.0, &ids, &etags];
+) -> Result<Verdict, LedgerError> {
+    let members = present(tx, group).await?;
+    Ok((judge.by_members)(&Snapshot {
+        group,
+        members: &members,
+        now,
+    }))
+}
+
+/// The members that are not gone.
+async fn present(
+    tx: &Transaction<'_>,
+    group: &SourceGroup,
+) -> Result<Vec<SourceFile>, LedgerError> {
+    let mut members = groups::members(tx, &group.id).await?;
+    members.retain(|file| file.state != FileState::Gone);
+    Ok(members)
+}
+
+/// How many members there are, and whether others than in the current generation.
+async fn count(tx: &Transaction<'_>, group: &GroupId) -> Result<(Counts, bool), LedgerError> {
+    let sql = "SELECT count(*) FILTER (WHERE f.state <> 'gone') AS members,
+                      count(*) FILTER (WHERE f.state = 'referenced') AS referenced,
+                      count(*) FILTER (WHERE f.state = 'rejected') AS rejected,
+                      max(f.landed_at) FILTER (WHERE f.state <> 'gone') AS last_landed,
+                      count(*) FILTER (WHERE m.etag IS DISTINCT FROM
+                                           CASE WHEN f.state = 'referenced' THEN f.etag END) AS changed
+               FROM landfall.group_member m JOIN landfall.source_file f ON f.id = m.file_id WHERE m.group_id = $1";
+    let found = row(tx, sql, &[&group.0]).await?;
+    let row = found.ok_or_else(|| LedgerError::UnknownGroup(group.clone()))?;
+    let counts = Counts {
+        members: unsigned(&row, "members")?,
+        referenced: unsigned(&row, "referenced")?,
+        rejected: unsigned(&row, "rejected")?,
+        last_landed: optional_time(&row, "last_landed")?,
+    };
+    Ok((counts, unsigned(&row, "changed")? > 0))
+}
+
+/// Records the member set as it is now, and starts the next generation.
+async fn count_current(
+    tx: &Transaction<'_>,
+    group: &SourceGroup,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    let sql =
+        "UPDATE landfall.group_member m SET etag = CASE WHEN f.state = 'referenced' THEN f.etag END
+               FROM landfall.source_file f
+               WHERE m.group_id = $1 AND f.id = m.file_id
+                   AND m.etag IS DISTINCT FROM CASE WHEN f.state = 'referenced' THEN f.etag END";
+    let parameters: Parameters<'_> = &[&group.id.0];
     let state = waiting(group.state);
     tokio::try_join!(
         execute(tx, sql, parameters),
         groups::next_generation(tx, group, state, now),
     )?;
-    Ok(true)
+    Ok(())
 }
 
-/// Until when somebody combines the group. Most groups are asked for nothing.
+/// Until when somebody combines the group. Most groups need not be asked for.
 async fn lease_of(tx: &Transaction<'_>, row: &GroupRow) -> Result<Option<Timestamp>, LedgerError> {
     match row.group.state {
         GroupState::Combining => groups::lease(tx, &row.group.id).await,
@@ -139,7 +171,6 @@ async fn lease_of(tx: &Transaction<'_>, row: &GroupRow) -> Result<Option<Timesta
 async fn apply(
     tx: &Transaction<'_>,
     group: &SourceGroup,
-    members: &[SourceFile],
     verdict: Verdict,
     now: Timestamp,
 ) -> Result<bool, LedgerError> {
@@ -159,7 +190,7 @@ async fn apply(
     match &fault {
         Some(fault) => {
             set.await?;
-            platform::block(tx, group, members, fault, now).await?;
+            platform::block(tx, group, &present(tx, group).await?, fault, now).await?;
         }
         None => {
             tokio::try_join!(set, platform::requeue(tx, release_id, job_id, now))?;

@@ -105,8 +105,12 @@ pub(super) fn declared_for(
     tx: &Transaction<'_>,
     path: &BlobPath,
 ) -> Result<Vec<SourceGroup>, LedgerError> {
-    let condition = "account = ?1 AND container = ?2 AND origin <> 'auto'";
-    let mut found = groups(select(tx, condition, (&path.account, &path.container))?);
+    // What lies elsewhere may be thousands of names in each of a thousand groups: it is not even read.
+    let condition = "account = ?1 AND container = ?2 AND origin <> 'auto'
+                     AND (prefix = ?3 OR rtrim(prefix, '/') = ''
+                          OR substr(?3, 1, length(rtrim(prefix, '/')) + 1) = rtrim(prefix, '/') || '/')";
+    let parameters = (&path.account, &path.container, &path.blob);
+    let mut found = groups(select(tx, condition, parameters)?);
     found.retain(|group| {
         lies_below(&path.blob, &group.declaration.prefix.blob) && is_named(group, path)
     });

@@ -106,13 +106,15 @@ pub(super) fn revision(
     revision: i64,
 ) -> Result<Option<Revision>, LedgerError> {
     let sql = "SELECT c.blob_path, r.approval_state NOT IN ('rejected', 'revoked') AND r.blob_path IS NOT NULL
-                      AND c.withdrawn_at IS NULL
+                          AND c.withdrawn_at IS NULL,
+                      coalesce(r.approval_state = 'approved' AND r.clearance_state = 'public', false)
                FROM landfall_combine_run c JOIN app_asset_releases r ON r.release_id = c.release_id
                WHERE c.release_id = ?1 AND c.revision = ?2 AND c.state = 'published'";
     let found = tx.query_row(sql, (release_id, revision), |row| {
         Ok(Revision {
             blob_path: row.get(0)?,
             is_live: row.get(1)?,
+            is_public: row.get(2)?,
         })
     });
     Ok(found.optional()?)

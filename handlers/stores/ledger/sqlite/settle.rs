@@ -7,10 +7,11 @@ use rusqlite::Transaction;
 
 use super::groups::{lease, load, lose_run, members, next_generation, set_state};
 use super::platform;
+use super::values::{optional_time, unsigned};
 use crate::stores::ledger::rest::{Outcome, is_at_rest, outcome, waiting};
 use crate::stores::ledger::{
-    FileId, FileState, GroupId, GroupState, Judge, LedgerError, Settled, Snapshot, SourceFile,
-    SourceGroup, Verdict,
+    Counts, FileId, FileState, GroupId, GroupState, Judge, LedgerError, Settled, Snapshot,
+    SourceFile, SourceGroup, Verdict,
 };
 
 /// The member set of the current generation: each file with the version that counts.
@@ -54,69 +55,102 @@ pub(super) fn settle(
     now: Timestamp,
 ) -> Result<Settled, LedgerError> {
     let mut row = load(tx, id)?;
-    let mut members = members(tx, id)?;
-    members.retain(|file| file.state != FileState::Gone);
-    if count_members(tx, &row.group, &members, now)? {
+    let (counts, has_changed) = count(tx, id)?;
+    if has_changed {
+        count_current(tx, &row.group, now)?;
         row = load(tx, id)?;
     } else if is_at_rest(
         row.group.state,
         row.is_refused,
         lease(tx, id)?,
-        &members,
+        &counts,
         now,
     ) {
         return Ok(Settled {
             group: row.group,
             is_due: false,
             look_again_at: None,
+            referenced: counts.referenced,
         });
     }
-    let verdict = judge(&Snapshot {
-        group: &row.group,
-        members: &members,
-        now,
-    });
-    apply(tx, &row.group, &members, verdict, now)?;
+    let verdict = match (judge.by_counts)(&row.group, &counts, now) {
+        Some(verdict) => verdict,
+        None => judge_members(tx, &row.group, judge, now)?,
+    };
+    apply(tx, &row.group, verdict, now)?;
     let group = load(tx, id)?.group;
     Ok(Settled {
         is_due: group.state == GroupState::Due,
         look_again_at: group.quiet_until,
+        referenced: counts.referenced,
         group,
     })
 }
 
-/// Records the member set; `true`, and the next generation, if it is another one than before.
-fn count_members(
+fn judge_members(
     tx: &Transaction<'_>,
     group: &SourceGroup,
-    members: &[SourceFile],
+    judge: Judge,
     now: Timestamp,
-) -> Result<bool, LedgerError> {
-    let (before, current) = (counted(tx, &group.id)?, referenced(members));
-    if before == current {
-        return Ok(false);
-    }
-    let mut statement = tx.prepare_cached(
-        "UPDATE landfall_group_member SET etag = ?3 WHERE group_id = ?1 AND file_id = ?2",
-    )?;
-    for file in before.keys().filter(|file| !current.contains_key(file)) {
-        statement.execute((&group.id.0, file.0, None::<&str>))?;
-    }
-    for (file, etag) in current
-        .iter()
-        .filter(|(file, etag)| before.get(file) != Some(etag))
-    {
-        statement.execute((&group.id.0, file.0, Some(etag)))?;
-    }
+) -> Result<Verdict, LedgerError> {
+    let members = present(tx, group)?;
+    Ok((judge.by_members)(&Snapshot {
+        group,
+        members: &members,
+        now,
+    }))
+}
+
+/// The members that are not gone.
+fn present(tx: &Transaction<'_>, group: &SourceGroup) -> Result<Vec<SourceFile>, LedgerError> {
+    let mut members = members(tx, &group.id)?;
+    members.retain(|file| file.state != FileState::Gone);
+    Ok(members)
+}
+
+/// How many members there are, and whether others than in the current generation.
+fn count(tx: &Transaction<'_>, group: &GroupId) -> Result<(Counts, bool), LedgerError> {
+    let sql = "SELECT count(*) FILTER (WHERE f.state <> 'gone') AS members,
+                      count(*) FILTER (WHERE f.state = 'referenced') AS referenced,
+                      count(*) FILTER (WHERE f.state = 'rejected') AS rejected,
+                      max(f.landed_at) FILTER (WHERE f.state <> 'gone') AS last_landed,
+                      count(*) FILTER (WHERE m.etag IS NOT CASE WHEN f.state = 'referenced' THEN f.etag END) AS changed
+               FROM landfall_group_member m JOIN landfall_source_file f ON f.id = m.file_id WHERE m.group_id = ?1";
+    let mut statement = tx.prepare_cached(sql)?;
+    let mut rows = statement.query_and_then([&group.0], |row| {
+        let number = |name: &'static str| unsigned(name, row.get(name)?);
+        let counts = Counts {
+            members: number("members")?,
+            referenced: number("referenced")?,
+            rejected: number("rejected")?,
+            last_landed: optional_time("landed_at", row.get("last_landed")?)?,
+        };
+        Ok((counts, number("changed")? > 0))
+    })?;
+    rows.next()
+        .unwrap_or_else(|| Err(LedgerError::UnknownGroup(group.clone())))
+}
+
+/// Records the member set as it is now, and starts the next generation.
+fn count_current(
+    tx: &Transaction<'_>,
+    group: &SourceGroup,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    let sql = "UPDATE landfall_group_member AS m
+               SET etag = (SELECT CASE WHEN f.state = 'referenced' THEN f.etag END
+                           FROM landfall_source_file f WHERE f.id = m.file_id)
+               WHERE m.group_id = ?1
+                   AND m.etag IS NOT (SELECT CASE WHEN f.state = 'referenced' THEN f.etag END
+                                      FROM landfall_source_file f WHERE f.id = m.file_id)";
+    tx.prepare_cached(sql)?.execute([&group.id.0])?;
     let state = waiting(group.state);
-    next_generation(tx, group, state, now)?;
-    Ok(true)
+    next_generation(tx, group, state, now)
 }
 
 fn apply(
     tx: &Transaction<'_>,
     group: &SourceGroup,
-    members: &[SourceFile],
     verdict: Verdict,
     now: Timestamp,
 ) -> Result<(), LedgerError> {
@@ -131,7 +165,7 @@ fn apply(
     };
     set_state(tx, &group.id, state, quiet_until, fault.as_ref(), now)?;
     match fault {
-        Some(fault) => platform::block(tx, group, members, &fault, now),
+        Some(fault) => platform::block(tx, group, &present(tx, group)?, &fault, now),
         None => platform::requeue(tx, &group.release_id, &group.job_id, now),
     }
 }

@@ -61,10 +61,7 @@ async fn claim(ledger: &PostgresLedger, resource: &str) -> Claim {
         .record_outcome(file.id, "v1", &outcome)
         .await
         .unwrap();
-    let settled = ledger
-        .settle(&group, |_| Verdict::Due, START)
-        .await
-        .unwrap();
+    let settled = ledger.settle(&group, DUE, START).await.unwrap();
     let lease = Lease {
         runner: String::from("one"),
         now: START,
@@ -92,6 +89,12 @@ fn result() -> PublishedCombine {
 const OURS: &str = "application_name = 'landfall' AND datname = current_database()";
 
 /// How a transaction is cut off: between its first change and its commit, because a row that it needs is held.
+/// A judge of whom everything is due.
+const DUE: Judge = Judge {
+    by_counts: |_, _, _| Some(Verdict::Due),
+    by_members: |_| Verdict::Due,
+};
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_publication_that_is_cut_off_leaves_nothing_and_can_be_repeated() {
     let subject = InDatabase::new();

@@ -1,0 +1,236 @@
+//! Connections under TLS, which warp has not: its routes as a service of hyper over tokio-rustls. SPEC §9.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::service::TowerToHyperService;
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use warp::{Filter, Reply};
+
+/// Who has not said hello by then is let go of.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// What answers may still take once the server is told to stop.
+const LAST_ANSWERS: Duration = Duration::from_secs(20);
+
+/// The wait after a connection could not be taken, as when there are too many.
+const BREATHER: Duration = Duration::from_millis(100);
+
+/// Why a certificate cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsError {
+    /// A file cannot be read, or is none of PEM.
+    #[error("no {what} can be read from {}", path.display())]
+    Unreadable {
+        /// Certificate or key.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: rustls::pki_types::pem::Error,
+    },
+    /// The file has no certificate in it.
+    #[error("{} has no certificate in it", path.display())]
+    NoCertificate {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Both can be read but do not make a server.
+    #[error("the certificate {} and the key {} cannot be used together", cert.display(), key.display())]
+    Unusable {
+        /// File of the certificate.
+        cert: PathBuf,
+        /// File of the key.
+        key: PathBuf,
+        /// Why not.
+        #[source]
+        source: rustls::Error,
+    },
+}
+
+/// The acceptor for a certificate with its chain, and its key, both PEM.
+///
+/// # Errors
+///
+/// [`TlsError`], which names the file.
+pub fn acceptor(cert: &Path, key: &Path) -> Result<TlsAcceptor, TlsError> {
+    let unreadable = |what, path: &Path| {
+        let path = path.to_owned();
+        move |source| TlsError::Unreadable { what, path, source }
+    };
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(cert)
+        .and_then(Iterator::collect)
+        .map_err(unreadable("certificate", cert))?;
+    if chain.is_empty() {
+        let path = cert.to_owned();
+        return Err(TlsError::NoCertificate { path });
+    }
+    let private =
+        PrivateKeyDer::from_pem_file(key).map_err(unreadable("unencrypted private key", key))?;
+    let unusable = |source| TlsError::Unusable {
+        cert: cert.to_owned(),
+        key: key.to_owned(),
+        source,
+    };
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(unusable)?
+        .with_no_client_auth()
+        .with_single_cert(chain, private)
+        .map_err(unusable)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// Answers until `stop` completes; answers that have begun are finished.
+pub async fn serve<F>(
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+    routes: F,
+    stop: impl Future<Output = ()>,
+) where
+    F: Filter<Error = std::convert::Infallible> + Clone + Send + Sync + 'static,
+    F::Extract: Reply,
+{
+    let connections = GracefulShutdown::new();
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let accepted = tokio::select! {
+            () = &mut stop => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let (acceptor, routes) = (acceptor.clone(), routes.clone());
+                tokio::spawn(connection(stream, acceptor, routes, connections.watcher()));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "A connection could not be taken");
+                tokio::time::sleep(BREATHER).await;
+            }
+        }
+    }
+    drop(listener);
+    let ended = tokio::time::timeout(LAST_ANSWERS, connections.shutdown()).await;
+    if ended.is_err() {
+        tracing::warn!("Answers that took too long were cut off");
+    }
+}
+
+async fn connection<F>(stream: TcpStream, acceptor: TlsAcceptor, routes: F, watcher: Watcher)
+where
+    F: Filter<Error = std::convert::Infallible> + Clone + Send + Sync + 'static,
+    F::Extract: Reply,
+{
+    let Some(stream) = handshake(stream, &acceptor).await else {
+        return;
+    };
+    let service = TowerToHyperService::new(warp::service(routes));
+    let server = auto::Builder::new(TokioExecutor::new());
+    let connection = server.serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = watcher.watch(connection.into_owned()).await {
+        tracing::debug!(%error, "A connection ended early");
+    }
+}
+
+async fn handshake(
+    stream: TcpStream,
+    acceptor: &TlsAcceptor,
+) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
+    let shaken = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await;
+    let shaken = shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    shaken
+        .inspect_err(|error| tracing::debug!(%error, "A handshake failed"))
+        .ok()
+}
+
+/// Takes TLS off and passes what it finds on to a plain server on this machine, until dropped.
+pub async fn forward(listener: TcpListener, acceptor: TlsAcceptor, to: std::net::SocketAddr) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(BREATHER).await;
+            continue;
+        };
+        let acceptor = acceptor.clone();
+        tokio::spawn(async move {
+            let mut outer = handshake(stream, &acceptor).await?;
+            let mut inner = TcpStream::connect(to).await.ok()?;
+            tokio::io::copy_bidirectional(&mut outer, &mut inner)
+                .await
+                .ok()
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    struct Files {
+        folder: tempfile::TempDir,
+    }
+
+    impl Files {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            for name in ["a", "b"] {
+                let made = rcgen::generate_simple_self_signed([String::from("localhost")]).unwrap();
+                let path = |end: &str| folder.path().join(format!("{name}.{end}"));
+                std::fs::write(path("crt"), made.cert.pem()).unwrap();
+                std::fs::write(path("key"), made.signing_key.serialize_pem()).unwrap();
+            }
+            std::fs::write(folder.path().join("empty"), "").unwrap();
+            std::fs::write(
+                folder.path().join("broken"),
+                "-----BEGIN CERTIFICATE-----\n!",
+            )
+            .unwrap();
+            Self { folder }
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.folder.path().join(name)
+        }
+    }
+
+    #[rstest]
+    #[case::of_one_pair("a.crt", "a.key", None)]
+    #[case::of_two_pairs("a.crt", "b.key", Some("cannot be used together"))]
+    #[case::key_for_certificate("a.key", "a.key", Some("a.key has no certificate in it"))]
+    #[case::certificate_for_key(
+        "a.crt",
+        "a.crt",
+        Some("no unencrypted private key can be read from")
+    )]
+    #[case::empty("empty", "a.key", Some("empty has no certificate in it"))]
+    #[case::broken("broken", "a.key", Some("no certificate can be read from"))]
+    #[case::not_there("none", "a.key", Some("no certificate can be read from"))]
+    #[case::no_key("a.crt", "none", Some("no unencrypted private key can be read from"))]
+    fn what_makes_no_server_is_named(
+        #[case] cert: &str,
+        #[case] key: &str,
+        #[case] problem: Option<&str>,
+    ) {
+        let files = Files::new();
+        let made = acceptor(&files.path(cert), &files.path(key));
+        match (made, problem) {
+            (Ok(_), None) => {}
+            (Err(error), Some(problem)) => assert!(error.to_string().contains(problem), "{error}"),
+            (made, _) => panic!("{:?}", made.err()),
+        }
+    }
+}
