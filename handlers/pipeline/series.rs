@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use jiff::Timestamp;
+use tokio::task::JoinSet;
 use tracing::{debug, error, info, warn};
 use virtualize::kerchunk::parquet::DEFAULT_RECORD_SIZE;
 
@@ -15,7 +16,9 @@ use crate::catalog::quicklook::{self, Plan, Quicklook};
 use crate::combine::{self, JoinError, Joined, Verify};
 use crate::reference::{self, Form, ReferenceError};
 use crate::stores::blobs::{BlobPath, BlobSources, PutCondition};
-use crate::stores::ledger::{Claim, Claimed, CombineEnd, Fault, GroupId, Lease, PublishedCombine};
+use crate::stores::ledger::{
+    Claim, Claimed, CombineEnd, Fault, GroupId, Lease, Ledger, PublishedCombine,
+};
 use crate::stores::queue::Message;
 
 impl Pipeline {
@@ -117,43 +120,31 @@ impl Pipeline {
 
     fn lease(&self) -> Lease {
         let now = Timestamp::now();
-        let until = now
-            .checked_add(self.config.pipeline.lease)
-            .unwrap_or(Timestamp::MAX);
         Lease {
             runner: self.runner.clone(),
             now,
-            until,
+            until: end_of(now, self.config.pipeline.lease),
         }
     }
 
     /// Runs a claim while its lease is kept up. A lost lease means that the result would be thrown away.
     async fn run_claim(&self, claim: Claim) -> Result<(), PipelineError> {
         let started = Instant::now();
+        // A task of its own: a join keeps its thread busy for longer than a lease may be.
+        let (ledger, held) = (Arc::clone(&self.ledger), claim.clone());
+        let mut lease = JoinSet::new();
+        lease.spawn(keep_lease(ledger, held, self.config.pipeline.lease));
         let outcome = tokio::select! {
             outcome = self.combine_claim(&claim, started) => outcome,
-            () = self.keep_lease(&claim) => {
+            _ = lease.join_next() => {
                 warn!(group.id = %claim.group.id, "Gave up a combine: its group has moved on");
                 return Ok(());
             }
         };
+        drop(lease);
         match outcome {
             Ok(()) => Ok(()),
             Err(error) => self.end_claim(&claim, error, started).await,
-        }
-    }
-
-    async fn keep_lease(&self, claim: &Claim) {
-        let every = (self.config.pipeline.lease / 3).max(Duration::from_millis(100));
-        loop {
-            tokio::time::sleep(every).await;
-            match self.ledger.renew(claim, self.lease().until).await {
-                Ok(true) => {}
-                Ok(false) => return,
-                Err(error) => {
-                    warn!(group.id = %claim.group.id, error = %chain(&error), "Could not renew a lease")
-                }
-            }
         }
     }
 
@@ -353,6 +344,26 @@ impl Pipeline {
                     OVER_BUDGET => Ok(()),
                     _ => Err(error),
                 }
+            }
+        }
+    }
+}
+
+fn end_of(now: Timestamp, lease: Duration) -> Timestamp {
+    now.checked_add(lease).unwrap_or(Timestamp::MAX)
+}
+
+/// Renews a lease until it is lost.
+async fn keep_lease(ledger: Arc<dyn Ledger>, claim: Claim, lease: Duration) {
+    let every = (lease / 3).max(Duration::from_millis(100));
+    loop {
+        tokio::time::sleep(every).await;
+        let until = end_of(Timestamp::now(), lease);
+        match ledger.renew(&claim, until).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => {
+                warn!(group.id = %claim.group.id, error = %chain(&error), "Could not renew a lease")
             }
         }
     }
