@@ -57,7 +57,7 @@ impl Review {
 
     fn references(&self) -> Vec<String> {
         let folder = self.flow.path("silver/refs/combined/tas/demo/ord1");
-        let mut found: Vec<String> = glob::glob(&format!("{}/**/*.json", folder.display()))
+        let mut found: Vec<String> = glob::glob(&format!("{}/**/*.*", folder.display()))
             .unwrap()
             .map(|path| {
                 path.unwrap()
@@ -339,8 +339,10 @@ async fn unpublishing_deletes_our_references_and_no_source() {
     let all = [
         "r1/combined.json",
         "r1/combined.verified.json",
+        "r1/thumbnail.png",
         "r2/combined.json",
         "r2/combined.verified.json",
+        "r2/thumbnail.png",
     ];
     assert_eq!(review.references(), all);
     let bare = json!({"dataset_id": "tas", "resource_id": "demo"});
@@ -356,7 +358,7 @@ async fn unpublishing_deletes_our_references_and_no_source() {
         .collect();
     assert_eq!(
         answer["would_delete"],
-        json!({"references": urls, "count": 4, "sources": [], "stac_item_id": null})
+        json!({"references": urls, "count": 6, "sources": [], "stac_item_id": null})
     );
     assert_eq!(review.references(), all, "nothing was deleted");
     let mut body = review.objection();
@@ -365,7 +367,7 @@ async fn unpublishing_deletes_our_references_and_no_source() {
     assert_eq!(status, 200, "{answer}");
     assert_eq!(
         answer["deleted"],
-        json!({"references": urls, "count": 4, "sources": []})
+        json!({"references": urls, "count": 6, "sources": []})
     );
     assert_eq!(review.references(), [""; 0]);
     for name in ["cmip6/2000.nc", "cmip6/2001.nc"] {
