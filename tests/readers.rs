@@ -7,6 +7,7 @@ use std::process::Command;
 use std::sync::LazyLock;
 
 use rstest::rstest;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::{
@@ -93,6 +94,23 @@ fn others_find_the_values(#[case] reader: &str, #[case] name: &str) {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
+}
+
+/// Decoding their times takes both ends of the bounds, which do not carry the units of the time they bound.
+#[test]
+fn bounds_that_are_not_inlined_cost_their_first_and_last_chunk() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = Command::new(python())
+        .arg(repository().join("tests/support/check_cold_bounds.py"))
+        .arg(landfall().get_program())
+        .arg(folder.path())
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let found: Value = serde_json::from_slice(&output.stdout).expect(&errors);
+    assert_eq!(found["opening"], found["ends"]);
+    // Forty steps: they were not inlined, or this test would show nothing.
+    assert_eq!(found["bounds"], 40);
 }
 
 /// The other way round: what kerchunk itself writes is read here, and says the same when it is written as JSON.
