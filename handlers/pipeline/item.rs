@@ -64,18 +64,22 @@ impl Pipeline {
             quicklook: quicklook.as_ref(),
         };
         let mut item = item::build_item(&input)?;
-        // An approved Release has its item under the id that its version gave it.
-        let approved = release
-            .version_id
-            .as_ref()
-            .and(release.stac_item_id.clone());
-        let item_id = approved.unwrap_or_else(|| input.item_id());
+        // An approved Release keeps the ids under which the catalogue has it, whatever is declared by now.
+        let published = release.version_id.as_ref().and(
+            release
+                .stac_item_id
+                .clone()
+                .zip(release.stac_collection_id.clone()),
+        );
+        let declared = || (input.item_id(), input.collection_id().to_owned());
+        let (item_id, collection_id) = published.unwrap_or_else(declared);
         item["id"] = item_id.as_str().into();
+        item["collection"] = collection_id.as_str().into();
         Ok(CachedItem {
             seen: release.clone(),
-            collection_id: input.collection_id().to_owned(),
             item,
             item_id,
+            collection_id,
             at: now,
         })
     }

@@ -20,6 +20,7 @@ use crate::stores::ledger::{
     Claim, Claimed, CombineEnd, Fault, GroupId, Lease, Ledger, PublishedCombine,
 };
 use crate::stores::queue::Message;
+use crate::telemetry;
 
 impl Pipeline {
     /// What `CombineDue` does: combines one generation of a group, unless it is done, outdated or not due.
@@ -130,6 +131,7 @@ impl Pipeline {
     /// Runs a claim while its lease is kept up. A lost lease means that the result would be thrown away.
     async fn run_claim(&self, claim: Claim) -> Result<(), PipelineError> {
         let started = Instant::now();
+        telemetry::forget_peak_memory();
         // A task of its own: a join keeps its thread busy for longer than a lease may be.
         let (ledger, held) = (Arc::clone(&self.ledger), claim.clone());
         let mut lease = JoinSet::new();
@@ -291,7 +293,8 @@ impl Pipeline {
             group.id = %claim.group.id, release.id = claim.release.release_id, revision = claim.revision,
             dataset.id = claim.release.dataset_id, step = "combined", files.count = claim.members.len(),
             chunks.count = chunks, reference.bytes = joined.draft.size(), bytes.read = joined.io.bytes,
-            requests.count = joined.io.requests, files.standing = joined.report.as_ref().map_or(0, |report| report.files_standing),
+            requests.count = joined.io.requests, rounds.count = joined.io.rounds,
+            memory.peak_bytes = telemetry::peak_memory(), files.standing = joined.report.as_ref().map_or(0, |report| report.files_standing),
             elapsed_ms = millis(started), zarr.url = url,
             "Combined and verified {} files: {url}", claim.members.len()
         );

@@ -224,6 +224,13 @@ async fn a_reference_that_is_gone_is_not_approved() {
         .flow
         .path("silver/refs/combined/tas/demo/ord1/r1/combined.json");
     std::fs::remove_file(document).unwrap();
+    let path = format!("/api/releases/{}/stac", review.release_id);
+    let (status, answer) = review.flow.ask("PUT", &path, &[], &Value::Null).await;
+    assert_eq!(
+        (status, &answer["error_type"]),
+        (409, &json!("ReleaseStateError")),
+        "{answer}"
+    );
     let (status, answer) = review.approve().await;
     assert_eq!(
         (status, &answer["error_type"]),
@@ -419,6 +426,17 @@ async fn the_item_built_again_is_the_item_that_was_cached() {
     assert_eq!(
         (status, &answer["stac_item_id"]),
         (200, &json!("tas-demo-v1"))
+    );
+    let moved = json!({
+        "dataset_id": "tas", "resource_id": "demo", "source_url": "abfs://bronze/cmip6/", "version_id": "2",
+        "processing_options": {"expected": {"count": 2}, "collection_id": "elsewhere"},
+    });
+    let (status, answer) = review.post("submit", &moved).await;
+    assert_eq!(status, 202, "{answer}");
+    let (_, answer) = review.flow.ask("PUT", &path, &[], &Value::Null).await;
+    assert_eq!(
+        answer["stac_collection_id"], "tas",
+        "the catalogue has it there"
     );
     let (status, _) = review
         .flow
