@@ -60,6 +60,11 @@ corpus:
     "{{ python }}" "{{ corpus }}/check_groups.py" --manifest "{{ corpus }}/MANIFEST.json" --root "{{ corpus }}" \
         --jobs 2 --cmd '{{ target }}/debug/landfall combine {inputs} -o {output} --concat-dim {dim} --json'
 
+# The HTTP API tried from its document: so many examples for each operation and method.
+api EXAMPLES="300":
+    @tests/support/setup.sh api
+    LANDFALL_API_EXAMPLES={{ EXAMPLES }} cargo test --test tests -- contract::schemathesis --nocapture
+
 # Looks for inputs that break what must hold: MINUTES for each target (or the one named), then damaged fixtures.
 fuzz MINUTES="1" TARGET="hdf5 classic kerchunk parquet chunk times inspect names envelopes":
     #!/usr/bin/env bash
@@ -93,12 +98,17 @@ series COUNT="1000" SEED="1" KEEP="":
     cargo build --quiet --bin landfall
     {{ python }} tests/support/check_series.py "{{ target }}/debug/landfall" --count {{ COUNT }} --seed {{ SEED }} {{ if KEEP == "" { "" } else { "--keep " + quote(KEEP) } }}
 
+# Ten thousand blobs of an emulated container are put into series, by the command line and by the app: seconds.
+inventory:
+    cargo test --test tests -- inventory::ten_thousand --ignored --nocapture
+
 # The life of a Release over PostgreSQL and pgSTAC, from its submission to its revocation, as readers of the catalogue see it; PGSTAC may be 0.9.8.
 lifecycle PGSTAC="0.10.0":
     @tests/support/setup.sh readers
     @tests/support/setup.sh stac
     @tests/support/setup.sh databases
     LANDFALL_TEST_PGSTAC={{ PGSTAC }} cargo test --test tests lifecycle
+    LANDFALL_TEST_PGSTAC={{ PGSTAC }} cargo test --lib -- postgres::tests::publishing postgres::tests::stac
 
 # Items of the corpus, a file at a time, against the published schemas of STAC's extensions in FOLDER (see tests/schemas/README.md).
 items FOLDER="tests/schemas":

@@ -8,15 +8,19 @@
 //! | [`inventory`] | `/api/inventory`, `/api/replay` |
 //! | [`zarr`] | `/api/zarr/…`, the served stores; `/api/releases/{id}/token` |
 //! | [`stac`] | `/api/stac…`, what is published in the STAC catalogue |
+//! | [`file`] | `/api/validate`, `/api/reference` |
+//! | [`openapi`] | `/api/openapi.json` |
 //! | [`probes`] | `/api/livez`, `/api/readyz`, `/api/health` |
 //! | [`error`] | errors as answers |
 //! | [`tls`] | the same under https |
 
 pub mod approval;
 pub mod error;
+pub mod file;
 pub mod inventory;
 pub mod job;
 mod key;
+pub mod openapi;
 pub mod platform;
 pub(crate) mod principal;
 pub mod probes;
@@ -35,7 +39,7 @@ use warp::{Filter, Rejection, Reply};
 
 use crate::config::Config;
 use crate::pipeline::Pipeline;
-use crate::stores::blobs::Blobs;
+use crate::stores::blobs::{Blobs, PublicWeb};
 use crate::stores::ledger::Ledger;
 
 /// What every handler has at hand.
@@ -49,6 +53,8 @@ pub struct App {
     pub ledger: Arc<dyn Ledger>,
     /// Does the work.
     pub pipeline: Arc<Pipeline>,
+    /// The hosts on the web whose files may be asked about.
+    pub web: PublicWeb,
     stores: zarr::Stores,
     keyring: zarr::token::Keyring,
 }
@@ -62,6 +68,7 @@ impl App {
         pipeline: Arc<Pipeline>,
     ) -> Self {
         Self {
+            web: PublicWeb::new(&config.http.https_hosts),
             config,
             blobs,
             ledger,
@@ -83,10 +90,57 @@ pub fn routes(
         .or(approval::routes(Arc::clone(&app)))
         .or(job::routes(Arc::clone(&app)))
         .or(inventory::routes(Arc::clone(&app)))
+        .or(file::routes(Arc::clone(&app)))
+        .or(openapi::routes())
         .or(stac::routes(Arc::clone(&app)))
         .or(probes::routes(Arc::clone(&app)))
+        .or(probes::details())
         .or(triggers::routes(app))
         .recover(error::recover)
+        .with(warp::trace(span_of))
+}
+
+/// Every route of an app that could not be set up, where `part` failed.
+pub fn broken_routes(
+    part: &'static str,
+) -> impl Filter<Extract = (impl Reply,), Error = std::convert::Infallible> + Clone {
+    let others = warp::any().and_then(move || async move {
+        let error = error::ApiError::unavailable(format!("the app could not be started: {part}"));
+        Ok::<_, Rejection>(error.into_answer())
+    });
+    root()
+        .or(probes::broken_routes(part))
+        .or(others)
+        .recover(error::recover)
+        .with(warp::trace(span_of))
+}
+
+/// What the log lines of a request have in common: the host's invocation, and the trace that it is part of. The query
+/// stays out of it: it may hold a key.
+fn span_of(request: warp::trace::Info<'_>) -> tracing::Span {
+    let header = |name: &str| {
+        let value = request.request_headers().get(name);
+        value
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+    };
+    tracing::info_span!(
+        "request",
+        http.method = %request.method(),
+        http.path = without_token(request.path()),
+        invocation.id = header("x-azure-functions-invocationid"),
+        traceparent = header("traceparent"),
+    )
+}
+
+/// A path with the read token in it struck out: whoever has it may read.
+fn without_token(path: &str) -> String {
+    let segments = path.split('/').map(|segment| match segment {
+        "~v3" => segment,
+        token if token.starts_with('~') => "~***",
+        _ => segment,
+    });
+    segments.collect::<Vec<_>>().join("/")
 }
 
 /// The routes of a server without a Functions host: Zarr and the probes for everybody whom they let in, the rest of the

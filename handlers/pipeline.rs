@@ -10,6 +10,7 @@ mod declaration;
 mod file;
 mod inventory;
 mod item;
+mod look;
 mod membership;
 mod pause;
 mod replay;
@@ -20,6 +21,7 @@ pub use approval::{Endorsement, Rematerialized, Unpublished};
 pub use declaration::Foreseen;
 pub(crate) use file::chain;
 pub use inventory::InventoryRequest;
+pub use look::{Asked, Looked};
 pub use replay::Replayed;
 pub use sweep::Swept;
 

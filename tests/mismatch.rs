@@ -11,10 +11,10 @@ use crate::support::{fixture, landfall, python, repository};
 
 /// One row of the matrix.
 #[derive(Deserialize)]
-struct Case {
-    name: String,
+pub(crate) struct Case {
+    pub(crate) name: String,
     files: Vec<String>,
-    options: Vec<String>,
+    pub(crate) options: Vec<String>,
     /// Code, file and variable of the disagreement that must be listed.
     refused: Option<Value>,
     /// What its cure must name.
@@ -36,7 +36,7 @@ struct Answer {
 }
 
 impl Case {
-    fn files(&self, root: &Path) -> Vec<PathBuf> {
+    pub(crate) fn files(&self, root: &Path) -> Vec<PathBuf> {
         let folder = root.join(&self.name);
         self.files.iter().map(|file| folder.join(file)).collect()
     }
@@ -60,7 +60,7 @@ impl Case {
         }
     }
 
-    fn must_join(&self) -> bool {
+    pub(crate) fn must_join(&self) -> bool {
         self.refused.is_none() && self.unknown.is_none()
     }
 
@@ -112,7 +112,7 @@ impl Case {
 }
 
 /// The rows, written into a folder.
-fn matrix() -> (tempfile::TempDir, Vec<Case>) {
+pub(crate) fn matrix() -> (tempfile::TempDir, Vec<Case>) {
     let root = tempfile::tempdir().unwrap();
     let made = Command::new(python())
         .arg(fixture("make_mismatch.py"))

@@ -130,6 +130,19 @@ pub fn published_item(
     Ok(Value::Object(item))
 }
 
+/// Where TiTiler at `titiler_url` shows an item: the addresses for its first variable, by relation; none where TiTiler
+/// can draw nothing of it.
+pub fn titiler_links(item: &Value, titiler_url: &str) -> Map<String, Value> {
+    let mut out = Map::new();
+    let links = item.as_object().map(|item| tiles::links(item, titiler_url));
+    for link in links.into_iter().flatten() {
+        if let (Some(Value::String(rel)), Some(href)) = (link.get("rel"), link.get("href")) {
+            out.entry(rel.clone()).or_insert_with(|| href.clone());
+        }
+    }
+    out
+}
+
 fn drop_internal(fields: &mut Map<String, Value>) {
     fields.retain(|name, _| !INTERNAL.iter().any(|prefix| name.starts_with(prefix)));
 }
@@ -229,6 +242,20 @@ mod tests {
         public_url: "https://zarr.example",
         titiler_url: Some("https://tiles.example"),
     };
+
+    #[test]
+    fn a_public_item_is_shown_by_its_first_variable() {
+        let links = titiler_links(&cached(), "https://tiles.example");
+        let mut rels = tiles::RELS;
+        rels.sort_unstable();
+        assert_eq!(links.keys().collect::<Vec<_>>(), rels);
+        let viewer = links["viewer"].as_str().unwrap();
+        assert!(
+            viewer.starts_with("https://tiles.example/WebMercatorQuad/map.html?"),
+            "{viewer}"
+        );
+        assert!(titiler_links(&json!({}), "https://tiles.example").is_empty());
+    }
 
     fn rels(item: &Value) -> Vec<&str> {
         let links = item["links"].as_array().unwrap();

@@ -84,7 +84,7 @@ async fn dev(arguments: Arguments) -> anyhow::Result<()> {
         Some(_) => String::from("in PostgreSQL"),
         None => layout.database.display().to_string(),
     };
-    let ledger = ledger::open(&config, &layout.database).context("opening the catalogue")?;
+    let ledger = ledger::open(&config, Some(&layout.database)).context("opening the catalogue")?;
     ledger
         .check_schema()
         .await

@@ -9,7 +9,7 @@ use super::failure::Failure;
 use super::server::{Server, ServerArguments};
 
 /// How often the app is asked how far it is.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Files at fault and findings that people are told one by one.
 const MOST: usize = 20;

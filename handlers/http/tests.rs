@@ -4,6 +4,8 @@ mod approval;
 mod backfill;
 mod events;
 mod flow;
+mod openapi;
+mod schema;
 mod serving;
 mod stac;
 mod stage;

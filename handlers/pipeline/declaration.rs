@@ -1,6 +1,6 @@
 //! Series that somebody declares: by a `landfall.json` beside the files, or by a submission.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use tracing::{info, warn};
@@ -188,9 +188,12 @@ impl Again {
 }
 
 fn to_be_read_again(before: Option<&SourceGroup>, declared: &Declared) -> Again {
+    // What a file is read by, and judged by.
     let by = |declaration: &Declaration| {
-        let options = &declaration.options;
-        (options.concat_dim.clone(), options.inline_max_bytes)
+        let options = declaration.options.clone();
+        let drops: BTreeSet<String> = options.drop_variables.into_iter().collect();
+        let judged = (options.fail_on_chunking_warnings, drops);
+        (options.concat_dim, options.inline_max_bytes, judged)
     };
     let other = || Declaration {
         options: ProcessingOptions::default(),

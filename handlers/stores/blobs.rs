@@ -10,7 +10,9 @@ mod path;
 mod pinned;
 
 pub use azure::{AzureBlobs, Containers};
-pub use http::{HttpClient, HttpError, HttpFile, HttpProblem, HttpUrl, ParseHttpUrlError};
+pub use http::{
+    HttpClient, HttpError, HttpFile, HttpProblem, HttpUrl, ParseHttpUrlError, PublicWeb,
+};
 pub use local::LocalBlobs;
 pub use named::{AsTheyAre, Named, NamedSources, ParseNamedError};
 pub use path::{BlobPath, ParseBlobPathError};

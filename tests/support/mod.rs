@@ -5,6 +5,7 @@ pub(crate) mod pgstac;
 pub(crate) mod postgres;
 pub(crate) mod proxy;
 pub(crate) mod rig;
+pub(crate) mod serve;
 pub(crate) mod standalone;
 pub(crate) mod web;
 

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Changed, MOST_FILES, Story, reason};
 use crate::catalog::item::zarr_url;
+use crate::catalog::published::{Addresses, titiler_links};
 use crate::stores::ledger::{FileState, GroupState, ProcessingStatus};
 
 impl Story<'_> {
@@ -103,22 +104,28 @@ impl Story<'_> {
         if release.approval_state != "approved" || release.blob_path.is_none() {
             return Value::Null;
         }
-        let stac = format!("{}/api/stac/collections", self.app.config.http.public_url);
-        let collection = release
-            .stac_collection_id
-            .as_ref()
-            .map(|collection| format!("{stac}/{collection}"));
-        let item = collection
-            .as_ref()
-            .zip(release.stac_item_id.as_ref())
-            .map(|(collection, item)| format!("{collection}/items/{item}"));
+        let config = &self.app.config.http;
+        let addresses = Addresses {
+            public_url: &config.public_url,
+            titiler_url: config.titiler_url.as_deref(),
+        };
+        let collection = release.stac_collection_id.as_deref();
+        let item = collection.zip(release.stac_item_id.as_deref());
         let zarr = self.zarr_url();
-        json!({
+        let mut services = json!({
             "service_url": zarr,
             "reference": format!("{zarr}/combined.json"),
-            "stac_collection": collection,
-            "stac_item": item,
-        })
+            "stac_collection": collection.map(|collection| addresses.collection(collection)),
+            "stac_item": item.map(|(collection, item)| addresses.item(collection, item)),
+        });
+        // TiTiler has no token: it shows what everybody may read.
+        let shown = addresses.titiler_url.zip(release.stac_item_json.as_ref());
+        if let (Some((titiler, item)), Value::Object(fields)) = (shown, &mut services)
+            && release.clearance_state == "public"
+        {
+            fields.extend(titiler_links(item, titiler));
+        }
+        services
     }
 
     /// Where to decide about a Release that waits for it.

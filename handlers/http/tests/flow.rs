@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use warp::http::Response;
 
-use super::stage;
+use super::{openapi, stage};
 use crate::config::{Config, DeadLettersConfig};
 use crate::http::{App, routes};
 use crate::stores::blobs::BlobPath;
@@ -36,7 +36,7 @@ impl Flow {
         config.storage.dead_letters =
             Some(DeadLettersConfig::Folder(folder.path().join("letters")));
         change(&mut config);
-        let queue = EmbeddedQueue::open(&config.storage.database).unwrap();
+        let queue = EmbeddedQueue::open(config.storage.embedded_database().unwrap()).unwrap();
         let app = Arc::new(stage::app(config));
         Self { app, queue, folder }
     }
@@ -93,7 +93,9 @@ impl Flow {
 
     pub(super) async fn send(&self, path: &str, body: &str) -> Response<Bytes> {
         let request = warp::test::request().method("POST").path(path).body(body);
-        request.reply(&routes(Arc::clone(&self.app))).await
+        let answer = request.reply(&routes(Arc::clone(&self.app))).await;
+        openapi::check("POST", path, &answer);
+        answer
     }
 
     pub(super) async fn get(&self, path: &str) -> Value {
@@ -101,6 +103,7 @@ impl Flow {
             .path(path)
             .reply(&routes(Arc::clone(&self.app)))
             .await;
+        openapi::check("GET", path, &answer);
         serde_json::from_slice(answer.body()).unwrap()
     }
 
@@ -120,6 +123,7 @@ impl Flow {
             request = request.body(body.to_string());
         }
         let answer = request.reply(&routes(Arc::clone(&self.app))).await;
+        openapi::check(method, path, &answer);
         let document = serde_json::from_slice(answer.body()).unwrap_or_default();
         (answer.status().as_u16(), document)
     }

@@ -447,6 +447,8 @@ async fn browsers_of_the_origin_that_is_set_may_read() {
 #[case::the_key_is_needed(Some("k"), "GET", "/api/releases", None, 401)]
 #[case::another_key(Some("k"), "GET", "/api/releases", Some("kk"), 401)]
 #[case::with_the_key(Some("k"), "GET", "/api/releases", Some("k"), 200)]
+#[case::details_need_it_too(Some("k"), "GET", "/api/health/details", None, 401)]
+#[case::no_details_without_a_key(None, "GET", "/api/health/details", None, 404)]
 #[case::what_a_host_sends(Some("k"), "POST", "/BlobEvent", Some("k"), 404)]
 #[tokio::test]
 async fn a_server_without_a_host_asks_for_its_own_key(
@@ -469,5 +471,6 @@ async fn a_server_without_a_host_asks_for_its_own_key(
     let answer = request
         .reply(&crate::http::standalone_routes(stage.app()))
         .await;
+    super::openapi::check(method, &path, &answer);
     assert_eq!(answer.status().as_u16(), status, "{:?}", answer.body());
 }

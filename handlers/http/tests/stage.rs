@@ -14,6 +14,7 @@ use virtualize::{
 };
 use warp::http::Response;
 
+use super::openapi;
 use super::watched::Watched;
 use crate::config::{
     BlobsConfig, Config, DatabaseConfig, DeadLettersConfig, HttpConfig, PipelineConfig,
@@ -153,7 +154,19 @@ impl Stage {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        request.reply(&routes(Arc::clone(&self.app))).await
+        let answer = request.reply(&routes(Arc::clone(&self.app))).await;
+        openapi::check(method, path, &answer);
+        answer
+    }
+
+    /// Takes the tables of the ledger away.
+    pub(super) fn break_ledger(&self) {
+        let database = self.app.config.storage.embedded_database().unwrap();
+        let database = rusqlite::Connection::open(database).unwrap();
+        let tables =
+            "PRAGMA foreign_keys = OFF; DROP TABLE app_asset_releases; DROP TABLE app_jobs;
+                      DROP TABLE landfall_source_group; DROP TABLE landfall_schema_version";
+        database.execute_batch(tables).unwrap();
     }
 }
 
@@ -166,12 +179,13 @@ pub(super) fn config(folder: &tempfile::TempDir, open_access: bool) -> Config {
             },
             queues: QueuesConfig::Embedded,
             dead_letters: None,
-            database: folder.path().join("landfall.db"),
+            database: Some(folder.path().join("landfall.db")),
         },
         database: DatabaseConfig {
             url: None,
             by_identity: false,
             connections: 1,
+            instances: None,
         },
         pipeline: PipelineConfig {
             auto_group: false,
@@ -194,6 +208,7 @@ pub(super) fn config(folder: &tempfile::TempDir, open_access: bool) -> Config {
             easy_auth: false,
             stores_bytes: 64 << 20,
             titiler_url: None,
+            https_hosts: Vec::new(),
             cors_origin: None,
         },
     }
@@ -216,8 +231,9 @@ fn app_over(config: Config, blobs: Arc<dyn Blobs>) -> App {
     let BlobsConfig::Folders { bronze, .. } = &storage.blobs else {
         panic!("the stage is of folders")
     };
-    let ledger: Arc<dyn Ledger> = Arc::new(SqliteLedger::open(&storage.database).unwrap());
-    let queue = Arc::new(EmbeddedQueue::open(&storage.database).unwrap());
+    let database = storage.embedded_database().unwrap();
+    let ledger: Arc<dyn Ledger> = Arc::new(SqliteLedger::open(database).unwrap());
+    let queue = Arc::new(EmbeddedQueue::open(database).unwrap());
     let dead_letters = match &config.storage.dead_letters {
         Some(DeadLettersConfig::Folder(folder)) => {
             Some(Arc::new(LocalBlobs::new(bronze, folder)) as Arc<dyn Blobs>)

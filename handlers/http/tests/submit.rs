@@ -30,7 +30,9 @@ async fn submit(flow: &Flow, body: &Value) -> (u16, Value) {
 
 async fn get(flow: &Flow, path: &str) -> (u16, Value) {
     let request = warp::test::request().path(path);
-    read(request.reply(&routes(Arc::clone(&flow.app))).await)
+    let answer = request.reply(&routes(Arc::clone(&flow.app))).await;
+    super::openapi::check("GET", path, &answer);
+    read(answer)
 }
 
 fn read(answer: Response<bytes::Bytes>) -> (u16, Value) {
@@ -418,4 +420,67 @@ async fn what_was_rejected_is_read_again_by_other_options() {
     flow.land_bytes("cmip6/demo_2000.nc", &file.unwrap());
     flow.drain().await;
     assert_eq!(get(&flow, STATUS).await.1["job_status"], "completed");
+}
+
+#[tokio::test]
+async fn after_an_approval_a_new_version_is_the_next_release() {
+    let flow = with_files();
+    let (_, first) = submit(&flow, &body(&json!({}))).await;
+    flow.drain().await;
+    let approve =
+        json!({"release_id": first["release_id"], "reviewer": "A", "clearance_state": "public"});
+    let (code, approved) = read(flow.post("/api/platform/approve", &approve).await);
+    assert_eq!(
+        (code, &approved["version_id"]),
+        (200, &json!("v1")),
+        "{approved}"
+    );
+    let (_, story) = get(&flow, STATUS).await;
+    let item = "http://127.0.0.1:7071/api/stac/collections/tas/items/tas-demo-v1";
+    assert_eq!(story["services"]["stac_item"], item, "{story}");
+    assert_eq!(story["approval"], Value::Null);
+    assert_eq!(
+        submit(&flow, &body(&json!({}))).await.0,
+        200,
+        "the same is the same"
+    );
+    for (fields, error_type) in [
+        (
+            json!({"processing_options": {"overwrite": true}}),
+            "ReleaseStateError",
+        ),
+        (json!({"version_id": "v1"}), "VersionConflict"),
+        (
+            json!({"version_id": "v3", "previous_version_id": "v2"}),
+            "VersionConflict",
+        ),
+        (json!({"title": "Another"}), "ReleaseExistsError"),
+    ] {
+        let (code, refused) = submit(&flow, &body(&fields)).await;
+        assert_eq!(
+            (code, &refused["error_type"]),
+            (409, &json!(error_type)),
+            "{refused}"
+        );
+        assert_eq!(refused["existing_release"]["version_id"], "v1");
+    }
+    let next = body(&json!({"version_id": "v2", "previous_version_id": "v1"}));
+    let (code, second) = submit(&flow, &next).await;
+    assert_eq!(
+        (code, &second["operation"]),
+        (202, &json!("new_version")),
+        "{second}"
+    );
+    assert_eq!(second["version_ordinal"], 2);
+    assert_ne!(second["release_id"], first["release_id"]);
+    flow.drain().await;
+    let (_, story) = get(&flow, STATUS).await;
+    let versions = story["versions"].as_array().unwrap();
+    let told: Vec<_> = versions
+        .iter()
+        .map(|one| (&one["version_ordinal"], &one["approval_state"]))
+        .collect();
+    let (pending, approved) = (json!("pending_review"), json!("approved"));
+    assert_eq!(told, [(&json!(2), &pending), (&json!(1), &approved)]);
+    assert_eq!(story["release"]["previous_release_id"], first["release_id"]);
 }

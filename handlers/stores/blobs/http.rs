@@ -5,10 +5,12 @@
 
 mod address;
 mod error;
+mod public;
 mod request;
 
 pub use address::{HttpUrl, ParseHttpUrlError};
 pub use error::{HttpError, HttpProblem};
+pub use public::PublicWeb;
 pub(super) use request::ContentRange;
 
 use std::sync::Arc;

@@ -2,6 +2,11 @@
 
 use super::address::HttpUrl;
 
+/// A name resolves to an address that is not one of the public internet.
+#[derive(Debug, thiserror::Error)]
+#[error("the name resolves to a private address")]
+pub(super) struct PrivateAddress;
+
 /// What went wrong with a file, by its address.
 #[derive(Debug, thiserror::Error)]
 #[error("could not read {url}")]
@@ -48,6 +53,9 @@ pub enum HttpProblem {
         "the server sent it with Content-Encoding `{0}`, so its byte ranges are not those of the file"
     )]
     Encoded(String),
+    /// It may not be asked about.
+    #[error("{0}")]
+    Refused(&'static str),
     /// The address redirects to where it is not followed.
     #[error("its address redirects too often, or from https to http")]
     Redirect,
@@ -68,6 +76,11 @@ impl HttpProblem {
     pub(super) fn of(error: reqwest::Error) -> Self {
         if error.is_redirect() {
             return Self::Redirect;
+        }
+        let mut causes =
+            std::iter::successors(Some(&error as &dyn std::error::Error), |e| e.source());
+        if causes.any(|cause| cause.is::<PrivateAddress>()) {
+            return Self::Refused("its host is at a private address");
         }
         // The address in the error has its query.
         let error = error.without_url();
