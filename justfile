@@ -98,12 +98,17 @@ series COUNT="1000" SEED="1" KEEP="":
     cargo build --quiet --bin landfall
     {{ python }} tests/support/check_series.py "{{ target }}/debug/landfall" --count {{ COUNT }} --seed {{ SEED }} {{ if KEEP == "" { "" } else { "--keep " + quote(KEEP) } }}
 
+# Ten thousand blobs of an emulated container are put into series, by the command line and by the app: seconds.
+inventory:
+    cargo test --test tests -- inventory::ten_thousand --ignored --nocapture
+
 # The life of a Release over PostgreSQL and pgSTAC, from its submission to its revocation, as readers of the catalogue see it; PGSTAC may be 0.9.8.
 lifecycle PGSTAC="0.10.0":
     @tests/support/setup.sh readers
     @tests/support/setup.sh stac
     @tests/support/setup.sh databases
     LANDFALL_TEST_PGSTAC={{ PGSTAC }} cargo test --test tests lifecycle
+    LANDFALL_TEST_PGSTAC={{ PGSTAC }} cargo test --lib -- postgres::tests::publishing postgres::tests::stac
 
 # Items of the corpus, a file at a time, against the published schemas of STAC's extensions in FOLDER (see tests/schemas/README.md).
 items FOLDER="tests/schemas":
@@ -145,6 +150,34 @@ load:
     @tests/support/setup.sh databases
     cargo build --release --bin landfall
     LANDFALL_TEST_PROGRAM="{{ target }}/release/landfall" cargo test --test tests -- load:: --include-ignored --nocapture
+
+# Every client there is against the served stores, over https, openly and with tokens: a table in Markdown.
+clients:
+    @tests/support/setup.sh readers
+    @tests/support/setup.sh titiler
+    cargo build --quiet --bin landfall
+    {{ python }} tests/support/clients.py "{{ target }}/debug/landfall"
+
+# The store of every file of the corpus and of the fixtures, as Zarr v2 and v3, against each other and the file (the tests take some).
+served JOBS="2":
+    #!/usr/bin/env bash
+    set -euo pipefail
+    tests/support/setup.sh readers
+    cargo build --quiet --bin landfall
+    folder=$(mktemp -d)
+    mkdir "$folder/bronze" "$folder/data"
+    for part in "{{ corpus }}" tests/fixtures; do
+      [ ! -d "$part" ] || cp -RL "$part" "$folder/bronze/$(basename "$part")"
+    done
+    LANDFALL_AUTO_GROUP=false "{{ target }}/debug/landfall" dev "$folder/data" --bronze "$folder/bronze" --port 7097 --json >"$folder/log" &
+    trap 'kill %1; wait; rm -rf "$folder"' EXIT
+    # Until nothing more is referenced.
+    before=-1 now=0
+    while [ "$before" != "$now" ] || [ "$now" = 0 ]; do
+      sleep 10
+      before=$now now=$(grep -c '"step":"referenced"' "$folder/log" || true)
+    done
+    "{{ python }}" tests/support/check_served.py http://127.0.0.1:7097 "$folder/data" --jobs {{ JOBS }} --least 60
 
 # What decoding costs, by file: time, requests, rounds and bytes as over an object store.
 bench:

@@ -4,5 +4,6 @@
 pub mod collection;
 pub mod item;
 pub mod published;
+pub mod quicklook;
 pub mod release;
 mod tiles;

@@ -2,6 +2,7 @@
 
 mod combine;
 mod dev;
+mod doctor;
 mod failure;
 mod input;
 mod inspect;
@@ -70,6 +71,8 @@ enum Command {
     Dev(dev::Arguments),
     /// Answer the Functions host (its custom handler).
     Serve(serve::Arguments),
+    /// Try every account, role, queue, database and setting, and name what is missing.
+    Doctor(doctor::Arguments),
     /// Bring the schemas of a PostgreSQL database up to date.
     Migrate(migrate::Arguments),
 }
@@ -97,6 +100,7 @@ impl Command {
             Self::Status(arguments) => arguments.json,
             Self::Replay(arguments) => arguments.json,
             Self::Migrate(arguments) => arguments.json,
+            Self::Doctor(arguments) => arguments.json,
             Self::Approve(arguments) => arguments.wants_json(),
             Self::Reject(arguments) | Self::Revoke(arguments) => arguments.wants_json(),
             Self::Unpublish(arguments) => arguments.wants_json(),
@@ -124,6 +128,7 @@ impl Command {
             Self::Dev(arguments) => block_on_threads(dev::run(arguments)),
             Self::Serve(arguments) => block_on_threads(serve::run(arguments)),
             Self::Migrate(arguments) => block_on_one_thread(migrate::run(arguments)),
+            Self::Doctor(arguments) => block_on_one_thread(doctor::run(arguments)),
         }
     }
 }

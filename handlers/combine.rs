@@ -317,6 +317,19 @@ async fn run(
 type Fetched = (SourceId, ByteRange, Bytes);
 
 /// Fetches ranges of several sources, a few sources at a time.
+/// Reads parts of the sources of a dataset.
+///
+/// # Errors
+///
+/// [`JoinError`] when a source cannot be read, or is not the version that the dataset names.
+pub async fn read_parts(
+    dataset: &VirtualDataset,
+    sources: &dyn Sources,
+    parts: &[(SourceId, ByteRange)],
+) -> Result<Vec<Fetched>, JoinError> {
+    fetch(&dataset.sources, sources, parts, &mut IoCount::default()).await
+}
+
 async fn fetch(
     all: &[Source],
     sources: &dyn Sources,

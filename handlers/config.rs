@@ -1,6 +1,7 @@
 //! Configuration: one struct per concern, read from the environment once, at start-up, and only here.
 
 mod azure;
+mod contradiction;
 mod database;
 
 pub use azure::{
@@ -8,11 +9,14 @@ pub use azure::{
     IdentityConfig, NamingConfig,
 };
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
+pub use contradiction::{Contradiction, contradictions};
 pub use database::DatabaseConfig;
 
 /// Everything that can be set.
@@ -38,8 +42,8 @@ pub struct StorageConfig {
     /// Where Event Grid leaves the events that it gave up.
     pub dead_letters: Option<DeadLettersConfig>,
     /// SQLite file with the embedded queues, and the ledger unless a [`DatabaseConfig`] says where that is, from
-    /// `LANDFALL_DATABASE`.
-    pub database: PathBuf,
+    /// `LANDFALL_DATABASE`. Not needed where both are elsewhere.
+    pub database: Option<PathBuf>,
 }
 
 /// Where Event Grid leaves the events that it gave up, from `LANDFALL_DEAD_LETTERS`: a folder where blobs are in
@@ -161,13 +165,70 @@ impl Config {
     /// Names the variable that is missing or cannot be read.
     pub fn from_env() -> Result<Self> {
         let http = HttpConfig::from_env()?;
+        let (storage, database) = (StorageConfig::from_env()?, DatabaseConfig::from_env()?);
+        if database.url.is_none() {
+            storage.embedded_database().context(
+                "the ledger has no other place: LANDFALL_DATABASE_URL and LANDFALL_DATABASE_HOST are not set either",
+            )?;
+        }
         Ok(Self {
-            storage: StorageConfig::from_env()?,
-            database: DatabaseConfig::from_env()?,
+            storage,
+            database,
             pipeline: PipelineConfig::from_env()?,
             http,
         })
     }
+}
+
+/// Every concern for itself, so that what is wrong with one does not hide what is wrong with another.
+#[derive(Debug)]
+pub struct Concerns {
+    /// Where blobs and queues are.
+    pub storage: Result<StorageConfig>,
+    /// Which database holds the ledger.
+    pub database: Result<DatabaseConfig>,
+    /// When and how series are combined.
+    pub pipeline: Result<PipelineConfig>,
+    /// Who is answered, and under which address.
+    pub http: Result<HttpConfig>,
+    /// Who we are in Azure.
+    pub access: Result<AzureAccess>,
+    /// Folder that the Functions host was started in, from `FUNCTIONS_APP_ROOT_PATH`.
+    pub app: Option<PathBuf>,
+    /// Settings that do not go together.
+    pub contradictions: Vec<Contradiction>,
+}
+
+impl Concerns {
+    /// Reads the environment.
+    pub fn from_env() -> Self {
+        Self {
+            storage: StorageConfig::from_env(),
+            database: DatabaseConfig::from_env(),
+            pipeline: PipelineConfig::from_env(),
+            http: HttpConfig::from_env(),
+            access: AzureAccess::from_env(),
+            app: optional("FUNCTIONS_APP_ROOT_PATH").map(PathBuf::from),
+            contradictions: contradictions(&all()),
+        }
+    }
+}
+
+/// What stands in for variables that are not set.
+static DEFAULTS: OnceLock<BTreeMap<&'static str, String>> = OnceLock::new();
+
+/// Has `defaults` stand in for variables that are not set, if nothing says where blobs are: the layout of
+/// `landfall dev`. Whether they do.
+pub fn fall_back_to(defaults: BTreeMap<&'static str, String>) -> bool {
+    let mut places = ["LANDFALL_BRONZE_ACCOUNT", "LANDFALL_BRONZE_DIR"].into_iter();
+    places.all(|name| optional(name).is_none()) && DEFAULTS.set(defaults).is_ok()
+}
+
+/// Every setting of ours, and those of the host that we look at.
+fn all() -> BTreeMap<String, String> {
+    let set = std::env::vars().filter(|(_, value)| !value.is_empty());
+    set.filter(|(name, _)| name.starts_with("LANDFALL_") || name.starts_with("AzureWebJobsStorage"))
+        .collect()
 }
 
 impl QueuesConfig {
@@ -193,12 +254,26 @@ impl StorageConfig {
         let dead_letters = optional("LANDFALL_DEAD_LETTERS")
             .map(|text| DeadLettersConfig::parse(&text, &blobs))
             .transpose()?;
-        Ok(Self {
+        let storage = Self {
             blobs,
             queues: QueuesConfig::from_env()?,
             dead_letters,
-            database: required("LANDFALL_DATABASE")?.into(),
-        })
+            database: optional("LANDFALL_DATABASE").map(PathBuf::from),
+        };
+        if matches!(storage.queues, QueuesConfig::Embedded) {
+            storage.embedded_database()?;
+        }
+        Ok(storage)
+    }
+
+    /// The SQLite file, for who cannot do without.
+    ///
+    /// # Errors
+    ///
+    /// Says that it is not set.
+    pub fn embedded_database(&self) -> Result<&Path> {
+        let file = self.database.as_deref();
+        file.context("LANDFALL_DATABASE is not set")
     }
 }
 
@@ -283,6 +358,11 @@ impl PipelineConfig {
 }
 
 impl HttpConfig {
+    /// The port that the Functions host wants to find us at, if one has started us.
+    pub fn port_of_host() -> Option<u16> {
+        optional("FUNCTIONS_CUSTOMHANDLER_PORT")?.parse().ok()
+    }
+
     fn from_env() -> Result<Self> {
         let port = match optional("FUNCTIONS_CUSTOMHANDLER_PORT") {
             Some(text) => text
@@ -353,7 +433,8 @@ fn names(name: &str) -> Vec<String> {
 }
 
 fn optional(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
+    let set = std::env::var(name).ok().filter(|value| !value.is_empty());
+    set.or_else(|| DEFAULTS.get()?.get(name).cloned())
 }
 
 fn required(name: &str) -> Result<String> {

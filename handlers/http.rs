@@ -94,8 +94,53 @@ pub fn routes(
         .or(openapi::routes())
         .or(stac::routes(Arc::clone(&app)))
         .or(probes::routes(Arc::clone(&app)))
+        .or(probes::details())
         .or(triggers::routes(app))
         .recover(error::recover)
+        .with(warp::trace(span_of))
+}
+
+/// Every route of an app that could not be set up, where `part` failed.
+pub fn broken_routes(
+    part: &'static str,
+) -> impl Filter<Extract = (impl Reply,), Error = std::convert::Infallible> + Clone {
+    let others = warp::any().and_then(move || async move {
+        let error = error::ApiError::unavailable(format!("the app could not be started: {part}"));
+        Ok::<_, Rejection>(error.into_answer())
+    });
+    root()
+        .or(probes::broken_routes(part))
+        .or(others)
+        .recover(error::recover)
+        .with(warp::trace(span_of))
+}
+
+/// What the log lines of a request have in common: the host's invocation, and the trace that it is part of. The query
+/// stays out of it: it may hold a key.
+fn span_of(request: warp::trace::Info<'_>) -> tracing::Span {
+    let header = |name: &str| {
+        let value = request.request_headers().get(name);
+        value
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+    };
+    tracing::info_span!(
+        "request",
+        http.method = %request.method(),
+        http.path = without_token(request.path()),
+        invocation.id = header("x-azure-functions-invocationid"),
+        traceparent = header("traceparent"),
+    )
+}
+
+/// A path with the read token in it struck out: whoever has it may read.
+fn without_token(path: &str) -> String {
+    let segments = path.split('/').map(|segment| match segment {
+        "~v3" => segment,
+        token if token.starts_with('~') => "~***",
+        _ => segment,
+    });
+    segments.collect::<Vec<_>>().join("/")
 }
 
 /// The routes of a server without a Functions host: Zarr and the probes for everybody whom they let in, the rest of the

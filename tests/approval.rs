@@ -81,9 +81,9 @@ fn a_release_is_approved_revoked_and_unpublished_from_the_terminal() {
             .filter(|name| name.starts_with("refs/combined/"))
             .count()
     };
-    assert_eq!(references(), 2);
+    assert_eq!(references(), 3);
     let (code, told, _) = run(&dev, &["unpublish", &release]);
-    assert_eq!((code, references()), (Some(0), 2), "{told}");
+    assert_eq!((code, references()), (Some(0), 3), "{told}");
     assert!(
         told.contains("would delete") && told.contains("r1/combined.json"),
         "{told}"

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::items::{assert_valid, files_of, make_series};
 use crate::support::pgstac::{stac_python, with_pgstac};
 use crate::support::postgres::cluster;
-use crate::support::{Dev, free_port, landfall, read_with_xarray, repository};
+use crate::support::{Dev, free_port, landfall, python, read_with_xarray, repository};
 
 /// TiTiler is only linked to here; `just clients` asks it.
 const TITILER: &str = "https://titiler.example/xarray";
@@ -172,6 +172,8 @@ fn a_series_is_found_and_opened_while_it_is_approved() {
     let store = item["assets"]["zarr-store"]["href"].as_str().unwrap();
     read_with_xarray("served", store, &landed);
 
+    assert_picture(&stage.dev, item, &landed);
+
     let revocation =
         json!({"release_id": release, "reviewer": "reviewer@example", "reason": "a test"});
     stage.decide("revoke", &revocation);
@@ -181,6 +183,24 @@ fn a_series_is_found_and_opened_while_it_is_approved() {
     );
     let chunk = format!("/api/zarr/{release}/r1/tas/0.0.0");
     assert_eq!(stage.dev.get(&chunk).0, 410);
+}
+
+/// Its thumbnail shows the first step of what it lists first.
+fn assert_picture(dev: &Dev, item: &Value, landed: &[PathBuf]) {
+    let href = item["assets"]["thumbnail"]["href"].as_str().unwrap();
+    let (status, picture) = dev.get(&href.replace(&dev.url(""), ""));
+    assert_eq!(status, 200);
+    let file = dev.root.path().join("picture.png");
+    std::fs::write(&file, picture).unwrap();
+    let range = &item["properties"]["landfall:quicklook"]["range"];
+    let output = Command::new(python())
+        .arg(repository().join("tests/support/check_picture.py"))
+        .args([&file, &landed[0]])
+        .args(["tas", &range[0].to_string(), &range[1].to_string()])
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
 }
 
 #[test]

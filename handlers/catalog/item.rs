@@ -9,8 +9,8 @@ mod cube;
 mod footprint;
 mod instant;
 mod license;
-mod role;
-mod values;
+pub(super) mod role;
+pub(super) mod values;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -18,6 +18,7 @@ use virtualize::cmip6::{Cmip6Name, slug};
 use virtualize::combine::Combined;
 use virtualize::{Source, VirtualGroup};
 
+use super::quicklook::{self, Quicklook};
 use crate::stores::blobs::BlobPath;
 use crate::stores::ledger::{Declaration, Release};
 
@@ -61,6 +62,8 @@ pub struct ItemInput<'a> {
     pub ref_sha256: &'a [u8],
     /// When the item was made.
     pub created: Timestamp,
+    /// The first look at it, where there is a picture.
+    pub quicklook: Option<&'a Quicklook>,
 }
 
 impl ItemInput<'_> {
@@ -105,6 +108,11 @@ impl ItemInput<'_> {
     /// Root of the served Zarr store.
     pub fn zarr_url(&self) -> String {
         zarr_url(self.public_url, &self.release.release_id, self.revision)
+    }
+
+    /// The picture over HTTP.
+    pub fn thumbnail_url(&self) -> String {
+        format!("{}/{}", self.zarr_url(), quicklook::FILE)
     }
 
     /// The kerchunk document over HTTP.
@@ -164,6 +172,9 @@ fn properties(input: &ItemInput<'_>, times: Option<&Times>) -> Map<String, Value
     out.extend(cmip6(input.sources()));
     out.extend(provenance(input));
     out.insert(String::from("storage:schemes"), asset::schemes(input));
+    if let Some(found) = input.quicklook {
+        out.insert(String::from(Quicklook::PROPERTY), json!(found));
+    }
     out.insert(
         String::from("xarray:open_kwargs"),
         json!({"engine": "zarr", "consolidated": true, "chunks": {}}),

@@ -5,7 +5,10 @@
 //! `360_day` have no dates that TiTiler could look up) and one value of every further dimension.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
+
+use super::quicklook::Quicklook;
 
 /// Relations of the links that are made here.
 pub(super) const RELS: [&str; 5] = ["tiles", "tilejson", "info", "point", "viewer"];
@@ -37,21 +40,31 @@ pub(super) fn links(item: &Map<String, Value>, titiler: &str) -> Vec<Value> {
     let Some((store, cube)) = store.zip(Cube::of(item)) else {
         return Vec::new();
     };
+    let properties = item.get("properties");
+    let looked_at = properties.and_then(|found| found.get(Quicklook::PROPERTY));
+    let looked_at = looked_at.and_then(|found| Quicklook::deserialize(found).ok());
     let queries = cube.variables.iter().filter_map(|(name, variable)| {
         let query = cube.query(store, name, variable)?;
-        Some((name, query))
+        let shades = looked_at.as_ref().filter(|found| found.variable == *name);
+        Some((name, query, shades.map(shades_of).unwrap_or_default()))
     });
     queries
         .take(MOST_VARIABLES)
-        .flat_map(|(name, query)| of_variable(titiler, name, &query))
+        .flat_map(|(name, query, shades)| of_variable(titiler, name, &query, &shades))
         .collect()
 }
 
-fn of_variable(titiler: &str, name: &str, query: &str) -> [Value; 5] {
-    let link = |rel: &str, path: &str, kind: &str, title: &str| {
+/// What makes a picture of values that are no shades: without it TiTiler spreads the range of their type.
+fn shades_of(quicklook: &Quicklook) -> String {
+    let [low, high] = quicklook.range;
+    format!("&rescale={low}%2C{high}&colormap_name=viridis")
+}
+
+fn of_variable(titiler: &str, name: &str, query: &str, shades: &str) -> [Value; 5] {
+    let link = |rel: &str, path: &str, shades: &str, kind: &str, title: &str| {
         json!({
             "rel": rel,
-            "href": format!("{titiler}/{path}?{query}"),
+            "href": format!("{titiler}/{path}?{query}{shades}"),
             "type": kind,
             "title": format!("{title} of {name}"),
         })
@@ -61,22 +74,21 @@ fn of_variable(titiler: &str, name: &str, query: &str) -> [Value; 5] {
         link
     };
     let [tiles, tilejson, info, point, viewer] = RELS;
+    let png = format!("tiles/{MATRIX}/{{z}}/{{x}}/{{y}}.png");
+    let document = format!("{MATRIX}/tilejson.json");
+    let page = format!("{MATRIX}/map.html");
     [
+        template(link(tiles, &png, shades, PNG, "Map tiles")),
+        link(tilejson, &document, shades, JSON, "TileJSON"),
+        link(info, "info", "", JSON, "Description"),
         template(link(
-            tiles,
-            &format!("tiles/{MATRIX}/{{z}}/{{x}}/{{y}}.png"),
-            PNG,
-            "Map tiles",
-        )),
-        link(
-            tilejson,
-            &format!("{MATRIX}/tilejson.json"),
+            point,
+            "point/{lon},{lat}",
+            "",
             JSON,
-            "TileJSON",
-        ),
-        link(info, "info", JSON, "Description"),
-        template(link(point, "point/{lon},{lat}", JSON, "Values at a point")),
-        link(viewer, &format!("{MATRIX}/map.html"), HTML, "Map"),
+            "Values at a point",
+        )),
+        link(viewer, &page, shades, HTML, "Map"),
     ]
 }
 
@@ -260,5 +272,22 @@ mod tests {
             .map(|link| link["rel"].as_str().unwrap())
             .collect();
         assert_eq!(rels, RELS);
+    }
+
+    #[test]
+    fn what_was_looked_at_is_drawn_in_shades() {
+        let mut item = item(&["lat", "lon"]);
+        item["properties"]["landfall:quicklook"] = json!({"variable": "v", "range": [-1.5, 300.0]});
+        let links = links(&item, "https://tiles.example");
+        let drawn: Vec<bool> = links
+            .iter()
+            .map(|link| {
+                link["href"]
+                    .as_str()
+                    .unwrap()
+                    .ends_with("&rescale=-1.5%2C300&colormap_name=viridis")
+            })
+            .collect();
+        assert_eq!(drawn, [true, true, false, false, true]);
     }
 }

@@ -84,7 +84,7 @@ async fn dev(arguments: Arguments) -> anyhow::Result<()> {
         Some(_) => String::from("in PostgreSQL"),
         None => layout.database.display().to_string(),
     };
-    let ledger = ledger::open(&config, &layout.database).context("opening the catalogue")?;
+    let ledger = ledger::open(&config, Some(&layout.database)).context("opening the catalogue")?;
     ledger
         .check_schema()
         .await
@@ -147,7 +147,10 @@ enum Outside {
 impl Outside {
     async fn open(arguments: &Arguments) -> anyhow::Result<Self> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, arguments.port));
-        let acceptor = arguments.tls.acceptor().context("--tls-cert, --tls-key")?;
+        let acceptor = arguments
+            .tls
+            .acceptor(tls::HTTP_1)
+            .context("--tls-cert, --tls-key")?;
         let Some(acceptor) = acceptor else {
             return Ok(Self::Itself(address));
         };

@@ -4,19 +4,22 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use async_trait::async_trait;
 
 use crate::config::{AzureAccess, DatabaseConfig};
 use crate::stores::azure::AzureConnection;
-use crate::stores::identity::{Identity, POSTGRES_SCOPE};
+use crate::stores::identity::{DatabaseLogin, POSTGRES_SCOPE};
 use crate::stores::ledger::{Ledger, PostgresLedger, SqliteLedger, TokenSource};
 
 /// The ledger in the PostgreSQL that is configured, else in the SQLite file at `path`.
-pub(super) fn open(config: &DatabaseConfig, path: &Path) -> anyhow::Result<Arc<dyn Ledger>> {
-    Ok(match postgres(config)? {
-        Some(ledger) => Arc::new(ledger),
-        None => Arc::new(SqliteLedger::open(path).context("ledger")?),
-    })
+pub(super) fn open(
+    config: &DatabaseConfig,
+    path: Option<&Path>,
+) -> anyhow::Result<Arc<dyn Ledger>> {
+    if let Some(ledger) = postgres(config)? {
+        return Ok(Arc::new(ledger));
+    }
+    let path = path.context("LANDFALL_DATABASE is not set")?;
+    Ok(Arc::new(SqliteLedger::open(path).context("ledger")?))
 }
 
 /// The ledger in PostgreSQL, if one is configured.
@@ -38,15 +41,4 @@ fn identity() -> anyhow::Result<Arc<dyn TokenSource>> {
     };
     identity.keep_fresh(&[POSTGRES_SCOPE]);
     Ok(Arc::new(DatabaseLogin(Arc::clone(identity))))
-}
-
-/// Tokens of an identity for databases.
-#[derive(Debug)]
-struct DatabaseLogin(Arc<Identity>);
-
-#[async_trait]
-impl TokenSource for DatabaseLogin {
-    async fn token(&self) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
-        Ok(self.0.token(POSTGRES_SCOPE).await?)
-    }
 }

@@ -1,5 +1,7 @@
 //! `landfall serve`: the custom handler that the Functions host starts, or a server of its own.
 
+mod broken;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,7 +11,7 @@ use tokio::net::TcpListener;
 
 use super::failure::Failure;
 use super::{ledger, stores};
-use crate::config::Config;
+use crate::config::{Config, HttpConfig};
 use crate::http::tls::{self, TlsError};
 use crate::http::{self, App};
 use crate::pipeline::Pipeline;
@@ -45,11 +47,14 @@ pub(super) struct TlsArguments {
 }
 
 impl TlsArguments {
-    /// The acceptor for the certificate, if one is given.
-    pub(super) fn acceptor(&self) -> Result<Option<tokio_rustls::TlsAcceptor>, TlsError> {
+    /// The acceptor for the certificate, if one is given, which offers these protocols.
+    pub(super) fn acceptor(
+        &self,
+        protocols: &[&[u8]],
+    ) -> Result<Option<tokio_rustls::TlsAcceptor>, TlsError> {
         let files = self.tls_cert.as_deref().zip(self.tls_key.as_deref());
         files
-            .map(|(cert, key)| tls::acceptor(cert, key))
+            .map(|(cert, key)| tls::acceptor(cert, key, protocols))
             .transpose()
     }
 
@@ -65,15 +70,25 @@ impl TlsArguments {
 /// Answers the host, or everybody, until it is told to stop.
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     crate::telemetry::init_json();
-    serve(arguments).await.map_err(|error| {
-        tracing::error!(error = format!("{error:#}"), "STARTUP_FAILED: {error:#}");
-        Failure::failed("startup_failed", error.as_ref())
-    })
+    let is_standalone = arguments.standalone;
+    let Err(error) = serve(arguments).await else {
+        return Ok(());
+    };
+    tracing::error!(error = format!("{error:#}"), "STARTUP_FAILED: {error:#}");
+    if let Some(port) = HttpConfig::port_of_host().filter(|_| !is_standalone)
+        && broken::answer(&error, port).await.is_ok()
+    {
+        return Ok(());
+    }
+    Err(Failure::failed("startup_failed", error.as_ref()))
 }
 
 async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let mut config = Config::from_env().context("configuration")?;
-    let acceptor = arguments.tls.acceptor().context("--tls-cert, --tls-key")?;
+    let acceptor = arguments
+        .tls
+        .acceptor(tls::BOTH)
+        .context("--tls-cert, --tls-key")?;
     let watches_stdin = config.http.stop_with_stdin;
     let address = match arguments.standalone {
         true => arguments.listen,
@@ -93,8 +108,9 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
             () = end_of_stdin(), if watches_stdin => {}
         }
     };
-    let version = env!("CARGO_PKG_VERSION");
-    tracing::info!(landfall.version = version, port = address.port(), "Ready");
+    tracing::info!(port = address.port(), "Ready");
+    let seen = Arc::clone(&app);
+    tokio::spawn(async move { http::probes::report(&seen).await });
     match (arguments.standalone, acceptor) {
         (false, _) => plain(listener, http::routes(app), stop).await,
         (true, None) => plain(listener, http::standalone_routes(app), stop).await,
@@ -114,11 +130,12 @@ where
         .run()
         .await;
 }
+
 fn app(config: Config) -> anyhow::Result<App> {
     let storage = &config.storage;
     let (blobs, queue) = stores::open(storage)?;
     let dead_letters = stores::dead_letters(storage)?;
-    let ledger = ledger::open(&config.database, &storage.database)?;
+    let ledger = ledger::open(&config.database, storage.database.as_deref())?;
     let pipeline = Pipeline::new(
         config.clone(),
         Arc::clone(&blobs),

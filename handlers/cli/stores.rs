@@ -26,7 +26,9 @@ pub(super) fn open(config: &StorageConfig) -> anyhow::Result<(Arc<dyn Blobs>, Ar
         }
     };
     let queue: Arc<dyn Queue> = match &config.queues {
-        QueuesConfig::Embedded => Arc::new(EmbeddedQueue::open(&config.database).context("queue")?),
+        QueuesConfig::Embedded => {
+            Arc::new(EmbeddedQueue::open(config.embedded_database()?).context("queue")?)
+        }
         QueuesConfig::Azure(azure) => {
             let connection = connection.map_or_else(|| connect(&azure.access), Ok);
             let queue = AzureQueue::try_new(connection.context("queue")?, &azure.account);

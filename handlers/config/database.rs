@@ -1,6 +1,6 @@
 //! Which database holds the ledger.
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// What may stand in a part of a URL as it is.
@@ -21,6 +21,8 @@ pub struct DatabaseConfig {
     /// Most connections of one instance, from `LANDFALL_DATABASE_CONNECTIONS` (default 4). Times the number of
     /// instances it has to stay below the server's `max_connections`.
     pub connections: usize,
+    /// Most instances that the app has at a time, from `LANDFALL_INSTANCES`: what the deployment lets it scale to.
+    pub instances: Option<usize>,
 }
 
 /// Says nothing of the address: it may hold a password.
@@ -30,6 +32,7 @@ impl std::fmt::Debug for DatabaseConfig {
             .field("is_postgres", &self.url.is_some())
             .field("by_identity", &self.by_identity)
             .field("connections", &self.connections)
+            .field("instances", &self.instances)
             .finish()
     }
 }
@@ -58,10 +61,15 @@ impl DatabaseConfig {
                 bail!("LANDFALL_DATABASE_AUTH is `{other}`, not `password` or `identity`")
             }
         };
-        let connections = match setting("LANDFALL_DATABASE_CONNECTIONS") {
-            Some(text) => text.parse().ok().filter(|count| *count > 0),
-            None => Some(4),
+        let count = |name: &str| match setting(name) {
+            Some(text) => match text.parse().ok().filter(|count| *count > 0) {
+                Some(count) => Ok(Some(count)),
+                None => bail!("{name} is not a count"),
+            },
+            None => Ok(None),
         };
+        let connections = count("LANDFALL_DATABASE_CONNECTIONS")?.unwrap_or(4);
+        let instances = count("LANDFALL_INSTANCES")?;
         let url = match (setting("LANDFALL_DATABASE_URL"), from_parts(setting)) {
             (Some(_), Some(_)) => {
                 bail!(
@@ -73,7 +81,8 @@ impl DatabaseConfig {
         Ok(Self {
             url,
             by_identity,
-            connections: connections.context("LANDFALL_DATABASE_CONNECTIONS is not a count")?,
+            connections,
+            instances,
         })
     }
 }

@@ -27,7 +27,7 @@ use warp::http::{HeaderMap, StatusCode};
 use warp::{Filter, Rejection, Reply};
 
 use super::App;
-use super::error::{Answer, ApiError, answer, failure_of, json_answer};
+use super::error::{Answer, ApiError, answer, json_answer};
 use super::platform::collect;
 use crate::combine::JoinError;
 use crate::pipeline::PipelineError;
@@ -81,10 +81,9 @@ fn decide<B: Buf + Send>(
 
 /// What stands in the way of an action, as an answer: what is the Release's own is told under the action's name.
 fn refusal(action: Action, error: PipelineError) -> ApiError {
-    let error_type = failure_of(action).unwrap_or("ReleaseStateError");
     match error {
         PipelineError::Join(JoinError::SourceChanged { ref files }) => {
-            ApiError::refused(error_type, error.to_string())
+            ApiError::not_possible(action, error.to_string())
                 .with("code", "source_changed".into())
                 .with("files", files.clone().into())
                 .with(
@@ -93,11 +92,10 @@ fn refusal(action: Action, error: PipelineError) -> ApiError {
                 )
         }
         PipelineError::Join(JoinError::Source { source, .. }) => source.into(),
-        PipelineError::Blob(BlobError::NotFound(path)) => ApiError::refused(
-            error_type,
-            format!("the reference {} is gone", path.short()),
-        ),
-        PipelineError::Publication(error) => ApiError::refused(error_type, error.to_string()),
+        PipelineError::Blob(BlobError::NotFound(path)) => {
+            ApiError::not_possible(action, format!("the reference {} is gone", path.short()))
+        }
+        PipelineError::Publication(error) => ApiError::not_possible(action, error.to_string()),
         error => error.into(),
     }
 }

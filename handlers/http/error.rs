@@ -103,6 +103,14 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, error_type, message)
     }
 
+    /// What cannot be done to a Release as it is: 400 in the platform's word for it, 409 where that has none.
+    pub(super) fn not_possible(action: Action, message: impl Into<String>) -> Self {
+        match failure_of(action) {
+            Some(error_type) => Self::refused(error_type, message),
+            None => Self::conflict("ReleaseStateError", message.into()),
+        }
+    }
+
     /// 500: the STAC catalogue failed, and so nothing was changed.
     pub fn materialization(message: impl Into<String>, cause: impl Into<Cause>) -> Self {
         let error_type = "StacMaterializationError";
@@ -233,16 +241,17 @@ impl From<Refusal> for ApiError {
             } => Self::conflict("VersionConflict", message)
                 .with("conflicting_release_id", json!(conflicting_release_id))
                 .with("remediation", json!("give another version_id")),
-            Refusal::State { action, reason } => match failure_of(action) {
-                Some(error_type) if reason != Reason::Moved => Self::refused(error_type, message),
-                _ => Self::conflict("ReleaseStateError", message),
-            },
+            Refusal::State {
+                reason: Reason::Moved,
+                ..
+            } => Self::conflict("ReleaseStateError", message),
+            Refusal::State { action, .. } => Self::not_possible(action, message),
         }
     }
 }
 
 /// The platform's word for what a Release is not in the state for; none where that is a conflict like any other.
-pub(super) const fn failure_of(action: Action) -> Option<&'static str> {
+const fn failure_of(action: Action) -> Option<&'static str> {
     match action {
         Action::Approve => Some("ApprovalFailed"),
         Action::Reject => Some("RejectionFailed"),

@@ -59,12 +59,18 @@ pub enum TlsError {
     },
 }
 
-/// The acceptor for a certificate with its chain, and its key, both PEM.
+/// HTTP/2 and HTTP/1.1, whichever the client prefers.
+pub const BOTH: &[&[u8]] = &[b"h2", b"http/1.1"];
+
+/// HTTP/1.1 alone, which is all that a plain server behind [`forward`] speaks.
+pub const HTTP_1: &[&[u8]] = &[b"http/1.1"];
+
+/// The acceptor for a certificate with its chain, and its key, both PEM, which offers these protocols.
 ///
 /// # Errors
 ///
 /// [`TlsError`], which names the file.
-pub fn acceptor(cert: &Path, key: &Path) -> Result<TlsAcceptor, TlsError> {
+pub fn acceptor(cert: &Path, key: &Path, protocols: &[&[u8]]) -> Result<TlsAcceptor, TlsError> {
     let unreadable = |what, path: &Path| {
         let path = path.to_owned();
         move |source| TlsError::Unreadable { what, path, source }
@@ -90,7 +96,7 @@ pub fn acceptor(cert: &Path, key: &Path) -> Result<TlsAcceptor, TlsError> {
         .with_no_client_auth()
         .with_single_cert(chain, private)
         .map_err(unusable)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
@@ -177,6 +183,7 @@ pub async fn forward(listener: TcpListener, acceptor: TlsAcceptor, to: std::net:
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
 
@@ -207,6 +214,59 @@ mod tests {
         }
     }
 
+    /// What a client that speaks HTTP/1.1 and trusts the certificate is answered.
+    async fn ask(files: &Files, address: std::net::SocketAddr, path: &str) -> String {
+        let mut trusted = rustls::RootCertStore::empty();
+        let certificate = CertificateDer::from_pem_file(files.path("a.crt")).unwrap();
+        trusted.add(certificate).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(trusted)
+            .with_no_client_auth();
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+        let stream = TcpStream::connect(address).await.unwrap();
+        let name = "localhost".try_into().unwrap();
+        let mut stream = connector.connect(name, stream).await.unwrap();
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_has_begun_is_finished_before_the_server_ends() {
+        let files = Files::new();
+        let acceptor = acceptor(&files.path("a.crt"), &files.path("a.key"), BOTH).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (begun, has_begun) = tokio::sync::mpsc::channel(1);
+        let routes = warp::any().then(move || {
+            let begun = begun.clone();
+            async move {
+                begun.send(()).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                "finished"
+            }
+        });
+        let stop = async move {
+            let mut has_begun = has_begun;
+            has_begun.recv().await;
+        };
+        let server = tokio::spawn(serve(listener, acceptor, routes, stop));
+        let answer = ask(&files, address, "/").await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+        assert!(answer.ends_with("finished"), "{answer}");
+        server.await.unwrap();
+        assert!(
+            TcpStream::connect(address).await.is_err(),
+            "nobody listens any more"
+        );
+    }
+
     #[rstest]
     #[case::of_one_pair("a.crt", "a.key", None)]
     #[case::of_two_pairs("a.crt", "b.key", Some("cannot be used together"))]
@@ -226,7 +286,7 @@ mod tests {
         #[case] problem: Option<&str>,
     ) {
         let files = Files::new();
-        let made = acceptor(&files.path(cert), &files.path(key));
+        let made = acceptor(&files.path(cert), &files.path(key), BOTH);
         match (made, problem) {
             (Ok(_), None) => {}
             (Err(error), Some(problem)) => assert!(error.to_string().contains(problem), "{error}"),

@@ -19,6 +19,7 @@ use crate::pipeline::{Pipeline, PipelineError};
 use crate::stores::blobs::BlobPath;
 use crate::stores::ledger::GroupId;
 use crate::stores::queue::Message;
+use crate::telemetry;
 
 /// Largest body of an invocation; events and messages are far smaller.
 const MAX_BODY: usize = 1 << 20;
@@ -75,16 +76,13 @@ pub fn routes(app: Arc<App>) -> impl Filter<Extract = (Response,), Error = Rejec
     // The path comes first: a method that does not fit says nothing about other paths.
     functions
         .and(warp::post())
-        .and(warp::header::optional::<String>("x-azure-functions-invocationid"))
         .and(warp::header::optional::<String>("traceparent"))
         .and(warp::body::stream())
-        .then(move |function: Function, invocation: Option<String>, trace: Option<String>, body| {
+        .then(move |function: Function, trace: Option<String>, body| {
             let pipeline = Arc::clone(&app.pipeline);
-            let span = tracing::info_span!(
-                "invocation", function = ?function, invocation.id = invocation.unwrap_or_default(),
-                traceparent = trace.unwrap_or_default()
-            );
-            invoke(function, pipeline, body).instrument(span)
+            let span = tracing::info_span!("invocation", function = ?function);
+            let invoked = invoke(function, pipeline, body).instrument(span);
+            telemetry::within_trace(trace, invoked)
         })
 }
 

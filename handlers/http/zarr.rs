@@ -2,7 +2,7 @@
 //!
 //! | address | is |
 //! | --- | --- |
-//! | `GET\|HEAD /api/zarr/{release_id}/r{revision}/{key}` | a key of a Zarr v2 store (`.zmetadata`, `tas/0.0.1`), or `combined.json` |
+//! | `GET\|HEAD /api/zarr/{release_id}/r{revision}/{key}` | a key of a Zarr v2 store (`.zmetadata`, `tas/0.0.1`), `combined.json`, or `thumbnail.png` |
 //! | `…/r{revision}/~v3/{key}` | a key of the same as Zarr v3 (`zarr.json`, `tas/c/0/0/1`) |
 //! | `…/r{revision}/~{token}/…` | either with a read token |
 //! | `GET\|HEAD /api/zarr/files/{file}/{etag}/…` | the reference of one version of one file, in either form |
@@ -31,9 +31,11 @@ use warp::{Filter, Rejection, Reply};
 
 use super::App;
 use super::error::ApiError;
+use crate::catalog::quicklook;
+use crate::stores::blobs::{BlobError, BlobPath};
 use access::{Permit, authorize};
 use address::{Address, Place};
-use body::{About, Asked, BINARY, Content, JSON};
+use body::{About, Asked, BINARY, Content, JSON, PNG};
 use source::Lying;
 use store::Entry;
 
@@ -94,6 +96,21 @@ async fn serve(
     }
 }
 
+/// The picture of a revision. There need not be one.
+async fn picture(app: &App, permit: &Permit) -> Result<Lying, ApiError> {
+    let absent = || ApiError::not_found("there is no picture of this dataset");
+    let document = permit.document.as_ref().ok_or_else(absent)?;
+    let folder = document.blob.rsplit_once('/').ok_or_else(absent)?.0;
+    let at = BlobPath {
+        blob: format!("{folder}/{}", quicklook::FILE),
+        ..document.clone()
+    };
+    match app.blobs.head(&at).await {
+        Err(BlobError::NotFound(_)) => Err(absent()),
+        _ => Lying::document(app, &at).await,
+    }
+}
+
 /// What a key stands for, ready to be sent.
 struct Resource {
     about: About,
@@ -125,6 +142,10 @@ impl Resource {
                 let at = at.ok_or_else(|| ApiError::not_found("there is no such key"))?;
                 let lying = Lying::document(app, at).await?;
                 (Origin::Document(lying), String::new(), JSON)
+            }
+            Entry::Picture => {
+                let lying = picture(app, permit).await?;
+                (Origin::Document(lying), String::new(), PNG)
             }
             Entry::Absent(reason) => return Err(ApiError::not_found(reason)),
             Entry::Refused(reason) => return Err(ApiError::gone(reason)),

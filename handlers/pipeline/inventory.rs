@@ -169,8 +169,11 @@ impl Pipeline {
             }
         };
         document["elapsed_ms"] = json!(super::file::millis(begun));
+        let count = |what: &str| document["progress"][what].as_u64();
         info!(
-            blob.url = %run.request.wanted.prefix, elapsed_ms = super::file::millis(begun),
+            blob.url = %run.request.wanted.prefix, files.count = count("files"), files.bytes = count("total_bytes"),
+            others.count = count("others"), groups.count = count("series"), state = document["state"].as_str(),
+            elapsed_ms = super::file::millis(begun),
             "Took an inventory of {}", run.request.wanted.prefix.short()
         );
         if let Err(failure) = self.tell_inventory(&run.id, &document).await {

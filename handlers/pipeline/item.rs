@@ -8,6 +8,7 @@ use virtualize::kerchunk;
 
 use super::{Pipeline, PipelineError};
 use crate::catalog::item::{self, ItemInput};
+use crate::catalog::quicklook::Quicklook;
 use crate::combine;
 use crate::reference::ReferenceError;
 use crate::stores::blobs::{BlobPath, BlobSources};
@@ -48,6 +49,8 @@ impl Pipeline {
         let sources = BlobSources(Arc::clone(&self.blobs));
         let described = combine::describe(dataset, &sources, &declaration.options);
         let now = Timestamp::now();
+        let quicklook = release.stac_item_json.as_ref();
+        let quicklook = quicklook.and_then(Quicklook::of_item);
         let input = ItemInput {
             combined: &described.await?,
             declaration,
@@ -58,20 +61,25 @@ impl Pipeline {
             ref_size_bytes: u64::try_from(document.len()).unwrap_or(u64::MAX),
             ref_sha256: &Sha256::digest(&document),
             created: release.processing_completed_at.unwrap_or(now),
+            quicklook: quicklook.as_ref(),
         };
         let mut item = item::build_item(&input)?;
-        // An approved Release has its item under the id that its version gave it.
-        let approved = release
-            .version_id
-            .as_ref()
-            .and(release.stac_item_id.clone());
-        let item_id = approved.unwrap_or_else(|| input.item_id());
+        // An approved Release keeps the ids under which the catalogue has it, whatever is declared by now.
+        let published = release.version_id.as_ref().and(
+            release
+                .stac_item_id
+                .clone()
+                .zip(release.stac_collection_id.clone()),
+        );
+        let declared = || (input.item_id(), input.collection_id().to_owned());
+        let (item_id, collection_id) = published.unwrap_or_else(declared);
         item["id"] = item_id.as_str().into();
+        item["collection"] = collection_id.as_str().into();
         Ok(CachedItem {
             seen: release.clone(),
-            collection_id: input.collection_id().to_owned(),
             item,
             item_id,
+            collection_id,
             at: now,
         })
     }

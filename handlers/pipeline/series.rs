@@ -5,17 +5,22 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use jiff::Timestamp;
-use tracing::{error, info, warn};
+use tokio::task::JoinSet;
+use tracing::{debug, error, info, warn};
 use virtualize::kerchunk::parquet::DEFAULT_RECORD_SIZE;
 
 use super::file::{chain, millis};
 use super::{Pipeline, PipelineError};
 use crate::catalog::item::{self, ItemInput};
+use crate::catalog::quicklook::{self, Plan, Quicklook};
 use crate::combine::{self, JoinError, Joined, Verify};
 use crate::reference::{self, Form, ReferenceError};
-use crate::stores::blobs::{BlobPath, BlobSources};
-use crate::stores::ledger::{Claim, Claimed, CombineEnd, Fault, GroupId, Lease, PublishedCombine};
+use crate::stores::blobs::{BlobPath, BlobSources, PutCondition};
+use crate::stores::ledger::{
+    Claim, Claimed, CombineEnd, Fault, GroupId, Lease, Ledger, PublishedCombine,
+};
 use crate::stores::queue::Message;
+use crate::telemetry;
 
 impl Pipeline {
     /// What `CombineDue` does: combines one generation of a group, unless it is done, outdated or not due.
@@ -116,43 +121,32 @@ impl Pipeline {
 
     fn lease(&self) -> Lease {
         let now = Timestamp::now();
-        let until = now
-            .checked_add(self.config.pipeline.lease)
-            .unwrap_or(Timestamp::MAX);
         Lease {
             runner: self.runner.clone(),
             now,
-            until,
+            until: end_of(now, self.config.pipeline.lease),
         }
     }
 
     /// Runs a claim while its lease is kept up. A lost lease means that the result would be thrown away.
     async fn run_claim(&self, claim: Claim) -> Result<(), PipelineError> {
         let started = Instant::now();
+        telemetry::forget_peak_memory();
+        // A task of its own: a join keeps its thread busy for longer than a lease may be.
+        let (ledger, held) = (Arc::clone(&self.ledger), claim.clone());
+        let mut lease = JoinSet::new();
+        lease.spawn(keep_lease(ledger, held, self.config.pipeline.lease));
         let outcome = tokio::select! {
             outcome = self.combine_claim(&claim, started) => outcome,
-            () = self.keep_lease(&claim) => {
+            _ = lease.join_next() => {
                 warn!(group.id = %claim.group.id, "Gave up a combine: its group has moved on");
                 return Ok(());
             }
         };
+        drop(lease);
         match outcome {
             Ok(()) => Ok(()),
             Err(error) => self.end_claim(&claim, error, started).await,
-        }
-    }
-
-    async fn keep_lease(&self, claim: &Claim) {
-        let every = (self.config.pipeline.lease / 3).max(Duration::from_millis(100));
-        loop {
-            tokio::time::sleep(every).await;
-            match self.ledger.renew(claim, self.lease().until).await {
-                Ok(true) => {}
-                Ok(false) => return,
-                Err(error) => {
-                    warn!(group.id = %claim.group.id, error = %chain(&error), "Could not renew a lease")
-                }
-            }
         }
     }
 
@@ -189,7 +183,8 @@ impl Pipeline {
             combine::store_verdict(&self.blobs, &at, verdict).await?;
         }
         self.step("mid-combine").await;
-        let result = self.catalogue(claim, &joined, &at)?;
+        let quicklook = self.take_a_look(&joined, &sources, &at).await;
+        let result = self.catalogue(claim, &joined, &at, quicklook.as_ref())?;
         if self.ledger.publish(claim, &result).await? {
             self.report(claim, &joined, started);
         }
@@ -225,12 +220,36 @@ impl Pipeline {
         )
     }
 
+    /// Draws the first map and stores it beside the reference. A dataset without a picture is none the worse, so what
+    /// goes wrong here is no reason to fail.
+    async fn take_a_look(
+        &self,
+        joined: &Joined,
+        sources: &BlobSources,
+        reference: &BlobPath,
+    ) -> Option<Quicklook> {
+        let dataset = &joined.combined.dataset;
+        let plan = Plan::of(&dataset.root)?;
+        let read = combine::read_parts(dataset, sources, &plan.needed()).await;
+        let parts =
+            read.inspect_err(|error| debug!(error = %chain(error), "Could not read the first map"));
+        let map = plan.draw(&parts.ok()?)?;
+        let name = reference.blob.rsplit_once('/')?.0;
+        let at = self.blobs.silver(&format!("{name}/{}", quicklook::FILE));
+        let picture = map.png()?.into();
+        let put = self.blobs.put(&at, picture, PutCondition::Always).await;
+        let put =
+            put.inspect_err(|error| debug!(error = %chain(error), "Could not store the picture"));
+        put.ok().map(|_| map.quicklook)
+    }
+
     /// The cached item and the result object of a finished join.
     fn catalogue(
         &self,
         claim: &Claim,
         joined: &Joined,
         reference: &BlobPath,
+        quicklook: Option<&Quicklook>,
     ) -> Result<PublishedCombine, PipelineError> {
         let at = Timestamp::now();
         let input = ItemInput {
@@ -243,6 +262,7 @@ impl Pipeline {
             ref_size_bytes: joined.draft.size(),
             ref_sha256: &joined.draft.sha256().map_err(ReferenceError::Write)?,
             created: at,
+            quicklook,
         };
         let stac_item = item::build_item(&input)?;
         let text = |field: &str| {
@@ -273,7 +293,8 @@ impl Pipeline {
             group.id = %claim.group.id, release.id = claim.release.release_id, revision = claim.revision,
             dataset.id = claim.release.dataset_id, step = "combined", files.count = claim.members.len(),
             chunks.count = chunks, reference.bytes = joined.draft.size(), bytes.read = joined.io.bytes,
-            requests.count = joined.io.requests, files.standing = joined.report.as_ref().map_or(0, |report| report.files_standing),
+            requests.count = joined.io.requests, rounds.count = joined.io.rounds,
+            memory.peak_bytes = telemetry::peak_memory(), files.standing = joined.report.as_ref().map_or(0, |report| report.files_standing),
             elapsed_ms = millis(started), zarr.url = url,
             "Combined and verified {} files: {url}", claim.members.len()
         );
@@ -326,6 +347,26 @@ impl Pipeline {
                     OVER_BUDGET => Ok(()),
                     _ => Err(error),
                 }
+            }
+        }
+    }
+}
+
+fn end_of(now: Timestamp, lease: Duration) -> Timestamp {
+    now.checked_add(lease).unwrap_or(Timestamp::MAX)
+}
+
+/// Renews a lease until it is lost.
+async fn keep_lease(ledger: Arc<dyn Ledger>, claim: Claim, lease: Duration) {
+    let every = (lease / 3).max(Duration::from_millis(100));
+    loop {
+        tokio::time::sleep(every).await;
+        let until = end_of(Timestamp::now(), lease);
+        match ledger.renew(&claim, until).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => {
+                warn!(group.id = %claim.group.id, error = %chain(&error), "Could not renew a lease")
             }
         }
     }

@@ -3,7 +3,7 @@
 mod clients;
 mod error;
 #[cfg(test)]
-pub(super) mod fake;
+pub(crate) mod fake;
 
 pub(super) use clients::Clients;
 pub(super) use error::{Missing, Problem, Refusal};
@@ -11,8 +11,10 @@ pub(super) use error::{Missing, Problem, Refusal};
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use azure_core::credentials::TokenCredential;
-use azure_core::http::{ClientOptions, RetryOptions, Transport, Url};
+use azure_core::http::policies::{Policy, PolicyResult};
+use azure_core::http::{ClientOptions, Context, Request, RetryOptions, Transport, Url};
 use tokio::sync::Semaphore;
 
 use super::identity::{Identity, STORAGE_SCOPE};
@@ -90,6 +92,12 @@ impl AzureConnection {
         })
     }
 
+    /// The same with other waits between tries.
+    #[must_use]
+    pub fn with_retry(self, retry: RetryPolicy) -> Self {
+        Self { retry, ..self }
+    }
+
     /// Who we are; `None` for nobody.
     pub const fn identity(&self) -> Option<&Arc<Identity>> {
         self.identity.as_ref()
@@ -113,6 +121,7 @@ impl AzureConnection {
         ClientOptions {
             transport: Some(self.transport.clone()),
             retry: RetryOptions::none(),
+            per_call_policies: vec![Arc::new(CarryTrace)],
             ..ClientOptions::default()
         }
     }
@@ -157,6 +166,31 @@ impl AzureConnection {
     }
 }
 
+/// Names the trace that a request is part of to the service, whose own logs then show it.
+#[derive(Debug)]
+struct CarryTrace;
+
+#[async_trait]
+impl Policy for CarryTrace {
+    async fn send(
+        &self,
+        context: &Context,
+        request: &mut Request,
+        next: &[Arc<dyn Policy>],
+    ) -> PolicyResult {
+        if let Some(trace) = crate::telemetry::trace() {
+            request.insert_header("traceparent", trace);
+        }
+        match next.split_first() {
+            Some((first, rest)) => first.send(context, request, rest).await,
+            None => Err(azure_core::Error::with_message(
+                azure_core::error::ErrorKind::Other,
+                "nothing sends the request",
+            )),
+        }
+    }
+}
+
 fn address(template: &str, account: &str, name: &str) -> Result<Url, ConnectionError> {
     let account = template.replace("{account}", account);
     let fail = || ConnectionError::Endpoint(account.clone());
@@ -173,6 +207,25 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+
+    #[tokio::test]
+    async fn requests_carry_the_trace_that_they_are_part_of() {
+        use crate::stores::blobs::{AzureBlobs, BlobPath, Blobs as _};
+
+        let fake = fake::Fake::start(vec![fake::Answer::refusal(404, "BlobNotFound")]).await;
+        let blobs = AzureBlobs::any(fake.connection(), "acct");
+        let path = BlobPath::new("acct", "bronze", "a.nc");
+        let trace = String::from("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+        let asked = crate::telemetry::within_trace(Some(trace.clone()), blobs.head(&path));
+        asked.await.unwrap_err();
+        blobs.head(&path).await.unwrap_err();
+        let carried: Vec<bool> = fake
+            .requests()
+            .iter()
+            .map(|request| request.contains(&format!("traceparent: {trace}")))
+            .collect();
+        assert_eq!(carried, [true, false]);
+    }
 
     #[rstest]
     #[case(

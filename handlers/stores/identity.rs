@@ -19,6 +19,7 @@ use azure_identity::{
 };
 use tokio::sync::Mutex;
 
+use super::ledger::TokenSource;
 use crate::config::{CredentialKind, IdentityConfig};
 
 /// What tokens for blobs and queues are asked for.
@@ -45,6 +46,53 @@ pub struct IdentityError {
     advice: &'static str,
     #[source]
     source: Error,
+}
+
+/// Who a token speaks for, as far as it tells.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Principal {
+    /// Its id in the directory, which role assignments name.
+    pub object_id: Option<String>,
+    /// A name that people know it by.
+    pub name: Option<String>,
+    /// The tenant that it belongs to.
+    pub tenant: Option<String>,
+    /// Whether it is a program and not a person.
+    pub is_app: bool,
+}
+
+impl Principal {
+    fn of(token: &str) -> Self {
+        let claims = claims(token).unwrap_or_default();
+        let text = |names: &[&str]| {
+            let mut found = names.iter().filter_map(|name| claims.get(*name)?.as_str());
+            found.next().map(str::to_owned)
+        };
+        Self {
+            object_id: text(&["oid"]),
+            name: text(&[
+                "upn",
+                "unique_name",
+                "preferred_username",
+                "xms_mirid",
+                "app_displayname",
+                "appid",
+            ]),
+            tenant: text(&["tid"]),
+            is_app: text(&["idtyp"]).as_deref() == Some("app") || text(&["xms_mirid"]).is_some(),
+        }
+    }
+}
+
+/// Logs in to PostgreSQL with tokens of an identity.
+#[derive(Debug)]
+pub struct DatabaseLogin(pub Arc<Identity>);
+
+#[async_trait]
+impl TokenSource for DatabaseLogin {
+    async fn token(&self) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(self.0.token(POSTGRES_SCOPE).await?)
+    }
 }
 
 /// Tokens by scope; each is fetched once, also when many ask for it at the same time.
@@ -123,6 +171,15 @@ impl Identity {
             source,
         })?;
         Ok(token.token.secret().to_owned())
+    }
+
+    /// Who a token for a scope speaks for.
+    ///
+    /// # Errors
+    ///
+    /// [`IdentityError`] if there is no token.
+    pub async fn principal(&self, scope: &str) -> Result<Principal, IdentityError> {
+        Ok(Principal::of(&self.token(scope).await?))
     }
 
     /// Fetches tokens in the background from now on, so that nobody waits for one.
@@ -252,12 +309,16 @@ fn not_a_token(file: &Path) -> Error {
     ))
 }
 
-/// When a JSON web token ends: `exp` of its second part.
-fn expiry(token: &str) -> Option<OffsetDateTime> {
+/// What a JSON web token says: its second part.
+fn claims(token: &str) -> Option<serde_json::Value> {
     let claims = token.split('.').nth(1)?;
     let claims = azure_core::base64::decode_url_safe(claims).ok()?;
-    let claims: serde_json::Value = serde_json::from_slice(&claims).ok()?;
-    OffsetDateTime::from_unix_timestamp(claims.get("exp")?.as_i64()?).ok()
+    serde_json::from_slice(&claims).ok()
+}
+
+/// When a JSON web token ends.
+fn expiry(token: &str) -> Option<OffsetDateTime> {
+    OffsetDateTime::from_unix_timestamp(claims(token)?.get("exp")?.as_i64()?).ok()
 }
 
 #[cfg(test)]
@@ -348,6 +409,22 @@ mod tests {
         assert_eq!(issuer.asked.load(Ordering::Relaxed), 1);
         identity.token("x").await.unwrap();
         assert_eq!(issuer.asked.load(Ordering::Relaxed), 1, "it was there");
+    }
+
+    // {"oid":"1-2","tid":"3-4","idtyp":"app","appid":"5-6"}
+    #[test]
+    fn a_token_says_whom_it_speaks_for() {
+        let token =
+            "e30.eyJvaWQiOiIxLTIiLCJ0aWQiOiIzLTQiLCJpZHR5cCI6ImFwcCIsImFwcGlkIjoiNS02In0.c2ln";
+        let text = |text: &str| Some(text.to_owned());
+        let expected = Principal {
+            object_id: text("1-2"),
+            name: text("5-6"),
+            tenant: text("3-4"),
+            is_app: true,
+        };
+        assert_eq!(Principal::of(token), expected);
+        assert_eq!(Principal::of("nonsense"), Principal::default());
     }
 
     // {"exp":1700000000} and {"exp":1700000001,"a":"~"}, which has a character of the URL-safe alphabet.

@@ -26,7 +26,8 @@ pub use approval::{
 };
 pub use model::*;
 pub use postgres::{
-    ConnectError, Migration, MigrationError, MigrationOptions, PostgresLedger, TokenSource,
+    ConnectError, ConnectTrouble, Examined, FoundPgstac, Migration, MigrationError,
+    MigrationOptions, PostgresLedger, Room, Schema, TokenSource,
 };
 pub use serving::ServingLedger;
 pub use sqlite::SqliteLedger;

@@ -5,7 +5,7 @@ mod azure;
 mod contract;
 mod embedded;
 
-pub use azure::AzureQueue;
+pub use azure::{AzureQueue, QueueTrial, QueueTrouble, QueueTroubleKind};
 pub use embedded::EmbeddedQueue;
 
 use std::time::Duration;

@@ -5,6 +5,8 @@ pub(crate) mod pgstac;
 pub(crate) mod postgres;
 pub(crate) mod proxy;
 pub(crate) mod rig;
+pub(crate) mod serve;
+pub(crate) mod standalone;
 pub(crate) mod web;
 
 pub(crate) use azurite::node_folder;
@@ -56,6 +58,18 @@ pub(crate) fn python() -> PathBuf {
     assert!(
         python.exists(),
         "no Python with the readers at {}: run `./just setup`",
+        python.display()
+    );
+    python
+}
+
+/// The Python of TiTiler.
+pub(crate) fn titiler_python() -> PathBuf {
+    let python = std::env::var_os("LANDFALL_TEST_TITILER_PYTHON").map(PathBuf::from);
+    let python = python.unwrap_or_else(|| repository().join(".venv/titiler/bin/python"));
+    assert!(
+        python.exists(),
+        "no Python with TiTiler at {}: run `./just setup`",
         python.display()
     );
     python

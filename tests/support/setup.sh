@@ -8,6 +8,7 @@
 #                           .venv/node    the packages of node/package.json: JavaScript readers, Azurite
 #   setup.sh stac           .venv/stac    pgSTAC, a STAC API over it and a client, of stac-requirements.txt
 #   setup.sh api            .venv/api     schemathesis, of api-requirements.txt
+#   setup.sh titiler        .venv/titiler   an unmodified TiTiler, of titiler.txt
 #   setup.sh databases                    PostgreSQL with PostGIS, from Debian's packages
 #   setup.sh peers          .venv/bench   those and the peers of benches/requirements.txt
 #   setup.sh all
@@ -111,8 +112,9 @@ case "${1:-all}" in
   readers) environment .venv/py "$support/requirements.txt"; node_readers ;;
   stac) environment .venv/stac "$support/stac-requirements.txt" ;;
   api) environment .venv/api "$support/api-requirements.txt" ;;
+  titiler) environment .venv/titiler "$support/titiler.txt" ;;
   databases) databases ;;
   peers) environment .venv/bench benches/requirements.txt ;;
-  all) need_compiler; environment .venv/tools "$support/tools.txt"; environment .venv/py "$support/requirements.txt"; node_readers; environment .venv/stac "$support/stac-requirements.txt"; environment .venv/api "$support/api-requirements.txt"; databases; cargo_tools "$support/cargo-tools.txt" ;;
+  all) need_compiler; environment .venv/tools "$support/tools.txt"; environment .venv/py "$support/requirements.txt"; node_readers; environment .venv/stac "$support/stac-requirements.txt"; environment .venv/api "$support/api-requirements.txt"; environment .venv/titiler "$support/titiler.txt"; databases; cargo_tools "$support/cargo-tools.txt" ;;
   *) die "no part called $1" ;;
 esac

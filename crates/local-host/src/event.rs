@@ -75,6 +75,13 @@ pub enum HostEvent {
         /// Why, with causes.
         reason: String,
     },
+    /// An event is not delivered, on purpose.
+    EventLost {
+        /// The event's id.
+        id: String,
+        /// What it is about.
+        subject: String,
+    },
     /// An event was given up.
     EventDeadLettered {
         /// The event's id.

@@ -107,6 +107,9 @@ impl EventGrid {
     pub async fn deliver(&self, event: Value) {
         let event = Arc::new(event);
         let delays = self.shared.chaos.lock().await.plan();
+        if delays.is_empty() {
+            self.tell_lost(&event);
+        }
         for delay in delays {
             for subscriber in &self.shared.subscribers {
                 let Ok(slot) = Arc::clone(&self.shared.slots).acquire_owned().await else {
@@ -121,6 +124,14 @@ impl EventGrid {
                 tokio::spawn(delivery.run(slot, delay));
             }
         }
+    }
+
+    fn tell_lost(&self, event: &Value) {
+        let text = |name| event.get(name).and_then(Value::as_str).unwrap_or_default();
+        self.shared.invoker.events.send(HostEvent::EventLost {
+            id: text("id").to_owned(),
+            subject: text("subject").to_owned(),
+        });
     }
 
     /// Calls one function with one event, once.

@@ -30,7 +30,7 @@ pub(super) fn links(input: &ItemInput<'_>) -> Value {
 pub(super) fn assets(input: &ItemInput<'_>) -> Value {
     let account = input.declaration.prefix.account.as_str();
     let silver = input.reference.account.as_str();
-    json!({
+    let mut assets = json!({
         "zarr-store": {
             "href": input.zarr_url(),
             "type": ZARR_V2,
@@ -62,7 +62,17 @@ pub(super) fn assets(input: &ItemInput<'_>) -> Value {
             "roles": ["source"],
             "storage:refs": [account],
         },
-    })
+    });
+    if let (Some(found), Some(assets)) = (input.quicklook, assets.as_object_mut()) {
+        let thumbnail = json!({
+            "href": input.thumbnail_url(),
+            "type": "image/png",
+            "title": format!("First map of {}", found.variable),
+            "roles": ["thumbnail"],
+        });
+        assets.insert(String::from("thumbnail"), thumbnail);
+    }
+    assets
 }
 
 /// What fsspec needs to reach the references in silver and the files that they name.

@@ -17,12 +17,12 @@ const NAMING: [&str; 6] = [
 
 /// The auxiliary variables of a hierarchy, by path.
 #[derive(Debug)]
-pub(super) struct Roles {
+pub(in crate::catalog) struct Roles {
     auxiliary: BTreeSet<String>,
 }
 
 impl Roles {
-    pub(super) fn of(root: &VirtualGroup) -> Self {
+    pub(in crate::catalog) fn of(root: &VirtualGroup) -> Self {
         let arrays = root.walk();
         let mut auxiliary: BTreeSet<String> = arrays
             .iter()
@@ -44,13 +44,13 @@ impl Roles {
         Self { auxiliary }
     }
 
-    pub(super) fn is_data(&self, path: &str) -> bool {
+    pub(in crate::catalog) fn is_data(&self, path: &str) -> bool {
         !self.auxiliary.contains(path)
     }
 }
 
 /// A variable with the name of its only dimension.
-pub(super) fn is_coordinate(path: &str, array: &VirtualArray) -> bool {
+pub(in crate::catalog) fn is_coordinate(path: &str, array: &VirtualArray) -> bool {
     let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
     matches!(array.dimension_names.as_slice(), [only] if only == name)
 }

@@ -174,6 +174,10 @@ fn with_input<T>(combined: &Combined, check: impl FnOnce(&ItemInput<'_>) -> T) -
         ref_size_bytes: 77,
         ref_sha256: &[0xab; 32],
         created: Timestamp::UNIX_EPOCH,
+        quicklook: Some(&Quicklook {
+            variable: String::from("ta"),
+            range: [250.0, 300.0],
+        }),
     })
 }
 
@@ -254,7 +258,13 @@ fn assets_lead_to_the_data() {
         item["assets"]["netcdf_source"]["href"],
         "abfs://bronze/cmip6/"
     );
-    assert!(item["assets"].get("thumbnail").is_none());
+    let thumbnail = json!({
+        "href": "http://127.0.0.1:7071/api/zarr/0123abcd/r2/thumbnail.png", "type": "image/png",
+        "title": "First map of ta", "roles": ["thumbnail"],
+    });
+    assert_eq!(item["assets"]["thumbnail"], thumbnail);
+    let quicklook = json!({"variable": "ta", "range": [250.0, 300.0]});
+    assert_eq!(item["properties"]["landfall:quicklook"], quicklook);
 }
 
 #[test]

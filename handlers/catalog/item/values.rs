@@ -5,7 +5,7 @@ use virtualize::zarr::{DataType, decode_chunk};
 use virtualize::{ChunkEntry, VirtualArray};
 
 /// All values of a one-dimensional variable, numbers or texts; `None` unless every chunk of it is inlined.
-pub(super) fn inlined(array: &VirtualArray) -> Option<Vec<Value>> {
+pub(in crate::catalog) fn inlined(array: &VirtualArray) -> Option<Vec<Value>> {
     let [length] = array.shape.as_slice() else {
         return None;
     };
@@ -45,19 +45,19 @@ fn value(data_type: &DataType, element: &[u8]) -> Option<Value> {
 }
 
 /// The same as numbers; `None` if one is not finite or none.
-pub(super) fn numbers(values: &[Value]) -> Option<Vec<f64>> {
+pub(in crate::catalog) fn numbers(values: &[Value]) -> Option<Vec<f64>> {
     values.iter().map(Value::as_f64).collect()
 }
 
 /// Smallest and largest.
-pub(super) fn range(numbers: &[f64]) -> Option<[f64; 2]> {
+pub(in crate::catalog) fn range(numbers: &[f64]) -> Option<[f64; 2]> {
     let smallest = numbers.iter().copied().reduce(f64::min)?;
     let largest = numbers.iter().copied().reduce(f64::max)?;
     Some([smallest, largest])
 }
 
 /// The step of regular values, within the rounding of 32-bit floats.
-pub(super) fn regular_step(numbers: &[f64]) -> Option<f64> {
+pub(in crate::catalog) fn regular_step(numbers: &[f64]) -> Option<f64> {
     let (first, last) = (numbers.first()?, numbers.last()?);
     let intervals = u32::try_from(numbers.len().checked_sub(1)?)
         .ok()

@@ -4,55 +4,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-const HOST: &str = include_str!("../../../host.json");
-
-/// Every folder of `function-definitions/`; a test checks that none is missing.
-pub(crate) const FUNCTIONS: [(&str, &str); 11] = [
-    (
-        "Api",
-        include_str!("../../../function-definitions/Api/function.json"),
-    ),
-    (
-        "BlobEvent",
-        include_str!("../../../function-definitions/BlobEvent/function.json"),
-    ),
-    (
-        "CombineDue",
-        include_str!("../../../function-definitions/CombineDue/function.json"),
-    ),
-    (
-        "CombinePoison",
-        include_str!("../../../function-definitions/CombinePoison/function.json"),
-    ),
-    (
-        "Health",
-        include_str!("../../../function-definitions/Health/function.json"),
-    ),
-    (
-        "Livez",
-        include_str!("../../../function-definitions/Livez/function.json"),
-    ),
-    (
-        "Readyz",
-        include_str!("../../../function-definitions/Readyz/function.json"),
-    ),
-    (
-        "ReferenceDue",
-        include_str!("../../../function-definitions/ReferenceDue/function.json"),
-    ),
-    (
-        "ReferencePoison",
-        include_str!("../../../function-definitions/ReferencePoison/function.json"),
-    ),
-    (
-        "Sweep",
-        include_str!("../../../function-definitions/Sweep/function.json"),
-    ),
-    (
-        "Zarr",
-        include_str!("../../../function-definitions/Zarr/function.json"),
-    ),
-];
+use crate::function_app::{FUNCTIONS, HOST};
 
 /// Writes `host.json` and the function folders below `app`.
 pub(super) fn lay_out(app: &Path) -> anyhow::Result<()> {
@@ -64,25 +16,4 @@ pub(super) fn lay_out(app: &Path) -> anyhow::Result<()> {
             .with_context(|| format!("writing {name}"))?;
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    #[test]
-    fn no_function_is_missing() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("function-definitions");
-        let on_disk: BTreeSet<String> = std::fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        let built_in: BTreeSet<String> = FUNCTIONS
-            .iter()
-            .map(|(name, _)| (*name).to_owned())
-            .collect();
-        assert_eq!(built_in, on_disk);
-    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use local_host::HostEvent;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The terminal of `landfall dev`.
 #[derive(Debug)]
@@ -66,6 +66,15 @@ impl Terminal {
                     "poison",
                     &format!("a message of {queue} failed too often ({id})"),
                 );
+            }
+            HostEvent::EventLost { id, subject } if self.json => {
+                let message = format!("Lost the event of {subject} on purpose");
+                let line =
+                    json!({"level": "INFO", "step": "lost", "event.id": id, "message": message});
+                self.line(&line.to_string());
+            }
+            HostEvent::EventLost { subject, .. } => {
+                self.step("lost", &format!("the event of {subject}, on purpose"));
             }
             HostEvent::EventDeadLettered {
                 id,

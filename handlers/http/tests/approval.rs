@@ -57,7 +57,7 @@ impl Review {
 
     fn references(&self) -> Vec<String> {
         let folder = self.flow.path("silver/refs/combined/tas/demo/ord1");
-        let mut found: Vec<String> = glob::glob(&format!("{}/**/*.json", folder.display()))
+        let mut found: Vec<String> = glob::glob(&format!("{}/**/*.*", folder.display()))
             .unwrap()
             .map(|path| {
                 path.unwrap()
@@ -224,6 +224,13 @@ async fn a_reference_that_is_gone_is_not_approved() {
         .flow
         .path("silver/refs/combined/tas/demo/ord1/r1/combined.json");
     std::fs::remove_file(document).unwrap();
+    let path = format!("/api/releases/{}/stac", review.release_id);
+    let (status, answer) = review.flow.ask("PUT", &path, &[], &Value::Null).await;
+    assert_eq!(
+        (status, &answer["error_type"]),
+        (409, &json!("ReleaseStateError")),
+        "{answer}"
+    );
     let (status, answer) = review.approve().await;
     assert_eq!(
         (status, &answer["error_type"]),
@@ -332,8 +339,10 @@ async fn unpublishing_deletes_our_references_and_no_source() {
     let all = [
         "r1/combined.json",
         "r1/combined.verified.json",
+        "r1/thumbnail.png",
         "r2/combined.json",
         "r2/combined.verified.json",
+        "r2/thumbnail.png",
     ];
     assert_eq!(review.references(), all);
     let bare = json!({"dataset_id": "tas", "resource_id": "demo"});
@@ -349,7 +358,7 @@ async fn unpublishing_deletes_our_references_and_no_source() {
         .collect();
     assert_eq!(
         answer["would_delete"],
-        json!({"references": urls, "count": 4, "sources": [], "stac_item_id": null})
+        json!({"references": urls, "count": 6, "sources": [], "stac_item_id": null})
     );
     assert_eq!(review.references(), all, "nothing was deleted");
     let mut body = review.objection();
@@ -358,7 +367,7 @@ async fn unpublishing_deletes_our_references_and_no_source() {
     assert_eq!(status, 200, "{answer}");
     assert_eq!(
         answer["deleted"],
-        json!({"references": urls, "count": 4, "sources": []})
+        json!({"references": urls, "count": 6, "sources": []})
     );
     assert_eq!(review.references(), [""; 0]);
     for name in ["cmip6/2000.nc", "cmip6/2001.nc"] {
@@ -417,6 +426,17 @@ async fn the_item_built_again_is_the_item_that_was_cached() {
     assert_eq!(
         (status, &answer["stac_item_id"]),
         (200, &json!("tas-demo-v1"))
+    );
+    let moved = json!({
+        "dataset_id": "tas", "resource_id": "demo", "source_url": "abfs://bronze/cmip6/", "version_id": "2",
+        "processing_options": {"expected": {"count": 2}, "collection_id": "elsewhere"},
+    });
+    let (status, answer) = review.post("submit", &moved).await;
+    assert_eq!(status, 202, "{answer}");
+    let (_, answer) = review.flow.ask("PUT", &path, &[], &Value::Null).await;
+    assert_eq!(
+        answer["stac_collection_id"], "tas",
+        "the catalogue has it there"
     );
     let (status, _) = review
         .flow

@@ -36,7 +36,7 @@ impl Flow {
         config.storage.dead_letters =
             Some(DeadLettersConfig::Folder(folder.path().join("letters")));
         change(&mut config);
-        let queue = EmbeddedQueue::open(&config.storage.database).unwrap();
+        let queue = EmbeddedQueue::open(config.storage.embedded_database().unwrap()).unwrap();
         let app = Arc::new(stage::app(config));
         Self { app, queue, folder }
     }

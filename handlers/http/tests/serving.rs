@@ -341,6 +341,36 @@ async fn a_chunk_costs_one_ranged_read_and_the_rest_nothing() {
 }
 
 #[tokio::test]
+async fn a_large_chunk_is_passed_on_piece_by_piece() {
+    let stage = Stage::published().await;
+    let bytes: Vec<u8> = (0..3_000_004_u32).map(|at| (at % 251) as u8).collect();
+    std::fs::write(stage.bronze().join("a.nc"), &bytes).unwrap();
+    let file = BlobPath::new("local", "bronze", "a.nc");
+    let info = stage.app().blobs.head(&file).await.unwrap();
+    let mut document = json_of(&std::fs::read(stage.document()).unwrap());
+    document["refs"]["v/0"][2] = json!(3_000_000);
+    let mut extra = json_of(document["landfall"].as_str().unwrap().as_bytes());
+    extra["sources"][0]["etag"] = json!(info.etag);
+    document["landfall"] = json!(extra.to_string());
+    std::fs::write(stage.document(), document.to_string()).unwrap();
+    let whole = stage.zarr("v/0").await;
+    assert_eq!(whole.status(), 200);
+    assert_eq!(whole.headers()["content-length"], "3000000");
+    assert!(whole.body() == &bytes[4..3_000_004]);
+    let part = stage
+        .request("GET", "v/0", &[("range", "bytes=7-2000006")])
+        .await;
+    assert_eq!(part.status(), 206);
+    assert_eq!(part.headers()["content-range"], "bytes 7-2000006/3000000");
+    assert!(part.body() == &bytes[11..2_000_011]);
+    let asked = stage.watched.asked();
+    let read = ["stream a.nc 4+3000000", "stream a.nc 11+2000000"];
+    assert_eq!(asked.get(asked.len() - 2..).unwrap(), read);
+    std::fs::write(stage.bronze().join("a.nc"), b"another version").unwrap();
+    assert_eq!(stage.zarr("v/0").await.status(), 410);
+}
+
+#[tokio::test]
 async fn what_does_not_fit_the_memory_is_read_again() {
     let stage = Stage::with(|config: &mut Config| {
         config.http.open_access = true;
@@ -417,6 +447,8 @@ async fn browsers_of_the_origin_that_is_set_may_read() {
 #[case::the_key_is_needed(Some("k"), "GET", "/api/releases", None, 401)]
 #[case::another_key(Some("k"), "GET", "/api/releases", Some("kk"), 401)]
 #[case::with_the_key(Some("k"), "GET", "/api/releases", Some("k"), 200)]
+#[case::details_need_it_too(Some("k"), "GET", "/api/health/details", None, 401)]
+#[case::no_details_without_a_key(None, "GET", "/api/health/details", None, 404)]
 #[case::what_a_host_sends(Some("k"), "POST", "/BlobEvent", Some("k"), 404)]
 #[tokio::test]
 async fn a_server_without_a_host_asks_for_its_own_key(

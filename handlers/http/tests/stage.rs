@@ -161,7 +161,8 @@ impl Stage {
 
     /// Takes the tables of the ledger away.
     pub(super) fn break_ledger(&self) {
-        let database = rusqlite::Connection::open(&self.app.config.storage.database).unwrap();
+        let database = self.app.config.storage.embedded_database().unwrap();
+        let database = rusqlite::Connection::open(database).unwrap();
         let tables =
             "PRAGMA foreign_keys = OFF; DROP TABLE app_asset_releases; DROP TABLE app_jobs;
                       DROP TABLE landfall_source_group; DROP TABLE landfall_schema_version";
@@ -178,12 +179,13 @@ pub(super) fn config(folder: &tempfile::TempDir, open_access: bool) -> Config {
             },
             queues: QueuesConfig::Embedded,
             dead_letters: None,
-            database: folder.path().join("landfall.db"),
+            database: Some(folder.path().join("landfall.db")),
         },
         database: DatabaseConfig {
             url: None,
             by_identity: false,
             connections: 1,
+            instances: None,
         },
         pipeline: PipelineConfig {
             auto_group: false,
@@ -229,8 +231,9 @@ fn app_over(config: Config, blobs: Arc<dyn Blobs>) -> App {
     let BlobsConfig::Folders { bronze, .. } = &storage.blobs else {
         panic!("the stage is of folders")
     };
-    let ledger: Arc<dyn Ledger> = Arc::new(SqliteLedger::open(&storage.database).unwrap());
-    let queue = Arc::new(EmbeddedQueue::open(&storage.database).unwrap());
+    let database = storage.embedded_database().unwrap();
+    let ledger: Arc<dyn Ledger> = Arc::new(SqliteLedger::open(database).unwrap());
+    let queue = Arc::new(EmbeddedQueue::open(database).unwrap());
     let dead_letters = match &config.storage.dead_letters {
         Some(DeadLettersConfig::Folder(folder)) => {
             Some(Arc::new(LocalBlobs::new(bronze, folder)) as Arc<dyn Blobs>)

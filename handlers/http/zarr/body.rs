@@ -17,6 +17,9 @@ pub(super) const BINARY: &str = "application/octet-stream";
 /// Media type of metadata.
 pub(super) const JSON: &str = "application/json";
 
+/// Media type of pictures.
+pub(super) const PNG: &str = "image/png";
+
 /// For a year, as what lies under an address never changes.
 const FOR_ALL: &str = "public, max-age=31536000, immutable";
 

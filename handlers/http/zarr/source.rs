@@ -87,6 +87,10 @@ fn source_error(error: BlobError) -> ApiError {
             "the source file {} has changed since it was referenced",
             path.short()
         )),
+        error if error.is_missing() => ApiError::gone("the source file of this chunk is gone"),
+        error if error.is_changed() => {
+            ApiError::gone("the source file of this chunk has changed since it was referenced")
+        }
         error => ApiError::unavailable(error),
     }
 }

@@ -8,6 +8,7 @@ use virtualize::combine::Sharing;
 use virtualize::{ByteRange, ChunkEntry, VirtualArray, VirtualDataset, VirtualGroup, zarr};
 
 use super::address::Version;
+use crate::catalog::quicklook;
 
 /// One hierarchy: its manifest, and its metadata documents as they are sent.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub(super) enum Entry {
     Metadata(Bytes),
     /// The kerchunk document as it is stored.
     Document,
+    /// The picture beside it, where there is one.
+    Picture,
     /// A chunk that the manifest holds.
     Inline(Bytes),
     /// A chunk in a source.
@@ -107,6 +110,9 @@ impl Store {
         }
         if key == "combined.json" {
             return Some(Entry::Document);
+        }
+        if key == quicklook::FILE {
+            return Some(Entry::Picture);
         }
         let (array, chunk) = self.array(key)?;
         let number = zarr::chunk_number(&array.chunk_grid(), chunk)?;

@@ -537,6 +537,24 @@ mod tests {
         contract::holds(subject).await;
     }
 
+    // Its length and inode stay the same: only the time tells.
+    #[tokio::test]
+    async fn a_file_that_changes_while_it_is_passed_on_ends_in_an_error() {
+        use futures_util::TryStreamExt as _;
+
+        let (folder, blobs) = store();
+        let file = folder.path().join("bronze/a.nc");
+        std::fs::write(&file, vec![1; 3 << 20]).unwrap();
+        let path = BlobPath::new(ACCOUNT, BRONZE, "a.nc");
+        let etag = blobs.head(&path).await.unwrap().etag;
+        let range = ByteRange::new(0, 3 << 20);
+        let mut pieces = blobs.get_stream(&path, &etag, range).await.unwrap();
+        assert_eq!(pieces.try_next().await.unwrap().unwrap().len(), 1 << 20);
+        std::fs::write(&file, vec![2; 3 << 20]).unwrap();
+        let rest: Result<Vec<Bytes>, BlobError> = pieces.try_collect().await;
+        assert!(matches!(rest, Err(BlobError::Changed(_))));
+    }
+
     #[tokio::test]
     async fn nothing_outside_the_container_is_reached() {
         let (folder, blobs) = store();

@@ -9,6 +9,7 @@ mod combine;
 mod connect;
 mod database;
 mod declare;
+mod examine;
 mod files;
 mod groups;
 mod migrate;
@@ -25,6 +26,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 pub use connect::{ConnectError, TokenSource};
+pub use examine::{ConnectTrouble, Examined, FoundPgstac, Room, Schema};
 pub use migrate::{Migration, MigrationError, MigrationOptions};
 
 use connect::Connections;
@@ -73,6 +75,15 @@ impl PostgresLedger {
     pub async fn migrate(&self, options: &MigrationOptions) -> Result<Migration, MigrationError> {
         let mut client = self.database.client().await?;
         migrate::migrate(&mut client, options).await
+    }
+
+    /// What the database is like for the app: its version, our rights in it, its room.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`] when there is no connection; [`ConnectTrouble::of`] says more.
+    pub async fn examine(&self) -> Result<Examined, LedgerError> {
+        examine::examine(&self.database.client().await?).await
     }
 }
 

@@ -48,6 +48,15 @@ impl SqliteLedger {
             database: Database::open(path)?,
         })
     }
+
+    /// The version of the schema in a file, which is not changed; `None` if there is no file.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`] if the file cannot be opened or written, or is none of ours.
+    pub fn look(path: &Path) -> Result<Option<i64>, LedgerError> {
+        Database::look(path)
+    }
 }
 
 #[async_trait]

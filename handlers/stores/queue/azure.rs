@@ -3,6 +3,10 @@
 //! `messageEncoding` is `none` in `host.json`, so texts are sent as they are: JSON, never base64. The queues
 //! themselves belong to the deployment; only poison queues are made here, as the Functions host does.
 
+mod trial;
+
+pub use trial::{QueueTrial, QueueTrouble, QueueTroubleKind};
+
 use std::sync::Arc;
 use std::time::Duration;
 

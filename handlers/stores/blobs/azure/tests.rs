@@ -285,6 +285,54 @@ fn page(names: &[&str], marker: &str) -> Answer {
     Answer::of(200, &[("content-type", "application/xml")], text.as_bytes())
 }
 
+/// What a scan of 10 000 files costs: a request for each 5000 of them, and none for the files.
+#[tokio::test]
+async fn an_inventory_of_ten_thousand_blobs_takes_two_requests() {
+    let name = |number: usize| match number % 2 {
+        0 => format!(
+            "cmip6/tas_Amon_M{:02}_ssp585_r1i1p1f1_gn_{:04}01-{:04}12.nc",
+            number / 2 % 50,
+            1900 + number / 100,
+            1900 + number / 100
+        ),
+        _ => format!(
+            "obs/station{:02}_{:04}.nc",
+            number / 2 % 50,
+            1900 + number / 100
+        ),
+    };
+    let names: Vec<String> = (0..10_000).map(name).collect();
+    let (first, second) = names.split_at(5000);
+    let listed = |names: &[String], marker| {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        page(&names, marker)
+    };
+    let (blobs, fake) = faked(vec![listed(first, "m"), listed(second, "")]).await;
+    let prefix = source().sibling("");
+    let mut scan = crate::inventory::Scan::new(crate::inventory::Wanted {
+        prefix: prefix.clone(),
+        recursive: true,
+        file_pattern: glob::Pattern::new("*").unwrap(),
+    });
+    let mut pages = blobs.list_pages(&prefix);
+    let mut told = Vec::new();
+    while let Some(page) = pages.try_next().await.unwrap() {
+        page.iter().for_each(|info| scan.add(info));
+        told.push(scan.progress().files);
+    }
+    assert_eq!(told, [5000, 10_000], "progress is told page by page");
+    let inventory = scan.finish();
+    let sizes: Vec<u64> = inventory.groups.iter().map(|series| series.files).collect();
+    assert_eq!(sizes, [100; 100], "50 CMIP6 series and 50 others");
+    let requests = fake.requests();
+    assert_eq!(requests.len(), 2, "{requests:?}");
+    assert!(
+        requests
+            .iter()
+            .all(|request| request.contains("maxresults=5000"))
+    );
+}
+
 /// A page may be empty and not the last; folders are none of the blobs.
 #[tokio::test]
 async fn a_listing_goes_on_to_its_last_page_and_a_page_is_tried_again() {

@@ -58,6 +58,13 @@ impl PublicWeb {
 }
 
 fn guarded(hosts: &Arc<[String]>) -> Result<HttpClient, HttpProblem> {
+    Ok(HttpClient {
+        client: builder(hosts).build().map_err(HttpProblem::of)?,
+        permits: Arc::new(Semaphore::new(IN_ALL)),
+    })
+}
+
+fn builder(hosts: &Arc<[String]>) -> reqwest::ClientBuilder {
     let hosts = Arc::clone(hosts);
     let follow = move |attempt: redirect::Attempt<'_>| {
         let is_elsewhere = refusal(&hosts, attempt.url()).is_some();
@@ -66,7 +73,7 @@ fn guarded(hosts: &Arc<[String]>) -> Result<HttpClient, HttpProblem> {
             false => attempt.follow(),
         }
     };
-    let client = reqwest::Client::builder()
+    reqwest::Client::builder()
         .user_agent(concat!("landfall/", env!("CARGO_PKG_VERSION")))
         .https_only(true)
         // A proxy would resolve the name itself.
@@ -75,12 +82,6 @@ fn guarded(hosts: &Arc<[String]>) -> Result<HttpClient, HttpProblem> {
         .dns_resolver(PublicOnly)
         .connect_timeout(Duration::from_secs(10))
         .read_timeout(Duration::from_secs(30))
-        .build()
-        .map_err(HttpProblem::of)?;
-    Ok(HttpClient {
-        client,
-        permits: Arc::new(Semaphore::new(IN_ALL)),
-    })
 }
 
 /// Why an address is not one of the listed hosts over https.
@@ -172,6 +173,9 @@ fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod redirects;
 
 #[cfg(test)]
 mod tests {

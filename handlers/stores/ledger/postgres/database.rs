@@ -135,6 +135,15 @@ fn is_conflict(error: &LedgerError) -> bool {
     error.and_then(Error::code).is_some_and(is_rivalry)
 }
 
+/// Whether the role may not do what it was told to.
+pub(super) fn is_denied(error: &LedgerError) -> bool {
+    let LedgerError::Unavailable(source) = error else {
+        return false;
+    };
+    let error = source.downcast_ref::<Error>();
+    error.and_then(Error::code) == Some(&SqlState::INSUFFICIENT_PRIVILEGE)
+}
+
 fn is_rivalry(code: &SqlState) -> bool {
     matches!(
         *code,

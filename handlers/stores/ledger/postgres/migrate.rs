@@ -36,7 +36,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
 ];
 
 /// Version of the schema that this program needs.
-const NEEDED: i64 = MIGRATIONS.len() as i64;
+pub(super) const NEEDED: i64 = MIGRATIONS.len() as i64;
 
 /// Names the advisory lock of migrations in the database.
 const LOCK: i64 = 0x6c61_6e64_6661_6c6c;
@@ -225,7 +225,7 @@ async fn grant_catalogue(
         Err(error) => {
             tx.batch_execute("ROLLBACK TO SAVEPOINT grant_catalogue")
                 .await?;
-            tracing::warn!(error = %crate::pipeline::chain(&error), "pgstac_ingest is not granted to {role}: grant it yourself");
+            tracing::warn!(error = ?error, "pgstac_ingest is not granted to {role}: grant it yourself");
         }
     }
     Ok(())

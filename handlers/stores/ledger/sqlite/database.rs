@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use tokio::sync::Mutex;
 
 use super::values::time_text;
@@ -52,6 +52,18 @@ impl Database {
         Ok(Self {
             connection: Arc::new(Mutex::new(connection)),
         })
+    }
+
+    /// The version of the schema in the file, which is left as it is but has to let itself be written; `None` if there
+    /// is no file.
+    pub(super) fn look(path: &Path) -> Result<Option<i64>, LedgerError> {
+        if !path.exists() {
+            return Ok(None);
+        }
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK")?;
+        schema_version(&connection).map(Some)
     }
 
     /// Runs `work` in a transaction that may write: it waits for other writers first, so nothing that it reads

@@ -252,7 +252,7 @@ async fn what_was_approved_without_a_catalogue_is_written_when_there_is_one() {
         assert_eq!(done.unwrap(), Catalogue::Updated);
         assert_eq!(subject.items(), "era5-temperature/one-v1");
     }
-    subject.sql("DELETE FROM pgstac.items");
+    subject.sql("SET search_path TO pgstac, public; DELETE FROM pgstac.items");
     let revoked = subject.ledger.revoke(&decision(&release_id, 60)).await;
     assert_eq!(
         revoked.unwrap().catalogue,
@@ -286,7 +286,12 @@ async fn the_role_of_the_app_may_write_to_the_catalogue() {
     assert_eq!(subject.items(), "era5-temperature/one-v1");
     app.revoke(&decision(&release_id, 60)).await.unwrap();
     assert_eq!(subject.items(), "");
-    assert_eq!(subject.sql("SELECT count(*) FROM pgstac.collections"), "0");
+    let left = match std::env::var("LANDFALL_TEST_PGSTAC") {
+        Ok(version) if version.starts_with("0.9.") => "1",
+        _ => "0",
+    };
+    let collections = subject.sql("SELECT count(*) FROM pgstac.collections");
+    assert_eq!(collections, left, "0.9 does not let it drop partitions");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -238,11 +238,12 @@ async fn the_extent_shrinks_when_an_item_goes() {
     catalogue.make_item("c", "wide", &wide);
     catalogue.make_item("c", "narrow", &narrow);
     catalogue.refresh("c").await;
-    catalogue.sql("DELETE FROM pgstac.items WHERE id = 'wide'");
+    catalogue.sql("SET search_path TO pgstac, public; DELETE FROM pgstac.items WHERE id = 'wide'");
     assert_eq!(catalogue.refresh("c").await, Remaining::Items);
     let extent = &catalogue.one("c").await["extent"];
     assert_eq!(extent["spatial"]["bbox"], json!([[1.0, -10.0, 2.0, 10.0]]));
-    catalogue.sql("DELETE FROM pgstac.items WHERE id = 'narrow'");
+    catalogue
+        .sql("SET search_path TO pgstac, public; DELETE FROM pgstac.items WHERE id = 'narrow'");
     assert_eq!(
         catalogue.refresh("c").await,
         Remaining::Empty { is_ours: true }
