@@ -211,7 +211,9 @@ fn schemathesis_finds_no_answer_that_is_not_documented() {
     );
     let (release, _) = dev.wait_combined(1);
     let examples = std::env::var("LANDFALL_API_EXAMPLES").unwrap_or_else(|_| String::from("6"));
+    // It leaves what it found where it is started.
     let output = Command::new(schemathesis())
+        .current_dir(dev.root.path())
         .arg("--config-file")
         .arg(repository().join("tests/support/schemathesis.toml"))
         .args(["run", &dev.url("/api/openapi.json"), "--url", &dev.url("")])

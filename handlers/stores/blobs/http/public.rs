@@ -155,7 +155,7 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let [first, second, ..] = address.segments();
     let is_global = first & 0xe000 == 0x2000;
-    let is_special = (first == 0x2001 && second < 0x0200) || (first == 0x2001 && second == 0x0db8);
+    let is_special = first == 0x2001 && (second < 0x0200 || second == 0x0db8);
     is_global && !is_special && first != 0x3fff
 }
 
