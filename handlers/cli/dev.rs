@@ -53,7 +53,7 @@ pub(super) struct Arguments {
     /// its binary.
     #[arg(long, value_name = "FOLDER")]
     app: Option<PathBuf>,
-    /// How often a container of sources is listed to announce what landed, where LANDFALL_BRONZE_ACCOUNT says that
+    /// How often a container of sources is listed to announce what landed, where `LANDFALL_BRONZE_ACCOUNT` says that
     /// blobs are in Azure or an emulator of it (ISO 8601).
     #[arg(long, value_name = "DURATION", default_value = "PT1S", value_parser = parse_duration)]
     list_every: Duration,

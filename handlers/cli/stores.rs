@@ -57,8 +57,14 @@ pub(super) fn dead_letters(config: &StorageConfig) -> anyhow::Result<Option<Arc<
     Ok(Some(store))
 }
 
-/// The containers of sources, and what reads them; `None` where sources are in a folder.
-pub(super) fn sources_in_azure() -> anyhow::Result<Option<(Arc<dyn Blobs>, Vec<BlobPath>)>> {
+/// The containers of sources, and what reads them.
+pub(super) struct AzureSources {
+    pub(super) blobs: Arc<dyn Blobs>,
+    pub(super) containers: Vec<BlobPath>,
+}
+
+/// Where sources are in Azure; `None` where they are in a folder.
+pub(super) fn sources_in_azure() -> anyhow::Result<Option<AzureSources>> {
     let Some(config) = AzureBlobsConfig::from_env()? else {
         return Ok(None);
     };
@@ -66,8 +72,10 @@ pub(super) fn sources_in_azure() -> anyhow::Result<Option<(Arc<dyn Blobs>, Vec<B
     let container = |source: &ContainerConfig| {
         BlobPath::new(source.account.as_str(), source.container.as_str(), "")
     };
-    let containers = config.sources.iter().map(container).collect();
-    Ok(Some((Arc::new(blobs), containers)))
+    Ok(Some(AzureSources {
+        containers: config.sources.iter().map(container).collect(),
+        blobs: Arc::new(blobs),
+    }))
 }
 
 /// The way to Azure. Tokens are fetched from now on, so that the first event does not wait for one.

@@ -110,6 +110,7 @@ impl Cluster {
             let mut errors = String::new();
             let mut stderr = supervisor.stderr.take().unwrap();
             stderr.read_to_string(&mut errors).unwrap();
+            supervisor.wait().unwrap();
             return Err(errors);
         }
         Ok(Self {

@@ -13,7 +13,7 @@ use local_host::{
     FolderWatchOptions, ListedBlob, ListingError,
 };
 
-use super::super::stores;
+use super::super::stores::{self, AzureSources};
 use crate::stores::blobs::{BlobInfo, BlobPath, Blobs, LocalBlobs};
 use crate::stores::ledger::{FileState, Ledger, SourceFile};
 
@@ -36,7 +36,7 @@ pub(super) async fn start(
     list_every: Duration,
     ledger: &dyn Ledger,
 ) -> anyhow::Result<Sources> {
-    let Some((blobs, containers)) = stores::sources_in_azure()? else {
+    let Some(AzureSources { blobs, containers }) = stores::sources_in_azure()? else {
         let options = FolderWatchOptions {
             known: known(ledger, &BlobPath::new("local", "bronze", "")).await?,
             ..FolderWatchOptions::new(bronze, LocalBlobs::etag).with_suffixes(SUFFIXES)

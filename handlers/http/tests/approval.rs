@@ -399,7 +399,7 @@ async fn an_approved_release_is_unpublished_by_force_alone() {
         (status, &answer["error_type"]),
         (409, &json!("ReleaseStateError"))
     );
-    assert_eq!(review.references().len(), 2);
+    assert_eq!(review.references().len(), 3);
     body["force_approved"] = json!(true);
     let (status, answer) = review.post("unpublish", &body).await;
     assert_eq!(status, 200, "{answer}");
