@@ -187,14 +187,27 @@ impl Again {
     }
 }
 
+/// What a file is read by, and judged by.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Reading<'a> {
+    concat_dim: &'a str,
+    inline_max_bytes: u64,
+    fail_on_chunking_warnings: bool,
+    drop_variables: BTreeSet<&'a str>,
+}
+
+impl<'a> Reading<'a> {
+    pub(super) fn by(options: &'a ProcessingOptions) -> Self {
+        Self {
+            concat_dim: &options.concat_dim,
+            inline_max_bytes: options.inline_max_bytes,
+            fail_on_chunking_warnings: options.fail_on_chunking_warnings,
+            drop_variables: options.drop_variables.iter().map(String::as_str).collect(),
+        }
+    }
+}
+
 fn to_be_read_again(before: Option<&SourceGroup>, declared: &Declared) -> Again {
-    // What a file is read by, and judged by.
-    let by = |declaration: &Declaration| {
-        let options = declaration.options.clone();
-        let drops: BTreeSet<String> = options.drop_variables.into_iter().collect();
-        let judged = (options.fail_on_chunking_warnings, drops);
-        (options.concat_dim, options.inline_max_bytes, judged)
-    };
     let other = || Declaration {
         options: ProcessingOptions::default(),
         ..declared.group.declaration.clone()
@@ -203,7 +216,9 @@ fn to_be_read_again(before: Option<&SourceGroup>, declared: &Declared) -> Again 
     match declared.operation {
         Operation::Repeated => Again::None,
         Operation::Requeued => Again::Faulty,
-        _ if by(&old) == by(&declared.group.declaration) => Again::Faulty,
+        _ if Reading::by(&old.options) == Reading::by(&declared.group.declaration.options) => {
+            Again::Faulty
+        }
         _ => Again::All,
     }
 }

@@ -9,6 +9,7 @@ use tracing::{error, info, warn};
 use virtualize::rules::Finding;
 use virtualize::{DecodeError, DecodeOptions, VirtualDataset};
 
+use super::declaration::Reading;
 use super::{Pipeline, PipelineError};
 use crate::event::{BlobEvent, BlobEventKind};
 use crate::group;
@@ -264,11 +265,11 @@ impl Pipeline {
                 return Ok(());
             }
             Err(ReadError::Fetch(error)) => return Err(error.into()),
-            Err(error) => return self.unreadable(file, &error, last_modified).await,
+            Err(error) => return self.unreadable(file, &error, last_modified, &options).await,
         };
         let (findings, fault) = validate::validate(&dataset, &options);
         match fault {
-            Some(fault) => self.reject(file, fault, findings).await,
+            Some(fault) => self.reject(file, fault, findings, &options).await,
             None => {
                 self.publish_reference(file, &dataset, findings, &options, io, started)
                     .await
@@ -293,6 +294,7 @@ impl Pipeline {
         file: &SourceFile,
         error: &ReadError,
         last_modified: Timestamp,
+        options: &ProcessingOptions,
     ) -> Result<(), PipelineError> {
         let Some(fault) = validate::fault_of(error) else {
             return Ok(());
@@ -310,7 +312,7 @@ impl Pipeline {
                 .await?;
             return self.hand_over(&file.path, settle - still).await;
         }
-        self.reject(file, fault, Vec::new()).await
+        self.reject(file, fault, Vec::new(), options).await
     }
 
     async fn reject(
@@ -318,6 +320,7 @@ impl Pipeline {
         file: &SourceFile,
         fault: Fault,
         findings: Vec<Finding>,
+        options: &ProcessingOptions,
     ) -> Result<(), PipelineError> {
         warn!(
             blob.url = %file.path, error.code = fault.code, step = "rejected",
@@ -331,11 +334,29 @@ impl Pipeline {
             .ledger
             .record_outcome(file.id, &file.etag, &outcome)
             .await?
+            && !self.is_to_be_read_otherwise(file, options).await?
         {
             self.join_groups(file, None).await?;
             self.settle_groups_of(file.id).await?;
         }
         Ok(())
+    }
+
+    /// Whether a series that was declared while the file was read wants it read by other options: then it is sent to be
+    /// read once more. A declaration that comes later finds the outcome recorded, and does the same itself.
+    async fn is_to_be_read_otherwise(
+        &self,
+        file: &SourceFile,
+        options: &ProcessingOptions,
+    ) -> Result<bool, PipelineError> {
+        let now = self.options_for(&file.path).await?;
+        if Reading::by(&now) == Reading::by(options) {
+            return Ok(false);
+        }
+        if self.ledger.record_unread(file.id, &file.etag).await? {
+            self.hand_over(&file.path, Duration::ZERO).await?;
+        }
+        Ok(true)
     }
 
     async fn publish_reference(
@@ -372,6 +393,7 @@ impl Pipeline {
             .ledger
             .record_outcome(file.id, &file.etag, &outcome)
             .await?
+            || self.is_to_be_read_otherwise(file, options).await?
         {
             return Ok(());
         }

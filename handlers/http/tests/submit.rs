@@ -1,6 +1,7 @@
 //! The submit decision matrix over HTTP, and what status, job and tasks tell then.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -420,6 +421,32 @@ async fn what_was_rejected_is_read_again_by_other_options() {
     flow.land_bytes("cmip6/demo_2000.nc", &file.unwrap());
     flow.drain().await;
     assert_eq!(get(&flow, STATUS).await.1["job_status"], "completed");
+}
+
+/// Whichever of the two is first: the options count for files that are being read while they come.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_series_declared_while_its_files_are_read_has_them_read_by_its_options() {
+    let flow = Flow::new();
+    for number in 0..20 {
+        let name = format!("s{number}/demo_2000.nc");
+        flow.land(&name, 2000);
+        let body = json!({
+            "dataset_id": "tas", "resource_id": format!("s{number}"), "source_url": format!("abfs://bronze/s{number}/"),
+            "processing_options": {"expected": {"count": 1}, "inline_max_bytes": 8},
+        });
+        let declared = async {
+            tokio::time::sleep(Duration::from_millis(number)).await;
+            submit(&flow, &body).await.0
+        };
+        let ((), code) = tokio::join!(flow.announce(&name), declared);
+        assert_eq!(code, 202);
+        flow.drain().await;
+        let reference = format!("silver/refs/files/local/bronze/s{number}/demo_2000.json");
+        let reference = std::fs::read(flow.path(&reference)).unwrap();
+        let reference: Value = serde_json::from_slice(&reference).unwrap();
+        let latitudes = &reference["refs"]["lat/0"];
+        assert!(latitudes.is_array(), "{number}: {latitudes} is inlined");
+    }
 }
 
 #[tokio::test]
