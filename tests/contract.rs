@@ -55,7 +55,7 @@ fn every_option_of_a_join_does_in_the_app_what_it_does_on_the_command_line() {
     }
 }
 
-/// Makes files whose chunks are one pixel, and whose strings are long.
+/// Makes files whose chunks are one pixel, and files with a variable that only an inlined value can express.
 const OPTION_FILES: &str = r#"
 import sys, h5py, numpy as np
 folder = sys.argv[1]
@@ -69,12 +69,13 @@ for year in (2000, 2001):
         v = f.create_dataset("v", data=np.ones((2, 4, 4), "f4"), chunks=(2, 1, 1))
         for number, name in enumerate(("time", "lat", "lon")):
             v.dims[number].attach_scale(f[name])
-    with h5py.File(f"{folder}/strings_{year}.nc", "w") as f:
-        time = f.create_dataset("time", data=np.arange(2.0)); time.make_scale("time")
-        time.attrs["units"] = f"days since {year}-01-01"
-        v = f.create_dataset("v", data=np.ones(2, "f4")); v.dims[0].attach_scale(time)
-        words = f.create_dataset("words", data=["a" * 50, "b" * 50], dtype=h5py.string_dtype())
-        words.dims[0].attach_scale(time)
+    for name in ("codes", "dropped"):
+        with h5py.File(f"{folder}/{name}_{year}.nc", "w") as f:
+            time = f.create_dataset("time", data=np.arange(2.0)); time.make_scale("time")
+            time.attrs["units"] = f"days since {year}-01-01"
+            v = f.create_dataset("v", data=np.ones(2, "f4")); v.dims[0].attach_scale(time)
+            codes = f.create_dataset("codes", data=np.arange(16).reshape(2, 8), scaleoffset=0)
+            codes.dims[0].attach_scale(time)
 "#;
 
 /// A file that one submission has rejected is read again for the next.
@@ -94,22 +95,22 @@ fn options_of_single_files_reject_and_let_in() {
         String::from_utf8_lossy(&made.stderr)
     );
     dev.wait_for("the files to be read", || {
-        (dev.steps("referenced").len() == 4).then_some(())
+        (dev.steps("referenced").len() == 6).then_some(())
     });
     for (dataset, strict, lenient) in [
         ("pixels", &["--fail-on-chunking-warnings"][..], &[][..]),
         (
-            "strings",
+            "codes",
             &["--inline-max-bytes", "20"],
             &["--inline-max-bytes", "1000"],
         ),
         (
-            "strings2",
+            "dropped",
             &["--inline-max-bytes", "20"],
-            &["--inline-max-bytes", "20", "--drop-variables", "words"],
+            &["--inline-max-bytes", "20", "--drop-variables", "codes"],
         ),
     ] {
-        let pattern = format!("{}_*.nc", dataset.trim_end_matches('2'));
+        let pattern = format!("{dataset}_*.nc");
         let line = [
             "submit",
             "abfs://bronze/options/",

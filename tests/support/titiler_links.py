@@ -79,11 +79,11 @@ def all_right(urls: dict[str, str], file: str) -> list[str]:
     with xr.open_dataset(file, decode_times=False, decode_coords="all") as ds:
         reader = XarrayReader(get_variable(ds, "tas").load())
     found = []
-    status, kind, body = get(fill(urls["tiles"], 0, 0, 0) + "&rescale=230,320")
+    status, kind, body = get(fill(urls["tiles"], 0, 0, 0))
     if (status, kind, body[:8]) != (200, "image/png", b"\x89PNG\r\n\x1a\n"):
         found.append(f"the tile is {status} {kind}")
     for z, x, y in TILES:
-        status, _, body = get(fill(urls["tiles"], z, x, y).replace(".png?", ".npy?"))
+        status, _, body = get(values_of(fill(urls["tiles"], z, x, y)))
         if status != 200:
             found.append(f"tile {z}/{x}/{y} is {status}: {body[:300]}")
             continue
@@ -106,11 +106,18 @@ def all_right(urls: dict[str, str], file: str) -> list[str]:
     return found
 
 
+def values_of(tile: str) -> str:
+    """The numbers behind a picture: without the shades that the link gives them."""
+    address, query = tile.replace(".png?", ".npy?").split("?")
+    shades = ("rescale=", "colormap_name=")
+    return f"{address}?{'&'.join(part for part in query.split('&') if not part.startswith(shades))}"
+
+
 def all_fail(urls: dict[str, str], rels: tuple[str, ...]) -> list[str]:
     """What was taken back: an error for each, and never a picture or a number."""
     tiles = [fill(urls["tiles"], z, x, y) for z, x, y in TILES]
     asked = {
-        "tiles": [*tiles, *(url.replace(".png?", ".npy?") for url in tiles)],
+        "tiles": [*tiles, *map(values_of, tiles)],
         "point": [urls["point"].replace("{lon}", str(lon)).replace("{lat}", str(lat)) for lon, lat in POINTS]}
     found = []
     for url in (url for rel in rels for url in asked.get(rel, [urls[rel]])):
