@@ -8,7 +8,7 @@
 //! | [`inventory`] | `/api/inventory`, `/api/replay` |
 //! | [`zarr`] | `/api/zarr/…`, the served stores; `/api/releases/{id}/token` |
 //! | [`stac`] | `/api/stac…`, what is published in the STAC catalogue |
-//! | [`file`] | `/api/validate`, `/api/reference` |
+//! | [`mod@file`] | `/api/validate`, `/api/reference` |
 //! | [`openapi`] | `/api/openapi.json` |
 //! | [`probes`] | `/api/livez`, `/api/readyz`, `/api/health` |
 //! | [`error`] | errors as answers |

@@ -186,7 +186,7 @@ def through_zarrita(url: str, version: str) -> tuple[int, list[str]]:
     script = HERE / "node" / "zarrita_store.mjs"
     done = subprocess.run(["node", script, node_folder(), url, version], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise RuntimeError(next((line for line in done.stderr.splitlines() if "rror" in line), done.stderr))
+        raise RuntimeError(next((line for line in done.stderr.splitlines() if "Error" in line or "error" in line), done.stderr))
     arrays = map(json.loads, done.stdout.splitlines())
     values = {array["path"]: np.frombuffer(base64.b64decode(array["values"]), array["type"]).reshape(array["shape"])
               for array in arrays}

@@ -51,6 +51,7 @@ fn schema() -> PathBuf {
     let pythons = std::fs::read_dir(library).unwrap().flatten();
     let file = format!("site-packages/pypgstac/migrations/pgstac.{version}.sql");
     let files = pythons.map(|python| python.path().join(&file));
-    let found = files.into_iter().find(|file| file.exists());
-    found.unwrap_or_else(|| panic!("pypgstac has no SQL for pgSTAC {version}"))
+    let mut files = files.into_iter();
+    let found = files.find(|file| file.exists());
+    found.expect("pypgstac has SQL for this version of pgSTAC")
 }

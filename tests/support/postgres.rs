@@ -75,14 +75,11 @@ impl Cluster {
 
     /// Starts one; again, where somebody has taken its port since that was found free.
     fn start(commit: &str) -> Self {
-        let mut errors = String::new();
-        for _ in 0..3 {
-            match Self::try_start(commit) {
-                Ok(cluster) => return cluster,
-                Err(told) => errors = told,
-            }
+        let mut tried = Self::try_start(commit);
+        for _ in 0..2 {
+            tried = tried.or_else(|_| Self::try_start(commit));
         }
-        panic!("PostgreSQL does not start: {errors}");
+        tried.expect("PostgreSQL starts")
     }
 
     fn try_start(commit: &str) -> Result<Self, String> {
