@@ -306,7 +306,7 @@ mod tests {
     #[case(&[("LANDFALL_QUEUE_ACCOUNT", "q"), ("AzureWebJobsStorage__accountName", "h")], "LANDFALL_QUEUE_ACCOUNT", true)]
     #[case(&[("LANDFALL_OPEN_ACCESS", "true")], "LANDFALL_OPEN_ACCESS", false)]
     #[case(&[("LANDFALL_DATABASE_AUTH", "identity"), ("LANDFALL_DATABASE_PASSWORD", "p")], "LANDFALL_DATABASE_PASSWORD", false)]
-    #[case(&[("LANDFALL_SILVER_ACCOUNTS", "s")], "LANDFALL_SILVER_ACCOUN", false)]
+    #[case(&[("LANDFALL_SILVER_ACCOUNTS", "s")], "LANDFALL_SILVER_ACCOUNTS", false)]
     fn what_does_not_go_together_in_azure_is_told(
         #[case] settings: &[(&str, &str)],
         #[case] setting: &str,
