@@ -61,38 +61,36 @@ pub(super) fn approve(tx: &Transaction<'_>, approval: &Approval) -> Result<Decid
 }
 
 pub(super) fn reject(tx: &Transaction<'_>, decision: &Decision) -> Result<Decided, LedgerError> {
-    let Decision {
-        release_id,
-        actor,
-        reason,
-        at,
-    } = decision;
-    Action::Reject.check(&load(tx, release_id)?)?;
-    let event = Event::of("rejected")
-        .by(actor.as_deref())
-        .because(reason.as_deref());
-    platform::audit(tx, release_id, &event, *at)?;
+    Action::Reject.check(&load(tx, &decision.release_id)?)?;
     let sql = "UPDATE app_asset_releases SET approval_state = 'rejected', is_served = false, reviewer = ?2,
                    reviewed_at = ?4, rejection_reason = ?3, updated_at = ?4 WHERE release_id = ?1";
-    tx.execute(sql, (release_id, actor, reason, time_text(*at)))?;
-    withdraw(tx, release_id, *at)?;
-    decided(tx, release_id)
+    take_back(tx, decision, "rejected", sql)
 }
 
 pub(super) fn revoke(tx: &Transaction<'_>, decision: &Decision) -> Result<Decided, LedgerError> {
+    Action::Revoke.check(&load(tx, &decision.release_id)?)?;
+    let sql = "UPDATE app_asset_releases SET approval_state = 'revoked', is_served = false, revoked_at = ?4,
+                   revoked_by = ?2, revocation_reason = ?3, updated_at = ?4 WHERE release_id = ?1";
+    take_back(tx, decision, "revoked", sql)
+}
+
+/// Records a decision against a Release: audit, row, and none of its revisions is served again.
+fn take_back(
+    tx: &Transaction<'_>,
+    decision: &Decision,
+    kind: &'static str,
+    sql: &str,
+) -> Result<Decided, LedgerError> {
     let Decision {
         release_id,
         actor,
         reason,
         at,
     } = decision;
-    Action::Revoke.check(&load(tx, release_id)?)?;
-    let event = Event::of("revoked")
+    let event = Event::of(kind)
         .by(actor.as_deref())
         .because(reason.as_deref());
     platform::audit(tx, release_id, &event, *at)?;
-    let sql = "UPDATE app_asset_releases SET approval_state = 'revoked', is_served = false, revoked_at = ?4,
-                   revoked_by = ?2, revocation_reason = ?3, updated_at = ?4 WHERE release_id = ?1";
     tx.execute(sql, (release_id, actor, reason, time_text(*at)))?;
     withdraw(tx, release_id, *at)?;
     decided(tx, release_id)
