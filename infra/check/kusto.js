@@ -1,4 +1,4 @@
-// Has Kusto's own parser look at queries: reads [{name, query, tables}] as JSON, writes [{name, faults}].
+// Has Kusto's own parser look at queries: each line of the input is {query, tables} as JSON, each line of the output its faults.
 // `tables` gives each table its columns: {"traces": "(timestamp: datetime, message: string)"}.
 'use strict';
 const path = require('node:path');
@@ -19,5 +19,5 @@ function faults({ query, tables }) {
   return all.map((one) => `${one.Code} at ${one.Start}: ${one.Message}`);
 }
 
-const asked = JSON.parse(require('node:fs').readFileSync(0, 'utf8'));
-process.stdout.write(JSON.stringify(asked.map((one) => ({ name: one.name, faults: faults(one) }))));
+const lines = require('node:readline').createInterface({ input: process.stdin });
+lines.on('line', (line) => process.stdout.write(`${JSON.stringify(faults(JSON.parse(line)))}\n`));

@@ -1,1 +1,131 @@
-MUTATIONS={}
+"""Damage that each check has to catch: a file, what stands in it, and what stands there instead."""
+
+MAIN, APP, DATABASE, STORAGE = (f"infra/{name}.bicep" for name in ("main", "modules/app", "modules/database", "modules/storage"))
+EVENTS, ALERTS, WORKBOOK = "infra/events.bicep", "infra/alerts.bicep", "infra/workbook.json"
+FAILED_JOB, STUCK = "infra/runbooks/failed-job.md", "infra/runbooks/job-stuck.md"
+
+MUTATIONS = {
+    "templates": [
+        (MAIN, "storage.outputs.hostAccountName", "storage.outputs.hostAccount"),
+        (MAIN, "databaseName: databaseName", "databaseNames: databaseName"),
+        (MAIN, "    containerName: bronzeContainer\n", ""),
+        (MAIN, "param corsOrigin string = ''", "param corsOrigin string = 0"),
+        (MAIN, "take('${name}host${suffix}', 24)", "'${name}Host'"),
+        (STORAGE, "packageContainer}'", "package}'"),
+        (STORAGE, "  'combine-due-poison'\n", "  'combine-due-poison'\n  'combine-due'\n"),
+        ("infra/modules/container-role.bicep", "scope: account::blobs::container\n", "scope: account::blobs::contain\n"),
+        (EVENTS, "name: topicName", "name: topic.properties.source"),
+        ("infra/main.example.bicepparam", "instanceMemoryMB = 2048", "instanceMemoryMB = 1024"),
+        ("infra/main.example.bicepparam", "type: 'Group'", "type: 'Team'"),
+        (ALERTS, "loadTextContent('alerts/stuck.kql')", "loadTextContent('alerts/stuck.kusto')"),
+        (DATABASE, "name: administrator.objectId", "name: administrator.id"),
+    ],
+    "settings": [
+        (MAIN, "      LANDFALL_LEASE: 'PT1M'\n", ""),
+        (MAIN, "LANDFALL_LEASE:", "LANDFALL_LEASES:"),
+        (APP, "AzureWebJobsStorage__clientId: identity.properties.clientId", "AzureWebJobsStorage: 'AccountKey=a'"),
+        (MAIN, "LANDFALL_LOG: 'info'", "LANDFALL_LOG: 'info'\n      LANDFALL_DATABASE_PASSWORD: 'p'"),
+        ("local.settings.example.json", '    "LANDFALL_LOG": "What', '    "LANDFALL_NEW": "What'),
+    ],
+    "doctor": [
+        (MAIN, "LANDFALL_QUIET_PERIOD: 'PT10M'", "LANDFALL_QUIET_PERIOD: '10 minutes'"),
+        (MAIN, "LANDFALL_OPEN_ACCESS: 'false'", "LANDFALL_OPEN_ACCESS: 'true'"),
+        (MAIN, "LANDFALL_SILVER_CONTAINER: silverContainer", "LANDFALL_SILVER_CONTAINER: deadLetterContainer"),
+    ],
+    "roles": [
+        ("infra/roles.json", "2a2b9908", "2a2b9909"),
+        (MAIN, "role: 'Storage Blob Data Reader'", "role: 'Storage Blob Data Contributor'"),
+        (STORAGE, "  scope: silver::blobs::references\n", "  scope: silver\n"),
+        (EVENTS, "role: 'Storage Blob Data Contributor'", "role: 'Storage Blob Data Reader'"),
+        ("handlers/doctor/queues.rs", "Storage Queue Data Contributor", "Storage Queue Data Reader"),
+    ],
+    "events": [
+        (EVENTS, "  '.hdf5'\n", ""),
+        (EVENTS, "'/landfall.json'", "'landfall.json'"),
+        (EVENTS, "'SftpCreate'", "'PutBlob'"),
+        (EVENTS, "        'Microsoft.Storage.BlobRenamed'\n", ""),
+        (EVENTS, "/blobs/${bronzeFolder}", "/${bronzeFolder}"),
+        (EVENTS, "appName, 'BlobEvent')", "appName, 'Sweep')"),
+        (EVENTS, "operatorType: 'StringNotIn'", "operatorType: 'StringIn'"),
+        (MAIN, "/${deadLetterContainer}'", "/letters'"),
+        ("handlers/group.rs", '".nc4", ', '".nc4", ".grib", '),
+    ],
+    "queues": [
+        (STORAGE, "  'combine-due'\n", ""),
+        (STORAGE, "'reference-due-poison'", "'reference-poison'"),
+        ("function-definitions/CombineDue/function.json", '"combine-due"', '"combine"'),
+        ("function-definitions/CombineDue/function.json", '"AzureWebJobsStorage"', '"Queues"'),
+        ("handlers/stores/queue.rs", '"combine-due"];', '"combine"];'),
+        (MAIN, "LANDFALL_QUEUE_ACCOUNT: storage.outputs.hostAccountName", "LANDFALL_QUEUE_ACCOUNT: storage.outputs.silverAccountName"),
+    ],
+    "host": [
+        ("host.json", '"messageEncoding": "none"', '"messageEncoding": "base64"'),
+        ("host.json", "Trace;Request", "Request"),
+        ("function-definitions/Sweep/function.json", "%LANDFALL_SWEEP_SCHEDULE%", "%SWEEP%"),
+    ],
+    "connections": [
+        (MAIN, "- reservedConnections) /", "+ reservedConnections) /"),
+        (MAIN, "maximumInstances: instances", "maximumInstances: maximumInstances"),
+        (MAIN, "(instanceMemoryMB * 3 / 4) - 128", "instanceMemoryMB"),
+        (DATABASE, "value: string(maxConnections)", "value: '50'"),
+    ],
+    "alerts": [
+        (ALERTS, "    name: 'stuck'\n", "    name: 'stick'\n"),
+        (ALERTS, "runbook: 'memory.md'", "runbook: 'memories.md'"),
+        (ALERTS, "runbooks/dead-letters.md'", "runbooks/'"),
+        (ALERTS, "        people.id\n", ""),
+        (ALERTS, "memoryBytes / 5 * 4", "memoryBytes"),
+        (ALERTS, "'DeadLetteredCount', ", ""),
+    ],
+    "syntax": [
+        ("infra/alerts/stuck.kql", "| summarize files", "| sumarize files"),
+        ("infra/alerts/failure-rate.kql", "where percent", "where percents"),
+        ("infra/alerts/not-ready.kql", "where name ==", "where nam =="),
+        (WORKBOOK, "tolong(line.elapsed_ms)", "tolonger(line.elapsed_ms)"),
+        (FAILED_JOB, "| order by timestamp desc", "| order timestamp desc"),
+    ],
+    "fires": [
+        ("infra/alerts/failure-rate.kql", "percent > 20", "percent > 90"),
+        ("infra/alerts/failure-rate.kql", '"referenced", ', ""),
+        ("infra/alerts/failure-rate.kql", "startswith '{\"landfall.version\"'", "startswith '{\"timestamp\"'"),
+        ("infra/alerts/combine-slow.kql", "slowest > 300000", "slowest > 300"),
+        ("infra/alerts/combine-slow.kql", "slowest > 300000", "slowest > 400000"),
+        ("infra/alerts/combine-slow.kql", "ago(5m)", "ago(50m)"),
+        ("infra/alerts/combine-slow.kql", 'line["group.id"]', "line.group"),
+        ("infra/alerts/stuck.kql", "sweeps >= 6", "sweeps >= 60"),
+        ("infra/alerts/stuck.kql", 'step == "stuck" or', 'step == "waiting" or'),
+        ("infra/alerts/restart-during-run.kql", "union again, twice", "union again, lines"),
+        ("infra/alerts/poison.kql", '"ReferencePoison", "CombinePoison"', '"Poison"'),
+        ("infra/alerts/memory-budget.kql", '"memory.peak_bytes"', '"memory.peak"'),
+        ("infra/alerts/memory-budget.kql", 'has "MemoryBudgetExceeded"', 'has "MemoryExceeded"'),
+        ("infra/alerts/source-changed.kql", '"source_changed"', '"changed"'),
+        ("infra/alerts/not-ready.kql", "STARTUP_FAILED", "STARTUP FAILED"),
+        ("infra/alerts/not-ready.kql", '"503"', '"500"'),
+        ("infra/alerts/sweep-silent.kql", "runs == 0", "runs > 0"),
+    ],
+    "workbook": [
+        (WORKBOOK, 'step) == \\"swept\\"', 'step) == \\"sweep\\"'),
+        (WORKBOOK, 'line[\\"memory.peak_bytes\\"]', 'line[\\"memory.bytes\\"]'),
+        (STUCK, 'line["groups.count"]', 'line["series.count"]'),
+    ],
+    "words": [
+        ("infra/alerts/poison.kql", "line.span.function", "line.span.func"),
+        ("infra/alerts/combine-slow.kql", '"given_up"', '"gave_up"'),
+        ("infra/alerts/poison.kql", "An invocation's payload", "An invocations payload"),
+        (WORKBOOK, 'line[\\"bytes.read\\"]', 'line[\\"read.bytes\\"]'),
+    ],
+    "runbooks": [
+        (FAILED_JOB, "## Verify", "## Verification"),
+        ("infra/runbooks/README.md", "(backlog.md)", "(backlogs.md)"),
+    ],
+    "commands": [
+        (FAILED_JOB, "landfall submit", "landfall resubmit"),
+        (FAILED_JOB, "--wait", "--until-done"),
+        ("infra/README.md", "./just package", "./just pack"),
+    ],
+    "addresses": [
+        (FAILED_JOB, "/api/platform/status", "/api/platform/state"),
+        (STUCK, "LANDFALL_STUCK_AFTER", "LANDFALL_STUCK"),
+        (STUCK, "(memory.md)", "(memories.md)"),
+    ],
+}
