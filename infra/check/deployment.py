@@ -214,7 +214,7 @@ def host(context):
 def connections(context):
     """The connections of all instances fit into the database, whatever its size."""
     path, parameters = parameters_of(context.repository, "infra/main.example.bicepparam")
-    sizes = [size for size in re.findall(r"'(Standard_\w+)'", context.repository.read("infra/main.bicep"))]
+    sizes = re.findall(r"'(Standard_\w+)'", context.repository.read("infra/main.bicep"))
     found = []
     for size in dict.fromkeys(sizes):
         most = {**parameters, "databaseSku": size, "maximumInstances": 1000, "connectionsPerInstance": 16}

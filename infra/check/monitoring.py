@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 from datetime import datetime, timedelta
-from functools import lru_cache
+from functools import cache
 
 import kql
 from deployment import deployed, of_type, one_of
@@ -90,7 +90,7 @@ def alerts(context):
     return found + ([] if 0.79 < share <= 0.8 else [f"memory is told at {share:.0%}"])
 
 
-@lru_cache
+@cache
 def kusto():
     """Kusto's own parser, started once."""
     folder = os.environ.get("LANDFALL_KUSTO", str(ROOT / ".venv/infra"))
@@ -98,7 +98,7 @@ def kusto():
     return subprocess.Popen(["node", script, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-@lru_cache(maxsize=None)
+@cache
 def faults_by_kusto(query):
     """What it says of a query."""
     parser = kusto()
@@ -127,7 +127,8 @@ def rows(lines, instance="instance-0"):
 def changed(lines, step, **fields):
     """The lines, with numbers of one step set to what would take too long to come about."""
     read = [json.loads(line) for line in lines]
-    return [json.dumps({**one, **fields}, separators=(",", ":")) if one.get("step") == step else line for one, line in zip(read, lines)]
+    changed = [{**one, **fields} if one.get("step") == step else one for one in read]
+    return [json.dumps(one, separators=(",", ":")) for one in changed]
 
 
 def tables_of(lines):
@@ -174,8 +175,11 @@ def workbook(context):
         if " " not in name:
             continue
         made = kql.run(query, tables, max(map(time_of, everything)))
-        empty = [column for column in (made[0] if made else {}) if all(row[column] in (None, "") for row in made)]
-        found += [f"{name} finds nothing"] if not made else [f"{name}: {column} is always empty" for column in empty if column != "operation_Id"]
+        if not made:
+            found.append(f"{name} finds nothing")
+            continue
+        empty = [column for column in made[0] if all(row[column] in (None, "") for row in made) and column != "operation_Id"]
+        found += [f"{name}: {column} is always empty" for column in empty]
     return found
 
 

@@ -78,9 +78,9 @@ MUTATIONS = {
         (ALERTS, "'DeadLetteredCount', ", ""),
     ],
     "syntax": [
-        ("infra/alerts/stuck.kql", "| summarize files", "| sumarize files"),
+        ("infra/alerts/stuck.kql", "| summarize files", "| count files"),
         ("infra/alerts/failure-rate.kql", "where percent", "where percents"),
-        ("infra/alerts/not-ready.kql", "where name ==", "where nam =="),
+        ("infra/alerts/not-ready.kql", "where name ==", "where title =="),
         (WORKBOOK, "tolong(line.elapsed_ms)", "tolonger(line.elapsed_ms)"),
         (FAILED_JOB, "| order by timestamp desc", "| order timestamp desc"),
     ],

@@ -8,10 +8,9 @@ import json
 import sys
 from pathlib import Path
 
+from deployment import DEPLOYED, deployed
+from functions import Later
 from repository import Repository
-from template import Later, expand
-
-DEPLOYED = {"main": "landfall", "events": "climate-data", "alerts": "landfall"}
 
 
 class Schemas:
@@ -79,8 +78,8 @@ def of_object(document, schema, value, at):
 
 def check(repository, folder):
     schemas, found, seen = Schemas(folder), [], 0
-    for file, group in DEPLOYED.items():
-        for resource in expand(repository, f"infra/{file}.example.bicepparam", group).resources:
+    for name in DEPLOYED:
+        for resource in deployed(repository, name).resources:
             if resource.existing:
                 continue
             document, schema = schemas.of(resource.type, resource.version)

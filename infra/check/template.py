@@ -5,19 +5,12 @@ in a name, a scope, a condition or a loop, and neither does this. Names that are
 does not have, values outside of what is allowed, and what nobody uses are errors.
 """
 
-import hashlib
-import json
-import uuid
 from dataclasses import dataclass
 
 from bicep import BicepError, Declaration, parse
+from functions import FUNCTIONS, SUBSCRIPTION, Later, is_late
 
-SUBSCRIPTION = "/subscriptions/00000000-0000-0000-0000-000000000000"
 GROUP = "landfall"
-
-
-class Later(str):
-    """Text that is known when Azure has made something."""
 
 
 @dataclass
@@ -42,17 +35,6 @@ class Outputs(dict):
 
 
 TYPES = {"string": str, "int": int, "bool": bool, "array": list, "object": dict}
-
-
-def members(value):
-    """Every value in a value."""
-    yield value
-    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        yield from members(part)
-
-
-def is_late(value):
-    return any(isinstance(part, Later) for part in members(value))
 
 
 def names(node):
@@ -186,7 +168,7 @@ class Template:
         return self.each(one, lambda body: self.resource(one, full, version, body, parent))
 
     def resource(self, one, full, version, body, parent):
-        fields = {self.value(key)if key[0] == "text" else key: value for key, value in body[1]}
+        fields = {self.value(key): value for key, value in body[1]}
         special = {name: fields.pop(name) for name in ("name", "parent", "scope", "dependsOn") if name in fields}
         if "name" not in special:
             raise self.error(f"{one.name} has no name", one.line)
@@ -213,7 +195,7 @@ class Template:
         names = name.split("/")
         if len(types) != len(names):
             raise self.error(f"{full} has {len(types)} names, not {name}")
-        return f"{below}/providers/{provider}/" + "/".join(f"{kind}/{part}" for kind, part in zip(types, names))
+        return f"{below}/providers/{provider}/" + "/".join(f"{kind}/{part}" for kind, part in zip(types, names, strict=True))
 
     # Modules.
 
@@ -316,64 +298,6 @@ class Template:
         if of is not None or name not in FUNCTIONS:
             raise self.error(f"{name} is no function that is known here")
         return FUNCTIONS[name](self, *(self.value(argument) for argument in arguments))
-
-
-def text_of(template, value):
-    text = json.dumps(value) if isinstance(value, (dict, list, bool)) else str(value)
-    return Later(text) if is_late(value) else text
-
-
-def kept(make):
-    """A function whose result comes later if an argument does."""
-    return lambda template, *arguments: (Later if is_late(list(arguments)) else str)(make(*arguments))
-
-
-def id_in(group, kind, names):
-    provider, *types = kind.split("/")
-    parts = "/".join(f"{one}/{name}" for one, name in zip(types, names, strict=True))
-    return f"{SUBSCRIPTION}/resourceGroups/{group}/providers/{provider}/{parts}"
-
-
-def resource_id(template, *arguments):
-    """`resourceId([group,] type, names…)`: the type is the first that has a slash."""
-    group, rest = (template.group, arguments) if "/" in arguments[0] else (arguments[0], arguments[1:])
-    return id_in(group, rest[0], rest[1:])
-
-
-def beside(template, name):
-    return template.repository.read(f"{template.path.rpartition('/')[0]}/{name}")
-
-
-def group_of(template, name=None):
-    name = name or template.group
-    return {"id": f"{SUBSCRIPTION}/resourceGroups/{name}", "name": name, "location": "westeurope"}
-
-
-def short_hash(*parts):
-    digest = hashlib.sha256("|".join(parts).encode()).digest()
-    return "".join("abcdefghijklmnopqrstuvwxyz234567"[byte % 32] for byte in digest[:13])
-
-
-FUNCTIONS = {
-    "resourceGroup": group_of,
-    "subscription": lambda template: {"id": SUBSCRIPTION, "tenantId": "00000000-0000-0000-0000-00000000000f"},
-    "environment": lambda template: {"suffixes": {"storage": "core.windows.net"}},
-    "uniqueString": lambda template, *parts: short_hash(*parts),
-    "guid": kept(lambda *parts: str(uuid.uuid5(uuid.NAMESPACE_URL, "|".join(parts)))),
-    "resourceId": resource_id,
-    "subscriptionResourceId": lambda template, kind, name: f"{SUBSCRIPTION}/providers/{kind}/{name}",
-    "loadTextContent": beside,
-    "loadJsonContent": lambda template, name: json.loads(beside(template, name)),
-    "string": text_of,
-    "replace": kept(lambda text, old, new: text.replace(old, new)),
-    "join": kept(lambda items, between: between.join(items)),
-    "take": kept(lambda text, count: text[:count]),
-    "empty": lambda template, value: not value,
-    "length": lambda template, value: len(value),
-    "min": lambda template, *values: min(values),
-    "startsWith": lambda template, text, start: text.lower().startswith(start.lower()),
-    "union": lambda template, *objects: {name: value for one in objects for name, value in one.items()},
-}
 
 
 def parameters_of(repository, path):
