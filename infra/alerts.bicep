@@ -186,8 +186,13 @@ resource logAlerts 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [for ru
   }
 }]
 
+var givenUp = [
+  'DeadLetteredCount'
+  'DroppedEventCount'
+]
+
 // Counted by Event Grid itself, so that it is told even where the app is down.
-resource deadLetters 'Microsoft.Insights/metricAlerts@2018-03-01' = [for metric in ['DeadLetteredCount', 'DroppedEventCount']: {
+resource deadLetters 'Microsoft.Insights/metricAlerts@2018-03-01' = [for metric in givenUp: {
   name: '${name}-${metric}'
   location: 'global'
   tags: tags

@@ -106,6 +106,8 @@ var reservedConnections = 35
 var instances = min(maximumInstances, (maxConnections[databaseSku] - reservedConnections) / connectionsPerInstance)
 
 var suffix = uniqueString(resourceGroup().id, name)
+// Accounts are named in small letters and digits alone.
+var plainName = toLower(replace(name, '-', ''))
 var appName = '${name}-${suffix}'
 var databaseName = 'landfall'
 var silverContainer = 'silver'
@@ -120,8 +122,8 @@ resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2023-01-31' 
 module storage 'modules/storage.bicep' = {
   name: 'storage'
   params: {
-    hostAccountName: take('${name}host${suffix}', 24)
-    silverAccountName: take('${name}silver${suffix}', 24)
+    hostAccountName: take('${plainName}host${suffix}', 24)
+    silverAccountName: take('${plainName}silver${suffix}', 24)
     silverContainer: silverContainer
     deadLetterContainer: deadLetterContainer
     principalId: identity.properties.principalId
@@ -144,7 +146,7 @@ module bronze 'modules/container-role.bicep' = {
 module database 'modules/database.bicep' = {
   name: 'database'
   params: {
-    serverName: '${name}-${suffix}'
+    serverName: toLower('${name}-${suffix}')
     databaseName: databaseName
     skuName: databaseSku
     maxConnections: maxConnections[databaseSku]

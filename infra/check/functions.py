@@ -75,6 +75,7 @@ FUNCTIONS = {
     "replace": kept(lambda text, old, new: text.replace(old, new)),
     "join": kept(lambda items, between: between.join(items)),
     "take": kept(lambda text, count: text[:count]),
+    "toLower": kept(lambda text: text.lower()),
     "empty": lambda template, value: not value,
     "length": lambda template, value: len(value),
     "min": lambda template, *values: min(values),

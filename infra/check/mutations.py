@@ -10,7 +10,7 @@ MUTATIONS = {
         (MAIN, "databaseName: databaseName", "databaseNames: databaseName"),
         (MAIN, "    containerName: bronzeContainer\n", ""),
         (MAIN, "param corsOrigin string = ''", "param corsOrigin string = 0"),
-        (MAIN, "take('${name}host${suffix}', 24)", "'${name}Host'"),
+        (MAIN, "take('${plainName}host${suffix}', 24)", "'${name}Host'"),
         (STORAGE, "packageContainer}'", "package}'"),
         (STORAGE, "  'combine-due-poison'\n", "  'combine-due-poison'\n  'combine-due'\n"),
         ("infra/modules/container-role.bicep", "scope: account::blobs::container\n", "scope: account::blobs::contain\n"),
@@ -75,7 +75,7 @@ MUTATIONS = {
         (ALERTS, "runbooks/dead-letters.md'", "runbooks/'"),
         (ALERTS, "        people.id\n", ""),
         (ALERTS, "memoryBytes / 5 * 4", "memoryBytes"),
-        (ALERTS, "'DeadLetteredCount', ", ""),
+        (ALERTS, "  'DeadLetteredCount'\n", ""),
     ],
     "syntax": [
         ("infra/alerts/stuck.kql", "| summarize files", "| count files"),

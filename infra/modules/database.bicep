@@ -67,6 +67,8 @@ resource administrators 'Microsoft.DBforPostgreSQL/flexibleServers/administrator
   }
 }
 
+var admitted = empty(subnetId) ? clients : []
+
 // The server takes one change at a time.
 resource allowedExtensions 'Microsoft.DBforPostgreSQL/flexibleServers/configurations@2024-08-01' = {
   parent: server
@@ -119,7 +121,7 @@ resource azure 'Microsoft.DBforPostgreSQL/flexibleServers/firewallRules@2024-08-
 }
 
 @batchSize(1)
-resource people 'Microsoft.DBforPostgreSQL/flexibleServers/firewallRules@2024-08-01' = [for client in empty(subnetId) ? clients : []: {
+resource people 'Microsoft.DBforPostgreSQL/flexibleServers/firewallRules@2024-08-01' = [for client in admitted: {
   parent: server
   name: client.name
   dependsOn: [
