@@ -71,6 +71,8 @@ environment() {
   printf '%s' "$stamp" >"$folder/stamp"
 }
 
+node_readers() { node_packages .venv/node "$support/node"; }
+
 # node_packages FOLDER LIST: the packages of a package.json, at the versions of its lock; remade when either changes.
 node_packages() {
   local folder=$1 list=$2 stamp
@@ -110,13 +112,13 @@ case "${1:-all}" in
   python-tools) environment .venv/tools "$support/tools.txt" ;;
   cargo-tools) need_compiler; cargo_tools "$support/cargo-tools.txt" ;;
   fuzz-tools) need_compiler; cargo_tools "$support/fuzz-tools.txt" ;;
-  readers) environment .venv/py "$support/requirements.txt"; node_packages .venv/node "$support/node" ;;
+  readers) environment .venv/py "$support/requirements.txt"; node_readers ;;
   infra) node_packages .venv/infra infra/check ;;
   stac) environment .venv/stac "$support/stac-requirements.txt" ;;
   api) environment .venv/api "$support/api-requirements.txt" ;;
   titiler) environment .venv/titiler "$support/titiler.txt" ;;
   databases) databases ;;
   peers) environment .venv/bench benches/requirements.txt ;;
-  all) need_compiler; environment .venv/tools "$support/tools.txt"; environment .venv/py "$support/requirements.txt"; node_packages .venv/node "$support/node"; node_packages .venv/infra infra/check; environment .venv/stac "$support/stac-requirements.txt"; environment .venv/api "$support/api-requirements.txt"; environment .venv/titiler "$support/titiler.txt"; databases; cargo_tools "$support/cargo-tools.txt" ;;
+  all) need_compiler; environment .venv/tools "$support/tools.txt"; environment .venv/py "$support/requirements.txt"; node_readers; environment .venv/stac "$support/stac-requirements.txt"; environment .venv/api "$support/api-requirements.txt"; environment .venv/titiler "$support/titiler.txt"; databases; cargo_tools "$support/cargo-tools.txt" ;;
   *) die "no part called $1" ;;
 esac
