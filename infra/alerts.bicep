@@ -308,7 +308,10 @@ resource probe 'Microsoft.Insights/webtests@2022-06-15' = if (!empty(probeLocati
 resource notReady 'Microsoft.Insights/metricAlerts@2018-03-01' = if (!empty(probeLocations)) {
   name: '${name}-readyz'
   location: 'global'
-  tags: tags
+  tags: union(tags, {
+    'hidden-link:${insights.id}': 'Resource'
+    'hidden-link:${probe.id}': 'Resource'
+  })
   properties: {
     description: 'GET /api/readyz is not answered with 200. What to do: ${documentation}runbooks/not-ready.md'
     severity: 1

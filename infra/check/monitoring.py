@@ -42,6 +42,7 @@ FIRE = {
     "poison": {"failure-rate", "poison"},
     "refused": {"poison"},
     "stuck": {"stuck"},
+    "resting": set(),
     "waiting": {"stuck"},
     "killed": {"restart-during-run"},
     "not_ready": {"not-ready"},

@@ -17,6 +17,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from repository import ROOT
@@ -203,12 +204,21 @@ def refused(rig):
     handler.send("/ReferenceDue", {"Data": {"msg": {"blob": "a.nc"}}})
 
 
-def stuck(rig):
-    """A file that landed in another year and was never read; Sweep finds it."""
+def unread(rig, minutes):
+    """A file that landed so long ago and was never read; Sweep finds it."""
     handler = rig.start()
     rig.land("late/0.nc", SERIES[0].read_bytes())
-    rig.ledger("UPDATE landfall_source_file SET state = 'landed', landed_at = '2020-01-01T00:00:00Z', updated_at = '2020-01-01T00:00:00Z'")
+    landed = (datetime.now(UTC) - timedelta(minutes=minutes)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    rig.ledger(f"UPDATE landfall_source_file SET state = 'landed', landed_at = '{landed}', updated_at = '{landed}'")
     handler.send("/Sweep", {"Data": {"timer": {}}})
+
+
+def stuck(rig):
+    unread(rig, 31)
+
+
+def resting(rig):
+    unread(rig, 29)
 
 
 def waiting(rig):
@@ -246,7 +256,7 @@ def not_ready(rig):
 
 
 SCENARIOS = (
-    healthy, rejected, blocked, over_budget, superseded, source_changed, poison, refused, stuck, waiting, killed, not_ready,
+    healthy, rejected, blocked, over_budget, superseded, source_changed, poison, refused, stuck, resting, waiting, killed, not_ready,
 )  # fmt: skip
 
 
