@@ -325,7 +325,9 @@ impl Pipeline {
             (Some(fault), _) => fault.message.clone(),
             (None, error) => chain(error),
         };
-        let code = fault.as_ref().map_or(code_of(&error), |fault| fault.code.as_str());
+        let code = fault
+            .as_ref()
+            .map_or(code_of(&error), |fault| fault.code.as_str());
         warn!(
             group.id = %claim.group.id, dataset.id = claim.release.dataset_id, elapsed_ms = millis(started), error.code = code,
             step = if fault.is_some() { "blocked" } else { "failed" },
