@@ -4,12 +4,9 @@ There is no Bicep compiler where this runs. What is read here is a subset of wha
 compiler accepts, as far as syntax goes. Nodes are tuples that begin with their kind.
 """
 
-import re
 from dataclasses import dataclass, field
 
-
-class BicepError(Exception):
-    """What cannot be read or does not hold, and where."""
+from bicep_tokens import BicepError, Hole, tokens
 
 
 @dataclass
@@ -23,64 +20,6 @@ class Declaration:
     value: object = None
     existing: bool = False
     decorators: dict = field(default_factory=dict)
-
-
-TOKEN = re.compile(
-    r"""(?P<space>[ \t\r]+|//[^\n]*)|(?P<newline>\n)|(?P<name>[A-Za-z_][A-Za-z0-9_]*)|(?P<number>\d+)"""
-    r"""|(?P<op>==|!=|<=|>=|&&|\|\||\?\?|=>|::|[{}\[\]().,:?!=<>+\-*/%|@])"""
-)
-
-
-def interpolated(text, at, line):
-    """The parts of a string that begins behind its quote at `at`, and where it ends."""
-    parts, plain = [], ""
-    while True:
-        if at >= len(text) or text[at] == "\n":
-            raise BicepError(f"line {line}: a string without an end")
-        if text[at] == "'":
-            return [*parts, plain], at + 1
-        if text.startswith("${", at):
-            end = closing(text, at + 2, line)
-            parts += [plain, Parser(text[at + 2 : end], line).whole_expression()]
-            plain, at = "", end + 1
-        elif text[at] == "\\":
-            plain += {"n": "\n", "t": "\t", "'": "'", "\\": "\\", "$": "$"}[text[at + 1]]
-            at += 2
-        else:
-            plain, at = plain + text[at], at + 1
-
-
-def closing(text, at, line):
-    """Where the brace that closes an interpolation is."""
-    depth = 0
-    while at < len(text):
-        if text[at] == "'":
-            _, at = interpolated(text, at + 1, line)
-            continue
-        if text[at] == "}" and depth == 0:
-            return at
-        depth += {"{": 1, "}": -1}.get(text[at], 0)
-        at += 1
-    raise BicepError(f"line {line}: an interpolation without an end")
-
-
-def tokens(text, line=1):
-    """Kind, value and line of each token."""
-    at = 0
-    while at < len(text):
-        if text[at] == "'":
-            parts, at = interpolated(text, at + 1, line)
-            yield "string", parts, line
-            continue
-        found = TOKEN.match(text, at)
-        if not found:
-            raise BicepError(f"line {line}: cannot read {text[at : at + 20]!r}")
-        at, kind = found.end(), found.lastgroup
-        if kind != "space":
-            yield kind, found.group(), line
-        line += kind == "newline"
-    yield "newline", "\n", line
-    yield "end", "", line
 
 
 PRECEDENCE = [["??"], ["||"], ["&&"], ["==", "!="], ["<", "<=", ">", ">="], ["+", "-"], ["*", "/", "%"]]
@@ -266,7 +205,7 @@ class Parser:
             return self.object() if value == "{" else self.array()
         self.at += 1
         if kind == "string":
-            return ("text", value)
+            return self.filled(value)
         if kind == "number":
             return ("value", int(value))
         if kind == "name":
@@ -278,6 +217,10 @@ class Parser:
             self.take(")")
             return found
         raise BicepError(f"line {line}: an expression expected, found {value!r}")
+
+    def filled(self, parts):
+        """A string with its holes read."""
+        return ("text", [Parser(*part).whole_expression() if isinstance(part, Hole) else part for part in parts])
 
     def array(self):
         self.take("[")
@@ -311,10 +254,10 @@ class Parser:
             if self.peek("resource", "name") and self.tokens[self.at + 1][0] == "name":
                 nested.append(self.declaration())
             else:
-                key = ("text", self.tokens[self.at][1]) if self.tokens[self.at][0] == "string" else ("text", [self.tokens[self.at][1]])
+                kind, key, _ = self.tokens[self.at]
                 self.at += 1
                 self.take(":")
-                fields.append((key, self.body()))
+                fields.append((self.filled(key if kind == "string" else [key]), self.body()))
             if not self.peek("}"):
                 self.skip(",") or self.take("\n")
                 self.blank()

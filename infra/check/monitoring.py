@@ -72,6 +72,15 @@ def queries(repository):
     return found
 
 
+def looks_too_far_back(rule):
+    """Whether a query asks for lines that its rule's window does not hold."""
+    properties = rule.body["properties"]
+    hours, minutes = re.fullmatch(r"PT(?:(\d+)H)?(?:(\d+)M)?", properties["windowSize"]).groups(default="0")
+    window = int(hours) * 60 + int(minutes)
+    spans = map(int, re.findall(r"ago\((\d+)m\)", properties["criteria"]["allOf"][0]["query"]))
+    return [f"{rule.name} looks back {span} minutes and is given {window}" for span in spans if span > window]
+
+
 def alerts(context):
     """Everything that has to be alerted to has a rule, and each rule names a runbook that is there."""
     template, found = deployed(context.repository, "alerts"), []
@@ -86,6 +95,8 @@ def alerts(context):
         actions = rule.body["properties"]["actions"]
         if not (actions.get("actionGroups") if isinstance(actions, dict) else actions):
             found.append(f"{rule.name} tells nobody")
+    for rule in of_type(template, "Microsoft.Insights/scheduledQueryRules"):
+        found += looks_too_far_back(rule)
     limit = one_of(template, "Microsoft.Insights/metricAlerts", "landfall-memory").body["properties"]["criteria"]["allOf"][0]["threshold"]
     share = limit / (2048 * 1048576)
     return found + ([] if 0.79 < share <= 0.8 else [f"memory is told at {share:.0%}"])

@@ -71,6 +71,7 @@ MUTATIONS = {
     ],
     "alerts": [
         (ALERTS, "    name: 'stuck'\n", "    name: 'stick'\n"),
+        (ALERTS, "window: 'PT1H'", "window: 'PT30M'"),
         (ALERTS, "runbook: 'memory.md'", "runbook: 'memories.md'"),
         (ALERTS, "runbooks/dead-letters.md'", "runbooks/'"),
         (ALERTS, "        people.id\n", ""),
