@@ -48,6 +48,9 @@ param connectionsPerInstance int = 4
 ])
 param databaseSku string = 'Standard_B2s'
 
+@description('Name of the database server; empty: one is made up. For a server that was restored under another name.')
+param databaseServerName string = ''
+
 @description('Who administers the database and runs `landfall migrate`: an Entra principal, best a group.')
 param databaseAdministrator {
   objectId: string
@@ -146,7 +149,7 @@ module bronze 'modules/container-role.bicep' = {
 module database 'modules/database.bicep' = {
   name: 'database'
   params: {
-    serverName: toLower('${name}-${suffix}')
+    serverName: empty(databaseServerName) ? toLower('${name}-${suffix}') : databaseServerName
     databaseName: databaseName
     skuName: databaseSku
     maxConnections: maxConnections[databaseSku]
