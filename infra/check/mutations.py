@@ -68,6 +68,7 @@ MUTATIONS = {
         (MAIN, "maximumInstances: instances", "maximumInstances: maximumInstances"),
         (MAIN, "(instanceMemoryMB * 3 / 4) - 128", "instanceMemoryMB"),
         (DATABASE, "value: string(maxConnections)", "value: '50'"),
+        (MAIN, "Standard_D4ds_v5: 1718", "Standard_D4ds_v5: 3437"),
     ],
     "alerts": [
         (ALERTS, "    name: 'stuck'\n", "    name: 'stick'\n"),
