@@ -232,7 +232,7 @@ impl State {
     async fn serve(&self, mut client: TcpStream) -> io::Result<()> {
         match self.fault_of_connecting() {
             Some(WireFault::Full) => {
-                client.read(&mut [0; 1024]).await?;
+                some(client.read(&mut [0; 1024]).await?)?;
                 return client.write_all(&too_many_clients()).await;
             }
             Some(_) => return Ok(()),
