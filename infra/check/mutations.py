@@ -14,7 +14,8 @@ MUTATIONS = {
         (STORAGE, "packageContainer}'", "package}'"),
         (STORAGE, "  'combine-due-poison'\n", "  'combine-due-poison'\n  'combine-due'\n"),
         ("infra/modules/container-role.bicep", "scope: account::blobs::container\n", "scope: account::blobs::contain\n"),
-        (EVENTS, "name: topicName", "name: topic.properties.source"),
+        (EVENTS, "name: topicName", "name: bronze.properties.primaryLocation"),
+        (EVENTS, "name: topicName", "name: topic.name"),
         ("infra/main.example.bicepparam", "instanceMemoryMB = 2048", "instanceMemoryMB = 1024"),
         ("infra/main.example.bicepparam", "type: 'Group'", "type: 'Team'"),
         (ALERTS, "loadTextContent('alerts/stuck.kql')", "loadTextContent('alerts/stuck.kusto')"),
@@ -67,7 +68,7 @@ MUTATIONS = {
         (MAIN, "- reservedConnections) /", "+ reservedConnections) /"),
         (MAIN, "maximumInstances: instances", "maximumInstances: maximumInstances"),
         (MAIN, "(instanceMemoryMB * 3 / 4) - 128", "instanceMemoryMB"),
-        (DATABASE, "value: string(maxConnections)", "value: '50'"),
+        (DATABASE, "value: string(maxConnections)", "value: string(maxConnections / 2)"),
         (MAIN, "Standard_D4ds_v5: 1718", "Standard_D4ds_v5: 3437"),
     ],
     "alerts": [
