@@ -83,7 +83,7 @@ impl App {
 pub fn routes(
     app: Arc<App>,
 ) -> impl Filter<Extract = (impl Reply,), Error = std::convert::Infallible> + Clone {
-    root()
+    let all = root()
         .or(zarr::routes(Arc::clone(&app)))
         .or(zarr::grant::routes(Arc::clone(&app)))
         .or(platform::routes(Arc::clone(&app)))
@@ -96,8 +96,8 @@ pub fn routes(
         .or(probes::routes(Arc::clone(&app)))
         .or(probes::details())
         .or(triggers::routes(app))
-        .recover(error::recover)
-        .with(warp::trace(span_of))
+        .recover(error::recover);
+    telling_methods(all).with(warp::trace(span_of))
 }
 
 /// Every route of an app that could not be set up, where `part` failed.
@@ -108,11 +108,18 @@ pub fn broken_routes(
         let error = error::ApiError::unavailable(format!("the app could not be started: {part}"));
         Ok::<_, Rejection>(error.into_answer())
     });
-    root()
+    let all = root()
         .or(probes::broken_routes(part))
         .or(others)
-        .recover(error::recover)
-        .with(warp::trace(span_of))
+        .recover(error::recover);
+    telling_methods(all).with(warp::trace(span_of))
+}
+
+/// Routes whose refusal of a method says which methods there are.
+fn telling_methods(
+    routes: impl Filter<Extract = (impl Reply,), Error = std::convert::Infallible> + Clone + Send,
+) -> impl Filter<Extract = (warp::reply::Response,), Error = std::convert::Infallible> + Clone {
+    warp::path::full().and(routes).map(openapi::with_allow)
 }
 
 /// What the log lines of a request have in common: the host's invocation, and the trace that it is part of. The query
@@ -148,11 +155,12 @@ fn without_token(path: &str) -> String {
 pub fn standalone_routes(
     app: Arc<App>,
 ) -> impl Filter<Extract = (impl Reply,), Error = std::convert::Infallible> + Clone {
-    root()
+    let all = root()
         .or(zarr::routes(Arc::clone(&app)))
         .or(probes::routes(Arc::clone(&app)))
         .or(key::needed(&app).and(routes(app)))
-        .recover(key::recover)
+        .recover(key::recover);
+    telling_methods(all)
 }
 
 /// `GET /`: any answer tells the Functions host that the handler is ready.
