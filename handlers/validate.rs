@@ -43,7 +43,8 @@ const LOST: &str = "variable_unsupported";
 
 fn lost_variable(finding: &Finding) -> Fault {
     let variable = finding.variable.as_deref().unwrap_or_default();
-    let reason = finding.message.trim_start_matches("left out: ");
+    let message = finding.message.as_str();
+    let reason = message.strip_prefix("left out: ").unwrap_or(message);
     Fault {
         code: String::from(LOST),
         message: format!("variable {variable} cannot be referenced: {reason}"),
