@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use tracing::{info, warn};
 
-use super::reading::Reading;
+use super::reading::{Reading, decode_alike};
 use super::{Pipeline, PipelineError};
 use crate::group::{self, Submission, SubmissionError};
 use crate::stores::blobs::{BlobError, BlobInfo, BlobPath};
@@ -84,7 +84,10 @@ impl Pipeline {
             release.id = declared.group.release_id, "Declared {}/{}", declaration.dataset_id, declaration.resource_id
         );
         let again = to_be_read_again(before.as_ref(), &declared);
-        self.take_in(&declared.group, again, before.is_some(), &found)
+        let options = &declared.group.declaration.options;
+        let wanted_another =
+            before.is_some_and(|before| !decode_alike(&before.declaration.options, options));
+        self.take_in(&declared.group, again, wanted_another, &found)
             .await?;
         declared.group = self.settle(&declared.group.id).await?.group;
         Ok(declared)
@@ -144,7 +147,7 @@ impl Pipeline {
         &self,
         group: &SourceGroup,
         again: Again,
-        was_there: bool,
+        wanted_another: bool,
         found: &[BlobInfo],
     ) -> Result<(), PipelineError> {
         let declaration = &group.declaration;
@@ -154,7 +157,7 @@ impl Pipeline {
             known.iter().map(|file| (&file.path, &file.etag)).collect();
         for file in &known {
             if again.includes(file)
-                && !self.stays_for_others(file, group, was_there).await?
+                && !self.stays_for_others(file, group, wanted_another).await?
                 && self.ledger.record_unread(file.id, &file.etag).await?
             {
                 versions.remove(&file.path);

@@ -47,7 +47,7 @@ fn decoding(options: &ProcessingOptions) -> DecodeOptions {
 }
 
 /// Whether one reference is that of both.
-fn decode_alike(one: &ProcessingOptions, other: &ProcessingOptions) -> bool {
+pub(super) fn decode_alike(one: &ProcessingOptions, other: &ProcessingOptions) -> bool {
     (&one.concat_dim, one.inline_max_bytes) == (&other.concat_dim, other.inline_max_bytes)
 }
 
@@ -94,14 +94,14 @@ impl Pipeline {
         Ok(now.ne(options.iter().map(Reading::by)))
     }
 
-    /// Whether a file that is to be read anew for a series may stay as it is because others have it: those were combined
-    /// from its reference, or will be. A series that was there before relies on the others to differ from it, for then
-    /// it reads by itself.
+    /// Whether a file that is to be read anew for a series may stay as it is because others have it: they were combined
+    /// from its reference, or will be. Where its reference is what the series had wanted before, and does not any more,
+    /// that takes one that differs from the series, for then this reads by itself.
     pub(super) async fn stays_for_others(
         &self,
         file: &SourceFile,
         group: &SourceGroup,
-        was_there: bool,
+        wanted_another: bool,
     ) -> Result<bool, PipelineError> {
         if file.state != FileState::Referenced {
             return Ok(false);
@@ -111,7 +111,7 @@ impl Pipeline {
         for other in others.filter(|other| *other != group.id) {
             let other = self.ledger.group(&other).await?;
             let differs = other.is_some_and(|other| !decode_alike(&other.declaration.options, own));
-            if differs || !was_there {
+            if differs || !wanted_another {
                 return Ok(true);
             }
         }
