@@ -25,7 +25,7 @@ demo FOLDER="":
     @{{ python }} tests/support/demo.py {{ target }}/release/landfall {{ if FOLDER == "" { "" } else { quote(FOLDER) } }}
 
 # Everything: checks, the corpus, the readers, all tests; the HDF5 C library is compiled once for it.
-test: setup check readers corpus
+test: setup check infra-check readers corpus
     cargo test --workspace --features landfall/libhdf5
 
 # Format, lints, documentation, dependencies, spelling.
@@ -38,6 +38,13 @@ check:
     cargo deny --log-level error check bans licenses sources
     cargo machete
     typos
+
+# The deployment without Azure: templates, alerts over the app's own log lines, runbooks; and that each of these checks can fail.
+infra-check:
+    @tests/support/setup.sh infra
+    @tests/support/setup.sh readers
+    cargo build --quiet --bin landfall
+    {{ python }} infra/check/check.py {{ target }}/debug/landfall
 
 # The comparison with xarray, proven to pass what is right and to fail what is not.
 readers:
