@@ -122,7 +122,11 @@ async fn faults() -> BTreeSet<Outcome> {
         let nothing = json!({"nc_url": "abfs://bronze/nothing.nc"});
         scene.post(path, &nothing, absent).await;
     }
-    scene.get(&format!("/api/inventory/{NOBODY}"), absent).await;
+    // There is no catalogue either.
+    let inventory = format!("/api/inventory/{NOBODY}");
+    for path in [inventory.as_str(), "/api/stac/collections"] {
+        scene.get(path, absent).await;
+    }
     scene.read(&stage.path("w/0"), absent).await;
     scene
         .read(&stage.path("x/0").replace("/r1/", "/r9/"), (410, "Gone"))
