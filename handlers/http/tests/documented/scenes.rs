@@ -73,6 +73,17 @@ fn about(release: &str, job: &str) -> Vec<(&'static str, String, Value)> {
     ]
 }
 
+/// Addresses without variables that are read and have an answer of a status; not those that need a query, and not those
+/// of the catalogue, which is asked in scenes of its own.
+fn lists_with(status: &str) -> Vec<&'static str> {
+    let all = operations_with(status).into_iter();
+    let lists = all.filter(|(method, template)| {
+        let is_apart = template.starts_with("/api/stac") || *template == "/api/platform/status";
+        method == "GET" && !template.contains('{') && !is_apart
+    });
+    lists.map(|(_, template)| template).collect()
+}
+
 /// A body as it is sent; none for `null`.
 fn text(body: &Value) -> String {
     match body {
