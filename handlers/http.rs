@@ -83,7 +83,18 @@ impl App {
 pub fn routes(
     app: Arc<App>,
 ) -> impl Filter<Extract = (impl Reply,), Error = std::convert::Infallible> + Clone {
-    let all = root()
+<<<<<<< ours
+    let every = root()
+=======
+    all(app).with(warp::trace(span_of))
+}
+
+/// Every route, in no span yet.
+fn all(
+    app: Arc<App>,
+) -> impl Filter<Extract = (impl Reply,), Error = std::convert::Infallible> + Clone {
+    root()
+>>>>>>> theirs
         .or(zarr::routes(Arc::clone(&app)))
         .or(zarr::grant::routes(Arc::clone(&app)))
         .or(platform::routes(Arc::clone(&app)))
@@ -96,8 +107,12 @@ pub fn routes(
         .or(probes::routes(Arc::clone(&app)))
         .or(probes::details())
         .or(triggers::routes(app))
+<<<<<<< ours
         .recover(error::recover);
-    telling_methods(all).with(warp::trace(span_of))
+    telling_methods(every).with(warp::trace(span_of))
+=======
+        .recover(error::recover)
+>>>>>>> theirs
 }
 
 /// Every route of an app that could not be set up, where `part` failed.
@@ -108,11 +123,11 @@ pub fn broken_routes(
         let error = error::ApiError::unavailable(format!("the app could not be started: {part}"));
         Ok::<_, Rejection>(error.into_answer())
     });
-    let all = root()
+    let every = root()
         .or(probes::broken_routes(part))
         .or(others)
         .recover(error::recover);
-    telling_methods(all).with(warp::trace(span_of))
+    telling_methods(every).with(warp::trace(span_of))
 }
 
 /// Routes whose refusal of a method says which methods there are.
@@ -155,12 +170,18 @@ fn without_token(path: &str) -> String {
 pub fn standalone_routes(
     app: Arc<App>,
 ) -> impl Filter<Extract = (impl Reply,), Error = std::convert::Infallible> + Clone {
-    let all = root()
+    let every = root()
         .or(zarr::routes(Arc::clone(&app)))
         .or(probes::routes(Arc::clone(&app)))
+<<<<<<< ours
         .or(key::needed(&app).and(routes(app)))
         .recover(key::recover);
-    telling_methods(all)
+    telling_methods(every)
+=======
+        .or(key::needed(&app).and(all(app)))
+        .recover(key::recover)
+        .with(warp::trace(span_of))
+>>>>>>> theirs
 }
 
 /// `GET /`: any answer tells the Functions host that the handler is ready.

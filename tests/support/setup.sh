@@ -4,6 +4,7 @@
 #   setup.sh python-tools   .venv/tools   the binaries of tools.txt, from PyPI
 #   setup.sh cargo-tools    .venv/cargo   the programs of cargo-tools.txt, compiled unoptimised: a minute and a half
 #   setup.sh fuzz-tools     .venv/cargo   the programs of fuzz-tools.txt, which only `just fuzz` needs
+#   setup.sh package-tools  .venv/package what builds the deployed binary, of package-tools.txt
 #   setup.sh readers        .venv/py      the Python readers of requirements.txt
 #                           .venv/node    the packages of node/package.json: JavaScript readers, Azurite
 #   setup.sh stac           .venv/stac    pgSTAC, a STAC API over it and a client, of stac-requirements.txt
@@ -112,6 +113,7 @@ case "${1:-all}" in
   python-tools) environment .venv/tools "$support/tools.txt" ;;
   cargo-tools) need_compiler; cargo_tools "$support/cargo-tools.txt" ;;
   fuzz-tools) need_compiler; cargo_tools "$support/fuzz-tools.txt" ;;
+  package-tools) need_compiler; environment .venv/package "$support/package-tools.txt" ;;
   readers) environment .venv/py "$support/requirements.txt"; node_readers ;;
   infra) node_packages .venv/infra infra/check ;;
   stac) environment .venv/stac "$support/stac-requirements.txt" ;;
