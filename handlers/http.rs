@@ -83,9 +83,6 @@ impl App {
 pub fn routes(
     app: Arc<App>,
 ) -> impl Filter<Extract = (impl Reply,), Error = std::convert::Infallible> + Clone {
-<<<<<<< ours
-    let every = root()
-=======
     all(app).with(warp::trace(span_of))
 }
 
@@ -93,8 +90,7 @@ pub fn routes(
 fn all(
     app: Arc<App>,
 ) -> impl Filter<Extract = (impl Reply,), Error = std::convert::Infallible> + Clone {
-    root()
->>>>>>> theirs
+    let every = root()
         .or(zarr::routes(Arc::clone(&app)))
         .or(zarr::grant::routes(Arc::clone(&app)))
         .or(platform::routes(Arc::clone(&app)))
@@ -107,12 +103,8 @@ fn all(
         .or(probes::routes(Arc::clone(&app)))
         .or(probes::details())
         .or(triggers::routes(app))
-<<<<<<< ours
         .recover(error::recover);
-    telling_methods(every).with(warp::trace(span_of))
-=======
-        .recover(error::recover)
->>>>>>> theirs
+    telling_methods(every)
 }
 
 /// Every route of an app that could not be set up, where `part` failed.
@@ -173,15 +165,9 @@ pub fn standalone_routes(
     let every = root()
         .or(zarr::routes(Arc::clone(&app)))
         .or(probes::routes(Arc::clone(&app)))
-<<<<<<< ours
-        .or(key::needed(&app).and(routes(app)))
-        .recover(key::recover);
-    telling_methods(every)
-=======
         .or(key::needed(&app).and(all(app)))
-        .recover(key::recover)
-        .with(warp::trace(span_of))
->>>>>>> theirs
+        .recover(key::recover);
+    telling_methods(every).with(warp::trace(span_of))
 }
 
 /// `GET /`: any answer tells the Functions host that the handler is ready.

@@ -266,14 +266,10 @@ impl Pipeline {
             Err(_) => file.landed_at,
         };
         let read = match opened {
-<<<<<<< HEAD
-            Ok(source) => read::read_metadata(&source, decoding_for_all(&options), policy).await,
-=======
             Ok(source) => {
-                let decode = DecodeOptions::along(&options.concat_dim, options.inline_max_bytes);
+                let decode = decoding_for_all(&options);
                 read::read_counted(&source, decode, policy, &mut cost.io).await
             }
->>>>>>> main
             Err(error) => Err(ReadError::Fetch(error)),
         };
         let dataset = match read {
@@ -291,15 +287,9 @@ impl Pipeline {
                     .await;
             }
         };
-<<<<<<< HEAD
         let findings = rules::findings(&dataset);
         match refused_by_all(&findings, &options) {
-            Some(fault) => self.reject(file, fault, findings, &options).await,
-=======
-        let (findings, fault) = validate::validate(&dataset, &options);
-        match fault {
             Some(fault) => self.reject(file, fault, findings, &options, cost).await,
->>>>>>> main
             None => {
                 self.publish_reference(file, &dataset, findings, &options, cost)
                     .await
@@ -313,12 +303,8 @@ impl Pipeline {
         file: &SourceFile,
         error: &ReadError,
         last_modified: Timestamp,
-<<<<<<< HEAD
         options: &[ProcessingOptions],
-=======
-        options: &ProcessingOptions,
         cost: Cost,
->>>>>>> main
     ) -> Result<(), PipelineError> {
         let Some(fault) = validate::fault_of(error) else {
             return Ok(());
@@ -344,12 +330,8 @@ impl Pipeline {
         file: &SourceFile,
         fault: Fault,
         findings: Vec<Finding>,
-<<<<<<< HEAD
         options: &[ProcessingOptions],
-=======
-        options: &ProcessingOptions,
         Cost { io, started }: Cost,
->>>>>>> main
     ) -> Result<(), PipelineError> {
         warn!(
             blob.url = %file.path, error.code = fault.code, step = "rejected", findings.count = findings.len(),
@@ -393,14 +375,8 @@ impl Pipeline {
         file: &SourceFile,
         dataset: &VirtualDataset,
         findings: Vec<Finding>,
-<<<<<<< HEAD
         options: &[ProcessingOptions],
-        io: IoCount,
-        started: std::time::Instant,
-=======
-        options: &ProcessingOptions,
         Cost { io, started }: Cost,
->>>>>>> main
     ) -> Result<(), PipelineError> {
         let name = reference::reference_name(&file.path);
         let is_current = || async {
