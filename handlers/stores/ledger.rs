@@ -10,6 +10,7 @@ mod contract;
 pub mod ids;
 mod model;
 mod order;
+pub mod overview;
 mod place;
 mod postgres;
 mod rest;
@@ -25,6 +26,7 @@ pub use approval::{
     Unpublication, Which,
 };
 pub use model::*;
+pub use overview::OverviewLedger;
 pub use postgres::{
     ConnectError, ConnectTrouble, Examined, FoundPgstac, Migration, MigrationError,
     MigrationOptions, PostgresLedger, Room, Schema, TokenSource,
@@ -304,6 +306,7 @@ pub trait Ledger:
     + ReleaseCatalog
     + ApprovalLedger
     + ServingLedger
+    + OverviewLedger
     + StacCatalog
     + std::fmt::Debug
 {
@@ -315,6 +318,7 @@ impl<T> Ledger for T where
         + ReleaseCatalog
         + ApprovalLedger
         + ServingLedger
+        + OverviewLedger
         + StacCatalog
         + std::fmt::Debug
 {
