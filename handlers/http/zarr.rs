@@ -33,12 +33,13 @@ use super::App;
 use super::error::ApiError;
 use crate::catalog::quicklook;
 use crate::stores::blobs::{BlobError, BlobPath};
-use access::{Permit, authorize};
+use access::{Permit, authorize, permit};
 use address::{Address, Place};
 use body::{About, Asked, BINARY, Content, JSON, PNG};
 use source::Lying;
 use store::Entry;
 
+pub(super) use body::{etag_of, is_known};
 pub use cache::Stores;
 
 /// The routes of the served stores.
@@ -94,6 +95,23 @@ async fn serve(
         }
         Asked::Outside => Ok(about.outside()),
     }
+}
+
+/// The picture of a revision, for somebody who was let in by another door: the key of the API. The path is that of the
+/// revision below `/api/zarr/`.
+pub(super) async fn serve_picture(
+    app: &App,
+    revision: &str,
+    headers: &HeaderMap,
+) -> Result<Response, ApiError> {
+    let address = Address::parse(&format!("/api/zarr/{revision}/{}", quicklook::FILE))?;
+    let permit = permit(app, &address).await?;
+    let resource = Resource::of(app, &address, &permit, Entry::Picture).await?;
+    if body::is_known(headers, &resource.about.etag) {
+        return Ok(resource.about.not_modified());
+    }
+    let content = resource.read(app, 0..resource.about.length).await?;
+    Ok(resource.about.answer(content, None))
 }
 
 /// The picture of a revision. There need not be one.

@@ -256,17 +256,16 @@ impl Details {
     /// Gives each series what is its own.
     pub(super) fn add_to(self, series: &mut [Series]) {
         series.sort_by_key(|one| one.section);
-        let mut by_id: BTreeMap<GroupId, &mut Series> = series
-            .iter_mut()
-            .map(|one| (one.id.clone(), one))
-            .collect();
+        let mut by_id: BTreeMap<GroupId, &mut Series> =
+            series.iter_mut().map(|one| (one.id.clone(), one)).collect();
         put(&mut by_id, self.members, |one| &mut one.members);
         put(&mut by_id, self.at_fault, |one| &mut one.at_fault);
         put(&mut by_id, self.findings, |one| &mut one.findings);
         put(&mut by_id, self.parts, |one| &mut one.parts);
         put(&mut by_id, self.changed, |one| &mut one.changed);
         for one in by_id.into_values() {
-            one.findings.sort_by_key(|found| std::cmp::Reverse(found.example.grade));
+            one.findings
+                .sort_by_key(|found| std::cmp::Reverse(found.example.grade));
             one.findings.truncate(MOST_FINDINGS as usize);
         }
     }

@@ -26,10 +26,7 @@ impl OverviewLedger for PostgresLedger {
     }
 }
 
-async fn overview(
-    client: &impl Session,
-    wanted: &OverviewQuery,
-) -> Result<Overview, LedgerError> {
+async fn overview(client: &impl Session, wanted: &OverviewQuery) -> Result<Overview, LedgerError> {
     let mut series = series(client, wanted).await?;
     details(client, &series).await?.add_to(&mut series);
     Ok(Overview {
@@ -69,10 +66,7 @@ async fn sections(
     counted.collect()
 }
 
-async fn series(
-    client: &impl Session,
-    wanted: &OverviewQuery,
-) -> Result<Vec<Series>, LedgerError> {
+async fn series(client: &impl Session, wanted: &OverviewQuery) -> Result<Vec<Series>, LedgerError> {
     let sql = format!(
         "{TOLD}, placed AS (
              SELECT *, row_number() OVER (PARTITION BY section ORDER BY updated_at DESC, id) AS place FROM told)
@@ -284,7 +278,8 @@ async fn changed(
 }
 
 async fn files(client: &impl Session) -> Result<Vec<FilesOfState>, LedgerError> {
-    let sql = "SELECT state, count(*) AS count, sum(size)::bigint AS bytes, min(updated_at) AS oldest
+    let sql =
+        "SELECT state, count(*) AS count, sum(size)::bigint AS bytes, min(updated_at) AS oldest
                FROM landfall.source_file GROUP BY state ORDER BY state";
     let found = rows(client, sql, &[]).await?;
     let files = |row| {

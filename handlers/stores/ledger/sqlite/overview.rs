@@ -6,9 +6,7 @@ use async_trait::async_trait;
 use rusqlite::{Params, Row, Transaction};
 
 use super::SqliteLedger;
-use super::values::{
-    json, optional_json, optional_time, time, time_text, unsigned, variant,
-};
+use super::values::{json, optional_json, optional_time, time, time_text, unsigned, variant};
 use crate::stores::blobs::BlobPath;
 use crate::stores::ledger::overview::{
     ChangedRelease, Details, Expects, FileAtFault, FilesOfState, Findings, MOST_AT_FAULT,
@@ -59,7 +57,10 @@ fn sections(
 ) -> Result<BTreeMap<Section, u64>, LedgerError> {
     let sql = format!("{TOLD} SELECT section, count(*) FROM told GROUP BY section");
     let counted = list(tx, &sql, [&wanted.search], |row| {
-        Ok((variant("section", row.get(0)?)?, unsigned("count", row.get(1)?)?))
+        Ok((
+            variant("section", row.get(0)?)?,
+            unsigned("count", row.get(1)?)?,
+        ))
     });
     Ok(counted?.into_iter().collect())
 }
@@ -89,7 +90,12 @@ fn series(tx: &Transaction<'_>, wanted: &OverviewQuery) -> Result<Vec<Series>, L
         .section
         .map(|section| super::values::word("section", &section))
         .transpose()?;
-    list(tx, &sql, (&wanted.search, wanted.limit, section), one_series)
+    list(
+        tx,
+        &sql,
+        (&wanted.search, wanted.limit, section),
+        one_series,
+    )
 }
 
 fn one_series(row: &Row<'_>) -> Result<Series, LedgerError> {
@@ -267,10 +273,7 @@ fn files(tx: &Transaction<'_>) -> Result<Vec<FilesOfState>, LedgerError> {
     })
 }
 
-fn at_fault(
-    tx: &Transaction<'_>,
-    wanted: &OverviewQuery,
-) -> Result<Vec<FileAtFault>, LedgerError> {
+fn at_fault(tx: &Transaction<'_>, wanted: &OverviewQuery) -> Result<Vec<FileAtFault>, LedgerError> {
     let sql = "SELECT f.account, f.container, f.blob, f.state, f.fault, f.updated_at FROM landfall_source_file f
                WHERE f.state IN ('landed', 'rejected', 'failed') AND (f.state <> 'landed' OR f.fault IS NOT NULL)
                    AND (f.state = 'failed' OR NOT EXISTS (
@@ -280,10 +283,7 @@ fn at_fault(
     list(tx, sql, (&wanted.search, wanted.limit), file_at_fault)
 }
 
-fn throughput(
-    tx: &Transaction<'_>,
-    wanted: &OverviewQuery,
-) -> Result<Vec<Minute>, LedgerError> {
+fn throughput(tx: &Transaction<'_>, wanted: &OverviewQuery) -> Result<Vec<Minute>, LedgerError> {
     let sql = "SELECT substr(updated_at, 1, 16) || ':00Z' AS minute, count(*), sum(size) FROM landfall_source_file
                WHERE state = 'referenced' AND updated_at >= ?1 GROUP BY minute ORDER BY minute";
     list(tx, sql, [time_text(wanted.since)], |row| {
@@ -297,7 +297,11 @@ fn throughput(
 
 fn path(row: &Row<'_>, blob: &str) -> Result<BlobPath, LedgerError> {
     let (account, container): (String, String) = (row.get("account")?, row.get("container")?);
-    Ok(BlobPath::new(account, container, row.get::<_, String>(blob)?))
+    Ok(BlobPath::new(
+        account,
+        container,
+        row.get::<_, String>(blob)?,
+    ))
 }
 
 fn list<T>(
