@@ -226,7 +226,8 @@ mod tests {
     #[case::no_section(("section", "all"), "section is none of those that there are")]
     fn what_is_no_question_is_refused(#[case] pair: (&str, &str), #[case] message: &str) {
         let refused = Asked::read(&query(&[pair])).unwrap_err();
-        assert_eq!(refused.to_string(), message);
+        let told: Value = serde_json::from_slice(refused.into_answer().body()).unwrap();
+        assert_eq!(told["error"], message);
         let long = "x".repeat(201);
         assert!(Asked::read(&query(&[("search", &long)])).is_err());
     }

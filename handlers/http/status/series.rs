@@ -17,8 +17,6 @@ const MOST_CHARACTERS: usize = 1200;
 
 /// What there is to tell of a series.
 pub(super) fn told(app: &App, series: &Series) -> Value {
-    let is_input = series.state == GroupState::Blocked;
-    let fault = series.fault.as_ref();
     json!({
         "id": series.id.0,
         "dataset_id": series.dataset_id,
@@ -32,7 +30,7 @@ pub(super) fn told(app: &App, series: &Series) -> Value {
         "quiet_until": series.quiet_until,
         "quiet_period": series.expects.quiet_period,
         "progress": progress(series),
-        "fault": fault.map(|fault| reason(fault, is_input)),
+        "fault": fault(series),
         "files_at_fault": series.at_fault.iter().map(file).collect::<Vec<_>>(),
         "findings": series.findings.iter().map(finding).collect::<Vec<_>>(),
         "combining_since": series.combining_since,
@@ -41,6 +39,21 @@ pub(super) fn told(app: &App, series: &Series) -> Value {
         "coverage": coverage(series),
         "source_changed": series.changed,
     })
+}
+
+/// Why a series does not go on.
+fn fault(series: &Series) -> Option<Value> {
+    let is_input = matches!(series.state, GroupState::Blocked | GroupState::Stale);
+    let gone = || Fault {
+        code: String::from("source_gone"),
+        message: stage(series.state).to_owned(),
+        remediation: Some(String::from(
+            "upload the file again, or submit the series again without it",
+        )),
+    };
+    let fault = series.fault.clone();
+    let fault = fault.or_else(|| (series.state == GroupState::Stale).then(gone));
+    fault.map(|fault| reason(&fault, is_input))
 }
 
 /// Why something does not go on, and what to do about it.
@@ -82,7 +95,11 @@ fn progress(series: &Series) -> Value {
         let members = members.filter(|members| states.contains(&members.state));
         members.map(|members| members.count).sum()
     };
-    let bytes: u64 = series.members.iter().map(|members| members.bytes).sum();
+    let there = series
+        .members
+        .iter()
+        .filter(|members| members.state != FileState::Gone);
+    let bytes: u64 = there.map(|members| members.bytes).sum();
     let gone = of(&[FileState::Gone]);
     let all: u64 = series.members.iter().map(|members| members.count).sum();
     json!({
@@ -219,7 +236,7 @@ pub(super) mod tests {
                 .map(|(state, count)| Members {
                     state,
                     count,
-                    bytes: 0,
+                    bytes: count,
                 })
                 .to_vec(),
             ..series()
@@ -233,7 +250,7 @@ pub(super) mod tests {
             .collect();
         let expected = [
             ("arrived", 31),
-            ("bytes", 0),
+            ("bytes", 31),
             ("failed", 16),
             ("gone", 32),
             ("referenced", 4),
@@ -241,6 +258,17 @@ pub(super) mod tests {
             ("waiting", 3),
         ];
         assert_eq!(counts, expected.into());
+    }
+
+    #[test]
+    fn a_series_that_lost_a_source_says_what_to_do() {
+        let state = GroupState::Stale;
+        let told = fault(&Series { state, ..series() }).unwrap();
+        assert_eq!(
+            (&told["code"], &told["category"]),
+            (&json!("source_gone"), &json!("input"))
+        );
+        assert_eq!(fault(&series()), None);
     }
 
     #[test]

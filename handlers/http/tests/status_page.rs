@@ -238,3 +238,80 @@ async fn a_server_without_a_key_shows_nobody_the_page() {
         .await;
     assert_eq!(answer.status(), 404);
 }
+
+/// Ten thousand series of five files beside the one of the stage, a quarter of them in each of four states.
+const MANY: &str = "
+    CREATE TEMP TABLE n AS
+        WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000)
+        SELECT i, printf('%032d', i) AS id FROM n;
+    INSERT INTO app_assets (asset_id, dataset_id, resource_id, platform_refs, created_at, updated_at)
+        SELECT n.id, 'series', 'no-' || i, platform_refs, created_at, updated_at FROM n, app_assets;
+    INSERT INTO app_asset_releases (release_id, asset_id, version_ordinal, job_id, blob_path, stac_item_json,
+            processing_status, created_at, updated_at)
+        SELECT n.id, n.id, 1, job_id, blob_path, stac_item_json, processing_status, created_at, updated_at
+        FROM n, app_asset_releases;
+    INSERT INTO landfall_source_group (id, asset_id, release_id, job_id, origin, account, container, prefix,
+            declaration, state, generation, fault, created_at, updated_at)
+        SELECT n.id, n.id, n.id, job_id, origin, account, container, 'many/' || i || '/', declaration,
+            CASE i % 4 WHEN 0 THEN 'collecting' WHEN 1 THEN 'blocked' WHEN 2 THEN 'due' ELSE 'combined' END,
+            1, CASE i % 4 WHEN 1 THEN json_object('code', 'x', 'message', printf('%.2000c', 'm')) END,
+            created_at, updated_at
+        FROM n, landfall_source_group;
+    INSERT INTO landfall_source_file (account, container, blob, etag, size, state, span, landed_at, updated_at)
+        SELECT account, container, 'many/' || i || '/' || five.value || '.nc', etag, 1000, 'referenced',
+            json_object('first', five.value * 100, 'last', five.value * 100 + 50, 'largest_step', 10,
+                        'calendar', 'standard', 'start', '', 'end', ''), landed_at, updated_at
+        FROM n, json_each('[0, 1, 2, 3, 4]') five, landfall_source_file WHERE blob = 'a.nc';
+    INSERT INTO landfall_group_member (group_id, file_id)
+        SELECT n.id, f.id FROM n JOIN landfall_source_file f ON f.account = 'local' AND f.container = 'bronze'
+            AND f.blob >= 'many/' || n.i || '/' AND f.blob < 'many/' || n.i || '0';
+";
+
+#[tokio::test]
+async fn ten_thousand_series_are_told_in_a_small_document() {
+    let stage = Stage::closed().await;
+    stage.alter(MANY);
+    let begun = std::time::Instant::now();
+    let answer = stage.get(OVERVIEW).await;
+    println!("{} bytes after {:?}", answer.body().len(), begun.elapsed());
+    assert!(
+        answer.body().len() < 150_000,
+        "{} bytes",
+        answer.body().len()
+    );
+    let overview = json_of(answer.body());
+    let counts: Vec<_> = overview["sections"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["count"].as_u64())
+        .collect();
+    assert_eq!(counts, [2500, 2501, 2500, 2500, 0, 0].map(Some));
+    assert!(
+        overview["sections"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|one| one["series"].as_array().unwrap().len() <= 12)
+    );
+    let gaps = series(&overview, "collecting")[0]["coverage"]["gaps"]
+        .as_array()
+        .unwrap();
+    assert_eq!(gaps.len(), 4);
+    let found = json_of(
+        stage
+            .get(&format!("{OVERVIEW}?search=no-777&section=attention"))
+            .await
+            .body(),
+    );
+    let found = series(&found, "attention");
+    assert_eq!(found[0]["resource_id"], "no-777");
+    assert!(
+        found[0]["fault"]["message"]
+            .as_str()
+            .unwrap()
+            .chars()
+            .count()
+            < 1300
+    );
+}

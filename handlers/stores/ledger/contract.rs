@@ -159,6 +159,7 @@ macro_rules! run_contract {
                 files_are_counted_and_those_that_nobody_else_tells_of_named,
                 what_was_referenced_is_counted_by_the_minute,
                 a_source_that_changed_under_an_approved_release_is_flagged,
+                a_source_that_is_gone_from_what_was_combined_is_named,
             ],
             concurrent: [
                 two_handlers_that_read_the_last_files_combine_once,

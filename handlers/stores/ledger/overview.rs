@@ -115,7 +115,7 @@ pub struct Minute {
 pub struct FileAtFault {
     /// Where it is.
     pub path: BlobPath,
-    /// Rejected, failed, or landed and not whole yet.
+    /// Rejected, failed, landed and not whole yet, or gone from what it was combined into.
     pub state: FileState,
     /// Why.
     pub fault: Option<Fault>,
@@ -240,6 +240,8 @@ pub struct ChangedRelease {
     pub version_id: Option<String>,
     /// How many of its files.
     pub files: u64,
+    /// Name of one of them.
+    pub example: String,
 }
 
 /// What belongs to the series that are told, each with the group it belongs to.

@@ -109,7 +109,7 @@ await says(page.getByRole("heading", { name: "Needs attention" }), "Needs attent
 await says(first, "Blocked");
 await says(first, `abfs://bronze/x/${EVIL}`);
 await says(first, /not a NetCDF or HDF5 file/);
-await says(first, /upload a good copy/);
+await says(first, /upload a NetCDF or HDF5 file/);
 assert.match(await page.title(), /^\([1-9]/);
 await looksRight("attention");
 assert.equal(await page.locator("main img:not([data-picture]), main b b").count(), 0, "names are no elements");
@@ -157,7 +157,7 @@ await page.reload();
 await first.waitFor();
 await tabTo("Approve…");
 await page.keyboard.press("Enter");
-await tabTo(" Official");
+await tabTo("Official");
 await page.keyboard.press("ArrowDown");
 await tabTo("Reviewer");
 await page.keyboard.type("ada");
@@ -186,7 +186,8 @@ await says(second, "Source changed: 1 file of the approved Release v1");
 await looksRight("all");
 
 step("nothing was asked of others, and the key is in no address");
-assert.deepEqual(complaints, []);
+// The browser tells of the approval that was refused above.
+assert.deepEqual(complaints.filter((line) => !line.includes("status of 400")), []);
 assert.ok(statuses.has(304), "what has not changed is not sent again");
 const calls = asked.filter((request) => request.url().startsWith("http") && !request.isNavigationRequest());
 assert.deepEqual(calls.filter((request) => !request.url().startsWith(url)).map((request) => request.url()), []);

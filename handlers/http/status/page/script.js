@@ -16,6 +16,7 @@ function ask(path, options = {}) {
 async function post(path, body) {
   const answer = await ask(api + path, {
     method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body),
+    signal: AbortSignal.timeout(240000),
   });
   const told = await answer.json().catch(() => ({}));
   if (!answer.ok) {
@@ -47,7 +48,7 @@ async function poll() {
     }
     failures = 0;
     render();
-    live(false, `Live, ${new Date().toLocaleTimeString()}`);
+    live(false, `Live, ${clock(Date.now())}`);
   } catch (error) {
     if (turn !== asking) return;
     failures++;
@@ -125,6 +126,10 @@ const names = {
 const number = (value) => Number(value).toLocaleString("en").replace(/,/g, "\u202f");
 const plural = (count, word) => `${number(count)} ${word}${count === 1 ? "" : "s"}`;
 
+const clock = (at) => new Date(at).toLocaleTimeString([], { hourCycle: "h23" });
+// To the minute; midnight is that of the day.
+const day = (text) => text.slice(0, 16).replace("T00:00", "").replace("T", " ");
+
 function bytes(value) {
   let unit = 0;
   for (; value >= 999.5 && unit < 5; unit++) value /= 1000;
@@ -161,8 +166,8 @@ function render() {
   const card = focus?.closest?.("article")?.id, what = focus?.dataset?.do;
   fill("sections", shown.sections.map(tile));
   fill("files", files(), throughput());
-  const told = shown.sections.filter((one) => one.series.length).map(ofSection);
-  if (shown.files_at_fault.length && (!section || section === "attention")) told.unshift(filesAtFault());
+  const told = shown.sections.filter((one) => one.series.length).flatMap(ofSection);
+  if (shown.files_at_fault.length && (!section || section === "attention")) told.unshift(...filesAtFault());
   fill("main", told.length ? told : h("p", { class: "empty" }, nothing()));
   fill("foot", `Landfall ${shown.version}`);
   if (document.activeElement === document.body && focus !== document.body) {
@@ -212,26 +217,33 @@ function throughput() {
   const per = new Map(shown.throughput.minutes.map((one) => [Date.parse(one.at) / 60000, one.files]));
   const counts = Array.from({ length: 60 }, (_, place) => per.get(now - 59 + place) ?? 0);
   const most = Math.max(1, ...counts);
-  const text = `${plural(shown.throughput.files, "file")}, ${bytes(shown.throughput.bytes)} referenced in the last hour`;
+  const text = `${plural(shown.throughput.files, "file")}, ${bytes(shown.throughput.bytes)} in the last hour`;
+  if (!shown.throughput.files) return null;
   return h("figure", {},
     h("div", { class: "spark", "aria-hidden": "true" },
       counts.map((files) => h("span", { style: { height: `${files ? Math.max(6, files / most * 100) : 0}%` } }))),
-    h("figcaption", {}, most > 1 || shown.throughput.files ? `${text}; at most ${number(most)} a minute` : text));
+    h("figcaption", {}, `${text}; at most ${number(most)} a minute`));
 }
 
+const heading = (name, text, more) =>
+  h("header", { class: "section", "data-key": name }, h("h2", {}, text), h("small", {}, more));
+
+// All series are siblings, so that one that goes to another section stays the same element: opened, and in focus.
 function ofSection(one) {
   const more = one.count - one.series.length;
-  return h("section", { class: "section", "data-key": one.section, "aria-labelledby": `h-${one.section}` },
-    h("header", {}, h("h2", { id: `h-${one.section}` }, names[one.section]), h("small", {}, number(one.count))),
-    one.series.map((series) => ofSeries(series, one.section)),
-    more > 0 && h("p", { class: "said" }, section ? `${number(more)} more; search for one by its name.`
-      : h("button", { type: "button", "data-do": "section", "data-section": one.section }, `${number(more)} more`)));
+  return [
+    heading(one.section, names[one.section], number(one.count)),
+    ...one.series.map((series) => ofSeries(series, one.section)),
+    more > 0 && h("p", { class: "said", "data-key": `more-${one.section}` }, section ? `${number(more)} more; search for one by its name.`
+      : h("button", { type: "button", "data-do": "section", "data-section": one.section }, `${number(more)} more`)),
+  ];
 }
 
 function filesAtFault() {
-  return h("section", { class: "section", "data-key": "files", "aria-labelledby": "h-files" },
-    h("header", {}, h("h2", { id: "h-files" }, "Files at fault"), h("small", {}, "failed, or in no series")),
-    h("ul", { class: "faults" }, shown.files_at_fault.map(fileAtFault)));
+  return [
+    heading("files", "Files at fault", "failed, or in no series"),
+    h("ul", { class: "faults", "data-key": "at-fault" }, shown.files_at_fault.map(fileAtFault)),
+  ];
 }
 
 const chips = {
@@ -260,12 +272,11 @@ function ofSeries(one, where) {
         : h("small", {}, passed(one.updated_at, "", " ago"))),
     one.title && h("p", { class: "small" }, one.title),
     progress(one),
-    one.fault && fault(one.fault, one.state === "failed"),
+    one.fault && !isOfAFile(one) && fault(one.fault, one.state === "failed"),
     one.files_at_fault.length > 0 && h("ul", { class: "faults" }, one.files_at_fault.map(fileAtFault)),
     one.source_changed.map(changed),
     one.coverage && coverage(one.coverage),
-    findings(one.findings),
-    one.dataset && snippet(one),
+    (one.dataset || one.findings.length > 0) && h("div", { class: "more" }, findings(one.findings), one.dataset && snippet(one)),
     release?.can_review && h("p", { class: "buttons" },
       h("button", { type: "button", class: "main", "data-do": "approve", "data-id": one.id }, "Approve…"),
       h("button", { type: "button", "data-do": "reject", "data-id": one.id }, "Reject…"))),
@@ -274,27 +285,26 @@ function ofSeries(one, where) {
 
 function progress(one) {
   const p = one.progress, total = Math.max(p.expected ?? 0, p.arrived);
-  const toCome = Math.max(0, (p.expected ?? 0) - p.arrived);
   const part = (name) => p[name] > 0 && h("span", { class: name, "data-key": name, style: { width: `${p[name] / total * 100}%` } });
-  const words = [
-    h("span", {}, h("b", {}, number(p.referenced)), p.expected == null ? ` of ${number(p.arrived)} arrived are referenced` : ` of ${number(p.expected)} expected are referenced`),
-    p.waiting > 0 && h("span", {}, `${number(p.waiting)} being read`),
-    p.rejected > 0 && h("span", { class: "bad" }, `${number(p.rejected)} rejected`),
-    p.failed > 0 && h("span", { class: "bad" }, `${number(p.failed)} failed`),
-    p.gone > 0 && h("span", {}, `${number(p.gone)} gone`),
-    toCome > 0 && h("span", {}, `${number(toCome)} to come`),
-    h("span", {}, bytes(p.bytes)),
-    one.state === "collecting" && one.quiet_until && h("span", {}, `complete at ${new Date(one.quiet_until).toLocaleTimeString()} if nothing lands until then`),
-    h("span", { class: "mono" }, one.source),
+  const said = (count, word, mood) => h("span", { class: mood }, h("b", {}, number(count)), ` ${word}`);
+  const counts = [
+    said(p.referenced, "referenced"), said(p.arrived, "arrived"), p.expected != null && said(p.expected, "expected"),
+    p.waiting > 0 && said(p.waiting, "being read"), p.rejected > 0 && said(p.rejected, "rejected", "bad"),
+    p.failed > 0 && said(p.failed, "failed", "bad"), p.gone > 0 && said(p.gone, "gone"),
   ].filter(Boolean);
-  return h("div", {},
+  return h("div", { class: "row" }, h("span", { class: "label" }, "Files"),
     h("div", {
       class: "bar", role: "progressbar", "aria-label": `Files of ${one.dataset_id} referenced`, "aria-valuemin": "0",
       "aria-valuemax": String(Math.max(1, total)), "aria-valuenow": String(p.referenced),
-      "aria-valuetext": words.slice(0, -1).map((word) => word.textContent).join(", "),
+      "aria-valuetext": counts.map((word) => word.textContent).join(", "),
     }, ["referenced", "waiting", "rejected", "failed"].map(part)),
-    h("p", { class: "count" }, words));
+    h("p", { class: "count" }, counts, p.arrived > 0 && h("span", {}, bytes(p.bytes)),
+      one.state === "collecting" && one.quiet_until && h("span", {}, `complete if nothing lands until ${clock(one.quiet_until)}`),
+      h("span", { class: "mono" }, one.source)));
 }
+
+// Whether what keeps a series is told beside the file at fault.
+const isOfAFile = (one) => one.files_at_fault.some((file) => file.fault && one.fault.message.endsWith(file.fault.message));
 
 function fault(one, isWarning) {
   return h("div", { class: `fault ${isWarning ? "warn" : ""}` },
@@ -315,19 +325,20 @@ function fileAtFault(one) {
 function changed(one) {
   return h("p", { class: "fault warn", "data-key": one.release_id },
     h("b", {}, `Source changed: ${plural(one.files, "file")} of the approved Release ${one.version_id ?? one.release_id}`),
+    h("span", { class: "mono" }, one.example, one.files > 1 && ", …"),
     h("span", {}, "Its chunks in those files answer 410. Look at the revision that is made of the new files, or revoke the Release."));
 }
 
 function coverage(one) {
   const text = `Time covered: ${one.start} to ${one.end}` + (one.gaps.length ? `, ${plural(one.gaps.length, "gap")}` : "");
-  const some = one.gaps.slice(0, 3).map((gap) => `nothing after ${gap.after} until ${gap.before}`);
+  const some = one.gaps.slice(0, 3).map((gap) => `nothing after ${day(gap.after)} until ${day(gap.before)}`);
   if (one.gaps.length > 3) some.push(`${number(one.gaps.length - 3)} more gaps`);
   const plain = ["standard", "gregorian", "proleptic_gregorian"].includes(one.calendar);
-  return h("div", {},
+  return h("div", { class: "row" }, h("span", { class: "label" }, "Time"),
     h("div", { class: "line", role: "img", "aria-label": text },
       one.parts.map(([from, to]) => h("span", { style: { left: `${from * 100}%`, width: `${(to - from) * 100}%` } }))),
-    h("p", { class: "ends" }, h("span", {}, one.start.slice(0, 16).replace("T", " ")),
-      !plain && h("span", {}, `calendar ${one.calendar}`), h("span", {}, one.end.slice(0, 16).replace("T", " "))),
+    h("p", { class: "ends" }, h("span", {}, day(one.start)),
+      !plain && h("span", {}, `calendar ${one.calendar}`), h("span", {}, day(one.end))),
     some.length > 0 && h("p", { class: "gaps" }, `Gap: ${some.join("; ")}`));
 }
 
@@ -368,7 +379,7 @@ function picture(look, one) {
     h("img", { "data-picture": look.picture, alt: `First map of ${name} of ${one.dataset_id}`, width: "360", height: "180" }),
     h("div", { class: "scale", "aria-hidden": "true" }),
     h("p", { class: "ends" }, h("span", {}, digits(low)), h("span", {}, look.unit ?? ""), h("span", {}, digits(high))),
-    h("figcaption", {}, h("b", {}, name), look.at && `, ${look.at.slice(0, 10)}`));
+    h("figcaption", {}, h("b", {}, name), look.at && `, ${day(look.at)}`));
 }
 
 /* Pictures need the key as well, which an address would give away */

@@ -491,6 +491,22 @@ pub(crate) async fn a_source_that_changed_under_an_approved_release_is_flagged(
         release_id,
         version_id: None,
         files: 1,
+        example: String::from("era5/a.nc"),
     };
     assert_eq!(changed, [expected]);
+}
+
+pub(crate) async fn a_source_that_is_gone_from_what_was_combined_is_named(subject: &dyn Subject) {
+    let ledger = subject.ledger();
+    combined_group(ledger).await;
+    let series = only_series(ledger).await;
+    assert_eq!(series.at_fault, []);
+    ledger.record_gone(&path("era5/b.nc"), None).await.unwrap();
+    let series = only_series(ledger).await;
+    let named = series.at_fault.iter();
+    let named: Vec<_> = named
+        .map(|file| (file.path.file_name(), file.state))
+        .collect();
+    assert_eq!(named, [("b.nc", FileState::Gone)]);
+    assert_eq!(series.changed, [], "its Release is not approved");
 }

@@ -179,9 +179,13 @@ async fn members_at_fault(
     let sql = "SELECT * FROM (
                    SELECT m.group_id, f.account, f.container, f.blob, f.state, f.fault, f.updated_at,
                        row_number() OVER (PARTITION BY m.group_id ORDER BY f.state DESC, f.blob) AS place
-                   FROM landfall.group_member m JOIN landfall.source_file f ON f.id = m.file_id
+                   FROM landfall.group_member m
+                   JOIN landfall.source_group g ON g.id = m.group_id
+                   JOIN landfall.source_file f ON f.id = m.file_id
+                   LEFT JOIN landfall.release_source s ON s.release_id = g.release_id AND s.file_id = f.id
                    WHERE m.group_id = ANY ($1)
-                       AND (f.state IN ('rejected', 'failed') OR (f.state = 'landed' AND f.fault IS NOT NULL))) f
+                       AND (f.state IN ('rejected', 'failed') OR (f.state = 'landed' AND f.fault IS NOT NULL)
+                            OR (f.state = 'gone' AND s.file_id IS NOT NULL))) f
                WHERE place <= $2 ORDER BY group_id, place";
     let found = rows(client, sql, &[&ids, &Int(MOST_AT_FAULT.into())]).await?;
     let at_fault = |row| Ok((group(row)?, file_at_fault(row)?));
@@ -258,7 +262,7 @@ async fn changed(
     client: &impl Session,
     ids: &[&str],
 ) -> Result<Vec<(GroupId, ChangedRelease)>, LedgerError> {
-    let sql = "SELECT g.id AS group_id, r.release_id, r.version_id, count(*) AS count
+    let sql = "SELECT g.id AS group_id, r.release_id, r.version_id, count(*) AS count, min(f.blob) AS example
                FROM landfall.source_group g
                JOIN app.asset_releases r ON r.asset_id = g.asset_id AND r.approval_state = 'approved'
                JOIN landfall.release_source s ON s.release_id = r.release_id
@@ -271,6 +275,7 @@ async fn changed(
             release_id: text(row, "release_id")?,
             version_id: optional_text(row, "version_id")?,
             files: unsigned(row, "count")?,
+            example: text(row, "example")?,
         };
         Ok((group(row)?, changed))
     };

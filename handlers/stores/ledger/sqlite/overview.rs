@@ -177,9 +177,13 @@ fn members_at_fault(
     let sql = "SELECT * FROM (
                    SELECT m.group_id, f.account, f.container, f.blob, f.state, f.fault, f.updated_at,
                        row_number() OVER (PARTITION BY m.group_id ORDER BY f.state DESC, f.blob) AS place
-                   FROM landfall_group_member m JOIN landfall_source_file f ON f.id = m.file_id
+                   FROM landfall_group_member m
+                   JOIN landfall_source_group g ON g.id = m.group_id
+                   JOIN landfall_source_file f ON f.id = m.file_id
+                   LEFT JOIN landfall_release_source s ON s.release_id = g.release_id AND s.file_id = f.id
                    WHERE m.group_id IN (SELECT value FROM json_each(?1))
-                       AND (f.state IN ('rejected', 'failed') OR (f.state = 'landed' AND f.fault IS NOT NULL)))
+                       AND (f.state IN ('rejected', 'failed') OR (f.state = 'landed' AND f.fault IS NOT NULL)
+                            OR (f.state = 'gone' AND s.file_id IS NOT NULL)))
                WHERE place <= ?2 ORDER BY group_id, place";
     list(tx, sql, (ids, MOST_AT_FAULT), |row| {
         Ok((GroupId(row.get("group_id")?), file_at_fault(row)?))
@@ -244,7 +248,7 @@ fn parts(tx: &Transaction<'_>, ids: &str) -> Result<Vec<(GroupId, Part)>, Ledger
 }
 
 fn changed(tx: &Transaction<'_>, ids: &str) -> Result<Vec<(GroupId, ChangedRelease)>, LedgerError> {
-    let sql = "SELECT g.id, r.release_id, r.version_id, count(*)
+    let sql = "SELECT g.id, r.release_id, r.version_id, count(*), min(f.blob)
                FROM landfall_source_group g
                JOIN app_asset_releases r ON r.asset_id = g.asset_id AND r.approval_state = 'approved'
                JOIN landfall_release_source s ON s.release_id = r.release_id
@@ -256,6 +260,7 @@ fn changed(tx: &Transaction<'_>, ids: &str) -> Result<Vec<(GroupId, ChangedRelea
             release_id: row.get(1)?,
             version_id: row.get(2)?,
             files: unsigned("count", row.get(3)?)?,
+            example: row.get(4)?,
         };
         Ok((GroupId(row.get(0)?), changed))
     })
