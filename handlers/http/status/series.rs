@@ -29,6 +29,7 @@ pub(super) fn told(app: &App, series: &Series) -> Value {
         "updated_at": series.updated_at,
         "quiet_until": series.quiet_until,
         "quiet_period": series.expects.quiet_period,
+        "time_range": series.expects.time_range,
         "progress": progress(series),
         "fault": fault(series),
         "files_at_fault": series.at_fault.iter().map(file).collect::<Vec<_>>(),

@@ -137,7 +137,9 @@ function bytes(value) {
 }
 
 function digits(value) {
-  return Number(Number(value).toPrecision(4)).toString().replace("-", "\u2212");
+  const size = Math.abs(value), rounded = Number(Number(value).toPrecision(4));
+  const text = size && (size < 1e-3 || size >= 1e6) ? rounded.toExponential() : String(rounded);
+  return text.replaceAll("-", "\u2212").replace("+", "");
 }
 
 function duration(since) {
@@ -299,7 +301,7 @@ function progress(one) {
       "aria-valuetext": counts.map((word) => word.textContent).join(", "),
     }, ["referenced", "waiting", "rejected", "failed"].map(part)),
     h("p", { class: "count" }, counts, p.arrived > 0 && h("span", {}, bytes(p.bytes)),
-      one.state === "collecting" && one.quiet_until && h("span", {}, `complete if nothing lands until ${clock(one.quiet_until)}`),
+      one.state === "collecting" && waitsFor(one),
       h("span", { class: "mono" }, one.source)));
 }
 
@@ -327,6 +329,13 @@ function changed(one) {
     h("b", {}, `Source changed: ${plural(one.files, "file")} of the approved Release ${one.version_id ?? one.release_id}`),
     h("span", { class: "mono" }, one.example, one.files > 1 && ", …"),
     h("span", {}, "Its chunks in those files answer 410. Look at the revision that is made of the new files, or revoke the Release."));
+}
+
+function waitsFor(one) {
+  const text = one.time_range ? `${one.time_range.map(day).join(" to ")} is covered`
+    : one.quiet_until ? `nothing lands until ${clock(one.quiet_until)}`
+      : one.quiet_period && `nothing lands for ${one.quiet_period.replace(/^PT?/, "").toLowerCase()}`;
+  return text && h("span", {}, `complete when ${text}`);
 }
 
 function coverage(one) {
