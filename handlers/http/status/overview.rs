@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::Deserialize as _;
 use serde::de::IntoDeserializer as _;
 use serde_json::{Value, json};
@@ -31,8 +31,8 @@ const MANY: u32 = 100;
 /// Longest text that is searched for.
 const LONGEST: usize = 200;
 
-/// Minutes of which the throughput is told.
-const MINUTES: i64 = 60;
+/// Whole minutes before the current one of which the throughput is told.
+const MINUTES: i64 = 59;
 
 /// Documents that are kept, each for another question.
 const KEPT: usize = 16;
@@ -78,7 +78,8 @@ impl Asked {
     }
 
     fn query(&self, now: Timestamp) -> OverviewQuery {
-        let since = now.checked_sub(SignedDuration::from_mins(MINUTES));
+        // Of whole minutes, so that the document is another once a minute at most because time passed.
+        let since = Timestamp::from_second((now.as_second() / 60 - MINUTES) * 60);
         OverviewQuery {
             search: self.search.clone(),
             section: self.section,
@@ -210,19 +211,19 @@ mod tests {
         #[case] section: Option<Section>,
         #[case] limit: u32,
     ) {
-        let now = Timestamp::from_second(7200).unwrap();
+        let now = Timestamp::from_second(7201).unwrap();
         let query = Asked::read(&query(pairs)).unwrap().query(now);
         let expected = OverviewQuery {
             search: search.to_owned(),
             section,
             limit,
-            since: Timestamp::from_second(3600).unwrap(),
+            since: Timestamp::from_second(3660).unwrap(),
         };
         assert_eq!(query, expected);
     }
 
     #[rstest]
-    #[case::unknown(("serach", "x"), "unknown parameter `serach`")]
+    #[case::unknown(("state", "x"), "unknown parameter `state`")]
     #[case::no_section(("section", "all"), "section is none of those that there are")]
     fn what_is_no_question_is_refused(#[case] pair: (&str, &str), #[case] message: &str) {
         let refused = Asked::read(&query(&[pair])).unwrap_err();

@@ -39,16 +39,15 @@ async function poll() {
     const answer = await ask(`${page}/overview?${query}`, { headers: etag ? { "if-none-match": etag } : {} });
     if (turn !== asking) return;
     if (answer.status !== 304 && !answer.ok) throw answer;
-    offset = (Date.parse(answer.headers.get("date")) || Date.now()) - Date.now();
+    setClock(answer.headers.get("date"));
     if (answer.status !== 304) {
-      shown = await answer.json();
+      const told = await answer.json();
       if (turn !== asking) return;
+      shown = told;
       etag = answer.headers.get("etag");
       changedAt = Date.now();
     }
     failures = 0;
-    render();
-    live(false, `Live, ${clock(Date.now())}`);
   } catch (error) {
     if (turn !== asking) return;
     failures++;
@@ -57,6 +56,15 @@ async function poll() {
   }
   const isBusy = Date.now() - changedAt < 30000;
   timer = setTimeout(poll, failures ? Math.min(30, 2 ** failures) * 1000 : isBusy ? 1500 : 4000);
+  if (failures) return;
+  render();
+  live(false, `Live, ${clock(Date.now())}`);
+}
+
+// How far the app's clock is ahead of this one; its header tells whole seconds.
+function setClock(date) {
+  const ahead = (Date.parse(date) || Date.now()) - Date.now();
+  if (Math.abs(ahead - offset) > 2000) offset = ahead;
 }
 
 function live(isLost, text) {
