@@ -10,6 +10,7 @@
 //! | [`stac`] | `/api/stac…`, what is published in the STAC catalogue |
 //! | [`mod@file`] | `/api/validate`, `/api/reference` |
 //! | [`openapi`] | `/api/openapi.json` |
+//! | `status` | `/api/status`, the status page, and what it asks for |
 //! | [`probes`] | `/api/livez`, `/api/readyz`, `/api/health` |
 //! | [`error`] | errors as answers |
 //! | [`tls`] | the same under https |
@@ -57,6 +58,7 @@ pub struct App {
     pub web: PublicWeb,
     stores: zarr::Stores,
     keyring: zarr::token::Keyring,
+    overviews: status::Overviews,
 }
 
 impl App {
@@ -75,6 +77,7 @@ impl App {
             pipeline,
             stores: zarr::Stores::default(),
             keyring: zarr::token::Keyring::default(),
+            overviews: status::Overviews::default(),
         }
     }
 }
@@ -99,6 +102,7 @@ fn all(
         .or(inventory::routes(Arc::clone(&app)))
         .or(file::routes(Arc::clone(&app)))
         .or(openapi::routes())
+        .or(status::routes(Arc::clone(&app)))
         .or(stac::routes(Arc::clone(&app)))
         .or(probes::routes(Arc::clone(&app)))
         .or(probes::details())

@@ -10,6 +10,7 @@ mod schema;
 mod serving;
 mod stac;
 mod stage;
+mod status_page;
 mod submit;
 mod sweep;
 mod watched;

@@ -10,6 +10,7 @@ mod contract;
 pub mod ids;
 mod model;
 mod order;
+pub mod overview;
 mod place;
 mod postgres;
 mod rest;
@@ -27,6 +28,7 @@ pub use approval::{
 pub use model::*;
 #[cfg(test)]
 pub(crate) use postgres::tests::BesideCatalogue;
+pub use overview::OverviewLedger;
 pub use postgres::{
     ConnectError, ConnectTrouble, Examined, FoundPgstac, Migration, MigrationError,
     MigrationOptions, PostgresLedger, Room, Schema, TokenSource,
@@ -314,6 +316,7 @@ pub trait Ledger:
     + ReleaseCatalog
     + ApprovalLedger
     + ServingLedger
+    + OverviewLedger
     + StacCatalog
     + std::fmt::Debug
 {
@@ -325,6 +328,7 @@ impl<T> Ledger for T where
         + ReleaseCatalog
         + ApprovalLedger
         + ServingLedger
+        + OverviewLedger
         + StacCatalog
         + std::fmt::Debug
 {

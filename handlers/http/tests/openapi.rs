@@ -232,6 +232,7 @@ async fn the_document_is_served_as_it_stands_in_the_repository() {
     r#"{"dataset_id": "a", "resource_id": "b", "source_url": "abfs://bronze/"}"#
 )]
 #[case::status("GET", "/api/platform/status/x", "")]
+#[case::overview("GET", "/api/status/overview", "")]
 #[case::by_names("GET", "/api/platform/status?dataset_id=a&resource_id=b", "")]
 #[case::releases("GET", "/api/releases", "")]
 #[case::release("GET", "/api/releases/x", "")]

@@ -13,6 +13,7 @@ mod examine;
 mod files;
 mod groups;
 mod migrate;
+mod overview;
 mod platform;
 mod serving;
 mod settle;

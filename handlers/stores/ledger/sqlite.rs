@@ -9,6 +9,7 @@ mod database;
 mod declare;
 mod files;
 mod groups;
+mod overview;
 mod platform;
 mod serving;
 mod settle;
