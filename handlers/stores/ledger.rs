@@ -26,9 +26,9 @@ pub use approval::{
     Unpublication, Which,
 };
 pub use model::*;
+pub use overview::OverviewLedger;
 #[cfg(test)]
 pub(crate) use postgres::tests::BesideCatalogue;
-pub use overview::OverviewLedger;
 pub use postgres::{
     ConnectError, ConnectTrouble, Examined, FoundPgstac, Migration, MigrationError,
     MigrationOptions, PostgresLedger, Room, Schema, TokenSource,
