@@ -2,6 +2,7 @@
 
 mod approval;
 mod backfill;
+mod documented;
 mod events;
 mod flow;
 mod openapi;

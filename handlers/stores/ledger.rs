@@ -26,6 +26,8 @@ pub use approval::{
     Unpublication, Which,
 };
 pub use model::*;
+#[cfg(test)]
+pub(crate) use postgres::tests::BesideCatalogue;
 pub use overview::OverviewLedger;
 pub use postgres::{
     ConnectError, ConnectTrouble, Examined, FoundPgstac, Migration, MigrationError,
@@ -33,8 +35,10 @@ pub use postgres::{
 };
 pub use serving::ServingLedger;
 pub use sqlite::SqliteLedger;
-pub use stac::{Extent, MANAGED_BY, MANAGER, StacCatalog, StacPage, StacWindow};
+pub use stac::{Extent, MANAGED_BY, MANAGER, StacCatalog, StacFilter, StacPage, StacWindow};
 pub use work::tasks_of_files;
+
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -207,6 +211,12 @@ pub trait GroupLedger: Send + Sync {
 
     /// Groups that hold the file.
     async fn groups_of(&self, file: FileId) -> Result<Vec<GroupId>, LedgerError>;
+
+    /// Members of a group that others have as well, by the other group.
+    async fn shared_members(
+        &self,
+        group: &GroupId,
+    ) -> Result<BTreeMap<GroupId, Vec<FileId>>, LedgerError>;
 
     /// Judges a group on what its members are now and records the verdict, in one transaction. A change of the
     /// member set (file, `ETag`) since the last generation starts the next one.

@@ -233,6 +233,7 @@ pub(super) fn with_cors(mut answer: Response, origin: Option<&str>) -> Response 
 pub(super) fn preflight() -> Response {
     let mut answer = bytes_of(Bytes::new());
     *answer.status_mut() = StatusCode::NO_CONTENT;
+    put(&mut answer, header::ALLOW, "GET, HEAD, OPTIONS");
     put(
         &mut answer,
         header::ACCESS_CONTROL_ALLOW_METHODS,

@@ -72,6 +72,7 @@ macro_rules! run_contract {
                 a_new_version_sends_the_group_back_to_collecting,
                 a_duplicate_landing_leaves_groups_alone,
                 a_file_of_two_groups_moves_both,
+                groups_know_which_members_they_share,
                 a_source_gone_after_combining_makes_the_group_stale,
                 a_rejected_member_blocks_and_a_good_copy_unblocks,
                 a_quiet_period_runs_from_landing_to_landing,
