@@ -1,6 +1,7 @@
 //! Apps in the states that the answers need.
 
 mod life;
+mod page;
 mod trouble;
 
 use std::collections::BTreeSet;
@@ -18,15 +19,16 @@ const NOBODY: &str = "00000000000000000000000000000000";
 
 /// What all scenes come to.
 pub(super) async fn all() -> Vec<BTreeSet<Outcome>> {
-    let of_one = |scenes: Vec<BTreeSet<Outcome>>| scenes.into_iter().flatten().collect();
-    let (life, files, faults, trouble) = tokio::join!(
+    let (life, files, faults, page, trouble) = tokio::join!(
         tokio::spawn(life::life()),
         tokio::spawn(files()),
         tokio::spawn(faults()),
+        tokio::spawn(page::page()),
         tokio::spawn(trouble::all())
     );
-    let trouble = of_one(trouble.unwrap());
-    vec![life.unwrap(), files.unwrap(), faults.unwrap(), trouble]
+    let mut all = trouble.unwrap();
+    all.extend([life, files, faults, page].map(Result::unwrap));
+    all
 }
 
 /// What a Release is asked about, whichever it is.
