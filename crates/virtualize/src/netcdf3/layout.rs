@@ -95,12 +95,9 @@ fn place(
     let data_type = variable.nc_type.data_type();
     let chunk_shape = extent.chunk_shape(&shape, records);
     let chunks = extent.chunks(&shape, &chunk_shape, records, chunks_left)?;
-    let fill = attribute::fill_value(
-        &variable.attributes,
-        &data_type,
-        &path,
-        &mut dataset.findings,
-    );
+    let (stored, findings) = (&variable.attributes, &mut dataset.findings);
+    let mut attributes = attribute::attributes(stored, Some(&path), findings);
+    let fill_value = attribute::fill_value(stored, &data_type, &path, &mut attributes, findings);
     let names = variable.dimensions.iter();
     let dimension_names = names
         .filter_map(|id| header.dimensions.get(*id))
@@ -110,10 +107,10 @@ fn place(
         shape,
         chunk_shape,
         data_type,
-        fill_value: fill,
+        fill_value,
         codecs: Vec::new(),
         dimension_names,
-        attributes: attribute::attributes(&variable.attributes, Some(&path), &mut dataset.findings),
+        attributes,
         chunks,
         layout: extent.layout(records),
     };

@@ -10,7 +10,7 @@ use crate::hdf5::{Dataset, DatatypeClass, Geometry, Storage};
 use crate::netcdf4::attribute::{dropped, to_json};
 use crate::netcdf4::data_type::{element, element_type};
 use crate::netcdf4::dimension::{Used, attribute, full_shape};
-use crate::netcdf4::fill::{cf_fill_value, write_out_missing};
+use crate::netcdf4::fill::{cf_fill_value, infinite_missing_value, write_out_missing};
 use crate::netcdf4::recast::Recast;
 use crate::netcdf4::storage::{Extent, Stored, stored_within};
 use crate::netcdf4::text;
@@ -227,7 +227,9 @@ impl Variable<'_> {
 
     /// The attribute `_FillValue` becomes the array's fill value where it fits the type to the bit.
     fn move_fill_value(&self, array: &mut VirtualArray, findings: &mut Vec<Finding>) {
-        let Some(attribute) = attribute(&self.dataset.attributes, "_FillValue") else {
+        let attributes = &self.dataset.attributes;
+        let Some(attribute) = attribute(attributes, "_FillValue") else {
+            array.fill_value = infinite_missing_value(attributes, &array.data_type);
             return;
         };
         array.fill_value = cf_fill_value(attribute, &array.data_type);
