@@ -257,7 +257,10 @@ def carried(holder: h5py.HLObject) -> Iterator[tuple[str, object]]:
         if array.dtype.names or array.dtype.kind not in (*"biuf", "S", "U", "O"):
             continue
         if name in ("missing_value", "scale_factor", "add_offset") and array.dtype.kind == "f" and not np.isfinite(array).all():
-            continue
+            # What is not a number marks none, and of several those are left that JSON can say.
+            value = array[np.isfinite(array)] if name == "missing_value" else array[:0]
+            if not value.size:
+                continue
         if array.dtype.kind == "O" and not all(isinstance(item, (str, bytes)) for item in array.reshape(-1)):
             continue
         if array.dtype.kind in "SO":

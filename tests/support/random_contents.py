@@ -62,12 +62,15 @@ def draw_fills(draw: random.Random, dtype: str, fill: object) -> Iterator[tuple[
 
     Packing is of doubles: JSON forgets other types of numbers, and with them the type that xarray decodes to.
     """
-    if draw.random() < 0.4:
+    filled = draw.random() < 0.4
+    if filled:
         yield "_FillValue", np.asarray(fill, dtype)[()] if fill is not None and draw.random() < 0.5 else draw_number(draw, dtype)
     if draw.random() < 0.15:
-        other = draw.choice([dtype, dtype, "f8", "i4"])
+        other = np.dtype(draw.choice([dtype, dtype, "f8", "i4"])).type
         many = draw.random() < 0.2
-        yield "missing_value", np.array([draw_number(draw, other) for _ in range(2)], other) if many else draw_number(draw, other)
+        # Beside a fill value an infinite one can be said by nothing in JSON.
+        numbers = [number for number in (draw_number(draw, other) for _ in range(3)) if not (filled and np.isinf(number))] or [other(7)]
+        yield "missing_value", np.array(numbers, other) if many else numbers[0]
     if draw.random() < 0.2:
         yield "scale_factor", draw.choice([0.5, 0.01, 2.0, np.array([0.1])])
     if draw.random() < 0.15:

@@ -31,8 +31,11 @@ def draw_file(folder: Path, seed: str) -> dict:
         write_h5netcdf(path, draw)
         return dict(path=path, writer=writer, engines=["netcdf4", "h5netcdf"])
     form = draw.choice(FORMATS)
-    NetcdfFile(draw, form).write(path)
-    return dict(path=path, writer=form, engines=["netcdf4", "h5netcdf"] if form.startswith("NETCDF4") else ["netcdf4"])
+    file = NetcdfFile(draw, form)
+    file.write(path)
+    # What was not filled is whatever stands in memory of netCDF-C, and zeros for the others.
+    engines = ["netcdf4"] if not file.is_hdf5 else ["h5netcdf"] if file.unfilled else ["netcdf4", "h5netcdf"]
+    return dict(path=path, writer=form, engines=engines)
 
 
 class NetcdfFile:
@@ -41,13 +44,14 @@ class NetcdfFile:
     def __init__(self, draw: random.Random, form: str) -> None:
         self.draw, self.form = draw, form
         self.is_hdf5 = form.startswith("NETCDF4")
+        self.unfilled = draw.random() < 0.25
         self.dtypes = NUMBERS if form in ("NETCDF4", "NETCDF3_64BIT_DATA") else CLASSIC
 
     def write(self, path: Path) -> None:
         """All of it, and sometimes changes after it was closed."""
         draw = self.draw
         with netCDF4.Dataset(path, "w", format=self.form) as file:
-            if draw.random() < 0.3:
+            if self.unfilled:
                 file.set_fill_off()
             self.group(file, 0)
         if draw.random() < 0.3:
@@ -59,7 +63,8 @@ class NetcdfFile:
         draw, taken = self.draw, set()
         unlimited = (draw.choice([0, 1, 1]) if self.form != "NETCDF4" else draw.randrange(3)) if depth == 0 or self.form == "NETCDF4" else 0
         for number in range(draw.randrange(1 if depth else 2, 5)):
-            group.createDimension(draw_name(draw, taken), None if number < unlimited else draw.choice([1, 1, 2, 3, 4, 5, 7, 12]))
+            with contextlib.suppress(*UNWRITABLE):
+                group.createDimension(draw_name(draw, taken), None if number < unlimited else draw.choice([1, 1, 2, 3, 4, 5, 7, 12]))
         for _ in range(draw.randrange(5 if depth else 7)):
             with contextlib.suppress(*UNWRITABLE):
                 self.variable(group, taken)
@@ -68,7 +73,8 @@ class NetcdfFile:
                 group.setncattr(name, value)
         if self.form == "NETCDF4" and depth < 3:
             for _ in range(draw.choice([0, 0, 1, 2])):
-                self.group(group.createGroup(draw_name(draw, taken)), depth + 1)
+                with contextlib.suppress(*UNWRITABLE):
+                    self.group(group.createGroup(draw_name(draw, taken)), depth + 1)
 
     def variable(self, group: netCDF4.Dataset, taken: set[str]) -> None:
         """One variable, partly written or not at all."""
@@ -77,16 +83,17 @@ class NetcdfFile:
         name = draw.choice(dims) if dims and draw.random() < 0.35 and dims[0] not in group.variables else draw_name(draw, taken)
         dtype = self.type_of(group, taken)
         plain = isinstance(dtype, str) and dtype != "S1"
-        fill = draw.choice([None, None, False, "own"]) if plain else None
+        # Without a fill value what was not written is not defined.
+        fill = draw.choice([None, None, False if self.is_whole(group, dims) else None, "own"]) if plain else None
         if fill == "own":
             fill = draw_number(draw, dtype)
         variable = group.createVariable(name, dtype, dims, fill_value=fill, **self.storage(group, dims))
         variable.set_auto_maskandscale(False)
         if plain:
-            for key, value in draw_fills(draw, dtype, fill or None):
+            for key, value in draw_fills(draw, dtype, None):
                 if key != "_FillValue":
                     variable.setncattr(key, value)
-        self.fill(variable, dtype, [] if fill in (None, False) else [fill])
+        self.fill(variable, dtype, [] if fill is None or fill is False else [fill], fill is False)
         for key, value in draw_attributes(draw, self.dtypes):
             with contextlib.suppress(*UNWRITABLE):
                 variable.setncattr(key, value)
@@ -148,10 +155,14 @@ class NetcdfFile:
             options |= {"significant_digits": 3, "quantize_mode": draw.choice(["BitGroom", "GranularBitRound", "BitRound"])}
         return options
 
-    def fill(self, variable: netCDF4.Variable, dtype: object, special: list) -> None:
+    def is_whole(self, group: netCDF4.Dataset, dims: tuple[str, ...]) -> bool:
+        """Whether none of the dimensions can grow."""
+        return not any(group_dimension(group, dim).isunlimited() for dim in dims)
+
+    def fill(self, variable: netCDF4.Variable, dtype: object, special: list, whole: bool) -> None:
         """Writes all, some or none of it; unlimited dimensions grow."""
         draw = self.draw
-        how = draw.choice(["all", "all", "some", "none"])
+        how = "all" if whole else draw.choice(["all", "all", "some", "none"])
         if how == "none":
             return
         shape = tuple(length or draw.randrange(0, 5) for length in variable.shape)

@@ -292,7 +292,7 @@ struct State {
 pub(crate) enum Cost {
     /// Bytes that are inflated, encoded or searched through.
     Work,
-    /// Bytes that stay in memory and go into the reference.
+    /// Bytes that stay in memory and go into the reference: values, and names that are repeated.
     Memory,
 }
 
@@ -386,7 +386,7 @@ impl SourceBuffer {
             ),
             Cost::Memory => (
                 &mut state.kept,
-                "size of inlined values",
+                "size of names and inlined values",
                 (8 << 20) + self.file_len,
             ),
         };

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::dataset::{Layout, VirtualArray};
-use crate::decode::{DecodeOptions, SourceBuffer};
+use crate::decode::{Cost, DecodeOptions, SourceBuffer};
 use crate::hdf5::{Dataset, DatatypeClass, Geometry, Storage};
 use crate::netcdf4::attribute::{dropped, to_json};
 use crate::netcdf4::data_type::{element, element_type};
@@ -79,6 +79,7 @@ impl Variable<'_> {
         }
         let shape = full_shape(dataset);
         let dimension_names = self.dimension_names(&shape, findings)?;
+        spend_names(&dimension_names, scene.buffer)?;
         let (data_type, stored) = self.data(&shape, scene, findings).await?;
         self.tell_what_is_outside(findings);
         let mut array = VirtualArray {
@@ -259,6 +260,15 @@ impl Variable<'_> {
         let shape = full_shape(self.dataset);
         numeric && !own && !bounds.contains(&self.name) && !shape.is_empty() && !shape.contains(&0)
     }
+}
+
+/// Each variable repeats the names of its dimensions, which the file has once.
+fn spend_names(names: &[String], buffer: &SourceBuffer) -> Result<(), String> {
+    let bytes = names
+        .iter()
+        .map(|name| u64::try_from(name.len()).unwrap_or(u64::MAX));
+    let spent = buffer.spend(Cost::Memory, bytes.fold(0, u64::saturating_add));
+    spent.map_err(|error| error.to_string())
 }
 
 const fn layout(storage: &Storage) -> Layout {
