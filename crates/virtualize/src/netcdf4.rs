@@ -57,11 +57,15 @@ pub(crate) async fn interpret(
         dataset.findings.extend(outcome.findings);
         match outcome.array {
             Ok(array) => insert(&mut dataset.root, variable, array),
-            Err(reason) => dataset.skipped.push(Skipped {
-                variable: variable.path.clone(),
-                reason,
-                is_data: outcome.is_data,
-            }),
+            Err(reason) => {
+                // It is not there under its netCDF name either.
+                dataset.skipped.retain(|row| row.variable != variable.path);
+                dataset.skipped.push(Skipped {
+                    variable: variable.path.clone(),
+                    reason,
+                    is_data: outcome.is_data,
+                });
+            }
         }
     }
     dataset.skipped.sort_by(|a, b| a.variable.cmp(&b.variable));
