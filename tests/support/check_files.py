@@ -81,7 +81,7 @@ def judge(program: str, folder: Path, seed: str) -> tuple[collections.Counter, l
         return counts, [f"exit {done.returncode}: {done.stdout[-300:]} {done.stderr[-300:]}"], []
     skipped = {row["variable"]: row["reason"] for row in json.loads(done.stdout)["skipped"]}
     # A variable that has the name of a dimension it does not have is stored under another.
-    named = {plain(name): reason for name, reason in skipped.items()}
+    named = {plain(name): reason for name, reason in skipped.items() if not reason.startswith("it is here")}
     steps: list[tuple[Callable, tuple]] = [(through_xarray, (case["path"], reference, engine, named)) for engine in case["engines"]]
     if case["path"].read_bytes()[:3] != b"CDF":
         steps.append((through_h5py, (case["path"], reference, skipped)))
@@ -162,6 +162,8 @@ def through_xarray(path: Path, reference: Path, engine: str, skipped: dict[str, 
                 continue
             ours = xr.open_dataset(str(reference), engine="kerchunk", drop_variables=hidden, **options).load()
             found = list(datasets_differ(as_text(ours), theirs, path.suffix != ".h5"))
+            if without:  # what is named together with something that was left out is a coordinate all the same
+                found = [line for line in found if not line.startswith("coordinates")]
             counts[f"{engine} {view}"] += 1
             wrong += [f"{engine} {view} {group or '/'}: {line}" for line in found]
     return counts, wrong
@@ -223,8 +225,8 @@ def datasets_differ(ours: xr.Dataset, theirs: xr.Dataset, exact: bool) -> Iterat
 
 def variable_differs(ours: xr.Variable, theirs: xr.Variable, exact: bool) -> Iterator[str]:
     """Dimensions, type, values, what governs decoding, and attributes of one variable."""
-    if "_first_" in ours.encoding.get("char_dim_name", ""):
-        return  # text along a dimension that is longer elsewhere, joined
+    if theirs.dtype == "S1" and "char_dim_name" in ours.encoding:
+        return  # xarray joins characters unless another variable has the dimension, be it one that was left out
     theirs = as_stored(ours, theirs)
     if len(ours.dims) != len(theirs.dims) or exact and unnumbered(ours) != unnumbered(theirs):
         yield f"dimensions {ours.dims}, in the file {theirs.dims}"

@@ -316,7 +316,7 @@ def draw_elements(draw: random.Random, label: str, dtype: object, shape: tuple[i
     if label in ("enum", "bool"):
         return np.array([draw.choice([0, 1, 2] if label == "enum" else [0, 1]) for _ in range(count)], dtype).reshape(shape)
     if label in ("opaque", "compound", "text", "bits"):
-        letters = b"ab \0\xc3\xa9" if label == "text" else bytes(range(60))
+        letters = b"ab \xc3\xa9" if label == "text" else bytes(range(60))
         return np.frombuffer(bytes(draw.choice(letters) for _ in range(count * dtype.itemsize)), dtype).reshape(shape)
     if label == "object":
         return np.array([draw.randrange(4) for _ in range(count)], "i8").reshape(shape)
