@@ -25,7 +25,7 @@ demo FOLDER="":
     @{{ python }} tests/support/demo.py {{ target }}/release/landfall {{ if FOLDER == "" { "" } else { quote(FOLDER) } }}
 
 # Everything: checks, the corpus, the readers, all tests; the HDF5 C library is compiled once for it.
-test: setup check readers corpus
+test: setup check infra-check readers corpus
     cargo test --workspace --features landfall/libhdf5
 
 # Format, lints, documentation, dependencies, spelling.
@@ -38,6 +38,13 @@ check:
     cargo deny --log-level error check bans licenses sources
     cargo machete
     typos
+
+# The deployment without Azure: templates, alerts over the app's own log lines, runbooks; and that each of these checks can fail.
+infra-check:
+    @tests/support/setup.sh infra
+    @tests/support/setup.sh readers
+    cargo build --quiet --bin landfall
+    {{ python }} infra/check/check.py {{ target }}/debug/landfall
 
 # The comparison with xarray, proven to pass what is right and to fail what is not.
 readers:
@@ -127,14 +134,21 @@ libhdf5:
     @tests/support/setup.sh python-tools
     cargo test --package landfall --package libhdf5-oracle --features landfall/libhdf5 --test tests --test fixtures -- libhdf5 the_library
 
-# The function app as the Functions host wants it: host.json, the function folders and the binary side by side.
+# The function app as the Functions host wants it: host.json, the function folders and a binary for glibc 2.28 side by side.
 stage:
-    cargo build --release --bin landfall
-    infra/stage.sh "{{ target }}/release/landfall" dist/app
+    @tests/support/setup.sh package-tools
+    infra/stage.sh "$(infra/build.sh)" dist/app
 
-# dist/landfall.zip, the staged folder for deployment, if the binary asks for no newer system than Azure has.
+# dist/landfall.zip, the staged folder for deployment, tried out; it asks for no newer system than Azure has.
 package: stage
     infra/package.sh dist/app dist/landfall.zip
+    infra/try-package.sh dist/landfall.zip tests/fixtures/cmip6/tas_Amon_DEMO-ESM_historical_r1i1p1f1_gn_200001-200012.nc
+
+# What is tested of the packaged folder is the packaged binary: the main job on Azurite, PostgreSQL and the local host.
+staged: package
+    @tests/support/setup.sh readers
+    @tests/support/setup.sh databases
+    LANDFALL_TEST_PROGRAM="{{ justfile_directory() }}/dist/app/landfall" cargo test --test tests -- staged::
 
 # The whole job on Azurite, PostgreSQL and the local host: so many files dropped out of order, with lost and doubled events.
 e2e FILES="60":

@@ -11,6 +11,7 @@ mod ledger;
 mod migrate;
 mod output;
 mod parquet;
+mod progress;
 mod replay;
 mod review;
 mod serve;

@@ -83,6 +83,13 @@ impl App {
 pub fn routes(
     app: Arc<App>,
 ) -> impl Filter<Extract = (impl Reply,), Error = std::convert::Infallible> + Clone {
+    all(app).with(warp::trace(span_of))
+}
+
+/// Every route, in no span yet.
+fn all(
+    app: Arc<App>,
+) -> impl Filter<Extract = (impl Reply,), Error = std::convert::Infallible> + Clone {
     root()
         .or(zarr::routes(Arc::clone(&app)))
         .or(zarr::grant::routes(Arc::clone(&app)))
@@ -97,7 +104,6 @@ pub fn routes(
         .or(probes::details())
         .or(triggers::routes(app))
         .recover(error::recover)
-        .with(warp::trace(span_of))
 }
 
 /// Every route of an app that could not be set up, where `part` failed.
@@ -151,8 +157,9 @@ pub fn standalone_routes(
     root()
         .or(zarr::routes(Arc::clone(&app)))
         .or(probes::routes(Arc::clone(&app)))
-        .or(key::needed(&app).and(routes(app)))
+        .or(key::needed(&app).and(all(app)))
         .recover(key::recover)
+        .with(warp::trace(span_of))
 }
 
 /// `GET /`: any answer tells the Functions host that the handler is ready.

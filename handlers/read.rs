@@ -143,9 +143,25 @@ pub async fn read_metadata(
     options: DecodeOptions,
     policy: ReadPolicy,
 ) -> Result<(VirtualDataset, IoCount), ReadError> {
+    let mut count = IoCount::default();
+    let dataset = read_counted(source, options, policy, &mut count).await?;
+    Ok((dataset, count))
+}
+
+/// The same, with what it costs counted where it is wanted of a file that cannot be read, too.
+///
+/// # Errors
+///
+/// As [`read_metadata`].
+pub async fn read_counted(
+    source: &dyn RangeSource,
+    options: DecodeOptions,
+    policy: ReadPolicy,
+    count: &mut IoCount,
+) -> Result<VirtualDataset, ReadError> {
     let described = source.describe();
     let mut decoder = MetadataDecoder::new(described.length, options);
-    let (mut count, mut wanted) = (IoCount::default(), Vec::new());
+    let mut wanted = Vec::new();
     let is_small = described.length <= policy.whole;
     let opened = source.opened();
     // Not every source can be asked for its end before its length is known.
@@ -159,12 +175,12 @@ pub async fn read_metadata(
         false => count.add(take(&mut decoder, opened)),
     }
     loop {
-        fetch(source, &mut decoder, &wanted, policy, &mut count).await?;
+        fetch(source, &mut decoder, &wanted, policy, count).await?;
         wanted = match decoder.decode()? {
             Decoded::Done(mut dataset) => {
                 dataset.sources = vec![described];
                 dataset.findings.extend(source.findings());
-                return Ok((dataset, count));
+                return Ok(dataset);
             }
             Decoded::NeedsData(_) if is_small && count.rounds == 1 => {
                 let tail = if is_tail_read { policy.tail } else { 0 };

@@ -1,6 +1,7 @@
 //! A storm over the whole app: files come, change, break and go while the handler is killed at random moments, its storage
-//! and its database start again, and its requests are throttled, refused, stalled and cut off. Afterwards the ledger, what
-//! was written and the Releases are those of an app that saw the same files on a quiet day.
+//! and its database start again, its requests are throttled, refused, stalled and cut off, and so are its connections to
+//! the database, its commits most of all. Afterwards the ledger, what was written and the Releases are those of an app
+//! that saw the same files on a quiet day.
 //!
 //! The suite has a breeze of it; `just chaos` has two thousand events and two hundred kills. `LANDFALL_CHAOS_EVENTS`,
 //! `LANDFALL_CHAOS_KILLS` and `LANDFALL_SEED` say how much of it, and which.
@@ -18,6 +19,7 @@ use crate::support::azurite::{Azurite, BRONZE, OTHER, SILVER};
 use crate::support::postgres::Cluster;
 use crate::support::proxy::{Fault, Proxy};
 use crate::support::rig::{Site, block_on};
+use crate::support::wire::{Met, Wire, WireFault};
 use crate::support::{Dev, python, read_with_xarray, repository};
 
 /// Files of a series.
@@ -71,6 +73,7 @@ struct Storm {
     azurite: Azurite,
     cluster: Cluster,
     proxies: [Proxy; 2],
+    wire: Wire,
     /// What lies in the container, by name.
     landed: BTreeMap<String, Vec<u8>>,
     events: usize,
@@ -85,6 +88,8 @@ impl Storm {
         let (blobs, queues) = azurite.ports();
         let proxies =
             [blobs, queues].map(|port| Proxy::before(port, azurite.certificates(), seed, stall));
+        let cluster = Cluster::durable();
+        let wire = Wire::before(cluster.port(), seed, stall);
         let pairs = (events / 150).clamp(1, 6);
         let folders = |start: &str| (0..pairs).map(|n| format!("{start}{n}")).collect();
         Self {
@@ -93,8 +98,9 @@ impl Storm {
             declared: folders("declared"),
             undeclared: folders("named"),
             azurite,
-            cluster: Cluster::durable(),
+            cluster,
             proxies,
+            wire,
             landed: BTreeMap::new(),
             events: 0,
         }
@@ -161,6 +167,7 @@ impl Storm {
         for proxy in &self.proxies {
             proxy.set_faults(per_mille);
         }
+        self.wire.set_faults(per_mille);
     }
 
     /// Every file of the declared series is there and good, whatever it was; of the others what is there is good.
@@ -252,7 +259,8 @@ fn after_a_storm_everything_is_as_on_a_quiet_day() {
     let mut storm = Storm::gather(folder.path(), events, seed, stall);
     let site = storm
         .site("silver", SILVER)
-        .through(&storm.proxies[0], &storm.proxies[1]);
+        .through(&storm.proxies[0], &storm.proxies[1])
+        .over(&storm.wire);
     let faults = [
         "--duplicate",
         "0.3",
@@ -326,6 +334,12 @@ fn assert_every_fault_was_met(storm: &Storm, is_whole: bool) {
     eprintln!("faults of the storm: {met:?}");
     let kinds = if is_whole { Fault::ALL.len() } else { 3 };
     assert!(met.len() >= kinds, "{met:?}");
+    let met: Met = storm.wire.faults();
+    eprintln!("faults of the database, each with whether it met a commit: {met:?}");
+    let has_met = |fault: &WireFault| met.keys().any(|(met, _)| met == fault);
+    let kinds = if is_whole { WireFault::ALL.len() } else { 3 };
+    assert!(WireFault::ALL.iter().filter(|fault| has_met(fault)).count() >= kinds);
+    assert!(!is_whole || met.contains_key(&(WireFault::CutAfter, true)));
 }
 
 /// What one declared and one undeclared series serve is what xarray reads from the files that are there.

@@ -9,6 +9,7 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
 
 use crate::support::azurite::{BRONZE, SILVER, azurite};
+use crate::support::pgstac::with_pgstac;
 use crate::support::postgres::cluster;
 use crate::support::serve::{Handler, Settings, clean, folders, in_azure, migrated, runtime};
 use crate::support::{fixture, landfall, repository};
@@ -354,37 +355,69 @@ fn a_database_that_does_not_let_us_in_is_told_why(#[case] url: &str, #[case] rem
     );
 }
 
-#[test]
-fn a_catalogue_is_looked_at_too() {
-    let (database, url) = migrated();
+/// The check of pgSTAC, as a role sees a database.
+fn catalogue_check(url: &str) -> Value {
     let folder = tempfile::tempdir().unwrap();
     let mut settings = folders(&folder);
-    settings.insert("LANDFALL_DATABASE_URL", url);
-    let look = || {
-        let (_, checks, _) = doctor(&settings, &[]);
-        let check = of(&checks, "pgstac")[0].clone();
-        (check["state"].as_str().unwrap().to_owned(), check)
-    };
-    assert_eq!(look().0, "warning");
-    // What matters of pgSTAC here: its schema, its version and its role, which belongs to all databases.
-    cluster().sql(
-        &database,
-        "CREATE SCHEMA pgstac;
-         CREATE FUNCTION pgstac.get_version() RETURNS text LANGUAGE sql AS $$ SELECT '0.9.2' $$;
-         DO $$ BEGIN CREATE ROLE pgstac_ingest; EXCEPTION WHEN duplicate_object THEN NULL; END $$",
-    );
-    let (state, check) = look();
-    assert_eq!(state, "failed", "{check}");
+    settings.insert("LANDFALL_DATABASE_URL", url.to_owned());
+    let (_, checks, _) = doctor(&settings, &[]);
+    of(&checks, "pgstac")[0].clone()
+}
+
+#[test]
+fn a_catalogue_has_to_be_there_recent_and_ours_to_write() {
+    let absent = catalogue_check(&migrated().1);
+    assert_eq!(absent["state"], "warning", "{absent}");
     assert!(
-        check["message"].as_str().unwrap().contains("0.9.2"),
-        "{check}"
+        absent["remedy"]
+            .as_str()
+            .unwrap()
+            .contains("pypgstac migrate")
     );
-    cluster().sql(
-        &database,
-        "CREATE OR REPLACE FUNCTION pgstac.get_version() RETURNS text LANGUAGE sql AS $$ SELECT '0.10.0' $$",
+
+    let database = with_pgstac();
+    let (url, role) = (cluster().url(&database), format!("app_{database}"));
+    let migrate = |further: &[&str]| {
+        let mut command = landfall();
+        command
+            .args(["migrate", "--database-url", &url])
+            .args(further);
+        assert!(command.output().unwrap().status.success());
+    };
+    migrate(&[]);
+    let version = cluster().sql(&database, "SELECT pgstac.get_version()");
+    let is_well = |check: &Value| {
+        assert_eq!(check["state"], "ok", "{check}");
+        assert!(
+            check["message"].as_str().unwrap().contains(&version),
+            "{check}"
+        );
+    };
+    is_well(&catalogue_check(&url));
+
+    cluster().sql(&database, &format!("CREATE ROLE {role} LOGIN"));
+    let as_role = url.replace("landfall@", &format!("{role}@"));
+    let refused = catalogue_check(&as_role);
+    assert_eq!(
+        (&refused["name"], &refused["state"]),
+        (&json!("rights"), &json!("failed"))
     );
-    let (state, check) = look();
-    assert_eq!(state, "ok", "{check}");
+    let remedy = refused["remedy"].as_str().unwrap();
+    assert_eq!(remedy, format!("landfall migrate --grant-to {role}"));
+    migrate(&["--grant-to", &role]);
+    is_well(&catalogue_check(&as_role));
+
+    cluster().sql(&database, "UPDATE pgstac.migrations SET version = '0.9.7'");
+    let old = catalogue_check(&as_role);
+    assert_eq!(old["state"], "failed", "{old}");
+    assert!(
+        old["message"]
+            .as_str()
+            .unwrap()
+            .contains("is version 0.9.7, 0.9.8"),
+        "{old}"
+    );
+    assert_eq!(old["remedy"], "pypgstac migrate");
 }
 
 #[test]

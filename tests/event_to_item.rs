@@ -63,6 +63,22 @@ fn every_file_has_a_reference_of_its_own() {
 }
 
 #[test]
+fn files_that_join_a_declared_series_leave_no_other_behind() {
+    let dev = Dev::start_with(&[("LANDFALL_QUIET_PERIOD", "PT10M")]);
+    dev.land_all(&demo_series(), "cmip6");
+    dev.wait_for("three references", || {
+        (dev.steps("referenced").len() == 3).then_some(())
+    });
+    let count = || dev.json("/api/releases")["count"].clone();
+    assert_eq!(count(), 1, "the series of their name");
+    dev.submit("cmip6", 3);
+    let (release, _) = dev.wait_combined(1);
+    assert_eq!(count(), 1);
+    let left = dev.json(&format!("/api/releases/{release}"));
+    assert_eq!(left["release"]["resource_id"], "test", "{left}");
+}
+
+#[test]
 fn the_status_tells_the_story() {
     let dev = Dev::start();
     dev.submit("cmip6", 3);

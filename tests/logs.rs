@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::azurite::{BRONZE, SILVER, azurite};
 use crate::support::postgres::cluster;
-use crate::support::serve::{Handler, Settings, in_azure, runtime};
+use crate::support::serve::{Handler, Settings, folders, in_azure, runtime};
 use crate::support::{PATIENCE, demo_series, landfall, name_of};
 
 const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -157,6 +157,72 @@ fn a_file_and_a_combine_have_one_line_each_that_says_it_all() {
         "memory.peak_bytes",
     ];
     numbers(combines[0], &names);
+}
+
+#[test]
+fn the_line_of_a_rejected_file_says_what_it_has_cost() {
+    let handler = Handler::start(&settings("refused"));
+    let bytes = b"<html>no NetCDF file</html>".to_vec();
+    let length = bytes.len();
+    let etag = runtime().block_on(azurite().put(BRONZE, "refused/a.nc", bytes));
+    let event = event("refused", "a.nc", &etag, length);
+    let (status, answer) = handler.post("/BlobEvent", &[("traceparent", TRACE)], &event);
+    assert_eq!(status, 200, "{answer}");
+    handler.wait_for_line("\"rejected\"");
+    let lines = parsed(&handler.log());
+    let line = lines
+        .iter()
+        .find(|line| line["step"] == "rejected")
+        .unwrap();
+    assert_eq!(
+        (&line["level"], &line["error.code"]),
+        (&json!("WARN"), &json!("not_netcdf"))
+    );
+    // The file is smaller than what is read ahead of any: it takes one request.
+    let counts = [
+        "bytes.read",
+        "requests.count",
+        "rounds.count",
+        "findings.count",
+    ];
+    let counts = counts.map(|name| line[name].as_u64());
+    assert_eq!(
+        counts,
+        [Some(length as u64), Some(1), Some(1), Some(0)],
+        "{line}"
+    );
+    assert!(line["elapsed_ms"].is_u64(), "{line}");
+    assert!(line["spans"].to_string().contains(TRACE), "{line}");
+}
+
+/// Its database is not there, so that it has something to say.
+#[test]
+fn a_server_without_a_host_says_which_request_a_line_belongs_to() {
+    let root = tempfile::tempdir().unwrap();
+    let mut settings = folders(&root);
+    let nowhere = String::from("postgresql://nobody@127.0.0.1:9/nothing");
+    settings.insert("LANDFALL_DATABASE_URL", nowhere);
+    let server = Handler::standalone(&settings);
+    let store = format!("/api/zarr/none/r1/~{SIGNATURE}/.zmetadata");
+    for path in [store.as_str(), "/api/readyz"] {
+        let (status, answer) = server.get_with(path, &[("traceparent", TRACE)]);
+        assert_eq!(status, 503, "{answer}");
+    }
+    let log = server.log();
+    assert!(!log.iter().any(|line| line.contains(SIGNATURE)), "{log:#?}");
+    for path in ["/api/zarr/none/r1/~***/.zmetadata", "/api/readyz"] {
+        let lines = parsed(&log);
+        let of_request = |line: &&Value| {
+            let span = &line["spans"][0];
+            (&span["http.path"], &span["traceparent"]) == (&json!(path), &json!(TRACE))
+        };
+        let line = lines.iter().find(of_request);
+        assert_eq!(
+            line.map(|line| &line["level"]),
+            Some(&json!("WARN")),
+            "{path} in {log:#?}"
+        );
+    }
 }
 
 /// At the finest level, where libraries tell what they send as well.

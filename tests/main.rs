@@ -15,6 +15,7 @@ mod chaos;
 mod cli;
 mod codecs;
 mod combine;
+mod combine_serve;
 mod contract;
 mod corpus;
 mod doctor;

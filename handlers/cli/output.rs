@@ -13,9 +13,6 @@ use crate::reference::{Draft, Form};
 /// What is written, the same for every command that writes references.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct OutputArguments {
-    /// The reference to write, Parquet where its name ends in .parq; a folder when each of several inputs gets one.
-    #[arg(short, long)]
-    pub(super) output: PathBuf,
     /// Form of the reference, whatever its name. Not given, Parquet is written beside JSON past 100000 chunks.
     #[arg(long, value_enum)]
     format: Option<Format>,

@@ -119,8 +119,12 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn plain<F>(listener: TcpListener, routes: F, stop: impl Future<Output = ()> + Send + 'static)
-where
+/// Answers without TLS until `stop`.
+pub(super) async fn plain<F>(
+    listener: TcpListener,
+    routes: F,
+    stop: impl Future<Output = ()> + Send + 'static,
+) where
     F: warp::Filter<Error = std::convert::Infallible> + Clone + Send + Sync + 'static,
     F::Extract: warp::Reply,
 {
@@ -147,7 +151,7 @@ fn app(config: Config) -> anyhow::Result<App> {
 }
 
 /// Completes on SIGTERM, which the host sends, and on ctrl-C.
-async fn told_to_stop() {
+pub(super) async fn told_to_stop() {
     let mut terminate =
         match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
             Ok(signal) => signal,

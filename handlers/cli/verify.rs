@@ -8,14 +8,13 @@ mod document;
 mod libhdf5;
 mod report;
 
-use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use virtualize::combine::verify::{Verification, VerifyOptions, varying_dimension};
 use virtualize::{DecodeOptions, Source, VirtualDataset};
 
 use super::failure::Failure;
+use super::progress;
 use crate::combine::{JoinError, Proof, SourceState, read_clocks, states};
 use crate::config::NamingConfig;
 use crate::read::IoCount;
@@ -116,7 +115,7 @@ async fn verify(
     let mut io = IoCount::default();
     let recorded: Vec<&Source> = combined.sources.iter().collect();
     let found = states(sources, &recorded, &mut io).await;
-    let (as_they_are, bar) = (AsTheyAre(sources), bar(combined.sources.len()));
+    let (as_they_are, bar) = (AsTheyAre(sources), progress::bar(combined.sources.len()));
     if is_foreign {
         let read = read_clocks(combined, &as_they_are, &dim, &mut io).await;
         read.map_err(|error| Failure::failed("read_failed", &error))?;
@@ -188,14 +187,4 @@ fn unreachable(combined: &VirtualDataset, found: &[SourceState]) -> Result<(), F
         }
     }
     Ok(())
-}
-
-/// A bar on a terminal, where there is more than one file to wait for.
-fn bar(files: usize) -> ProgressBar {
-    if files < 2 || !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} files, {eta} left");
-    let bar = ProgressBar::new(u64::try_from(files).unwrap_or(u64::MAX));
-    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

@@ -22,8 +22,11 @@ pub(super) struct Arguments {
     /// NetCDF or HDF5 files, http(s) and az:// addresses of them, or folders of them.
     #[arg(required = true)]
     inputs: Vec<PathBuf>,
+    /// The reference to write, Parquet where its name ends in .parq; a folder when each of several inputs gets one.
+    #[arg(short, long)]
+    output: PathBuf,
     #[command(flatten)]
-    output: OutputArguments,
+    form: OutputArguments,
     #[command(flatten)]
     read: input::ReadArguments,
     /// One JSON line per file on stdout.
@@ -45,9 +48,8 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
             let output = match into_folder {
                 true => arguments
                     .output
-                    .output
-                    .join(name_of(file, arguments.output.extension())),
-                false => arguments.output.output.clone(),
+                    .join(name_of(file, arguments.form.extension())),
+                false => arguments.output.clone(),
             };
             one(file, &sources, output, &arguments).boxed_local()
         })
@@ -88,7 +90,7 @@ async fn one(
 ) -> Result<(), Failure> {
     let options = arguments.read.decode_options();
     let (dataset, io) = input::read_file(file, sources, options).await?;
-    let written = arguments.output.write(&output, &dataset)?;
+    let written = arguments.form.write(&output, &dataset)?;
     match arguments.json {
         true => Summary::of(&dataset, &output, &written, io).print()?,
         false => print(&dataset, &output, &written),

@@ -9,6 +9,7 @@
 //! ```
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use warp::http::StatusCode;
@@ -22,6 +23,7 @@ use crate::pipeline::chain;
 use crate::self_test;
 use crate::stores::blobs::BlobError;
 use crate::stores::ledger::LedgerError;
+use crate::stores::retry;
 
 /// The routes.
 pub fn routes(app: Arc<App>) -> impl Filter<Extract = (impl Reply,), Error = Rejection> + Clone {
@@ -108,8 +110,12 @@ pub async fn report(app: &App) {
     }
 }
 
+/// How long a probe waits for what the app stands on: whoever asks does not wait for much longer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 async fn check(app: &App) -> Vec<Component> {
-    let (database, storage) = tokio::join!(database(app), storage(app));
+    let asked = async { tokio::join!(database(app), storage(app)) };
+    let (database, storage) = retry::within(PATIENCE, asked).await;
     let configuration = Component {
         name: "configuration",
         fault: None,

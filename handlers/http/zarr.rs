@@ -17,6 +17,7 @@ mod address;
 mod body;
 mod cache;
 pub mod grant;
+mod lone;
 mod source;
 mod store;
 pub(crate) mod token;
@@ -35,11 +36,12 @@ use crate::catalog::quicklook;
 use crate::stores::blobs::{BlobError, BlobPath};
 use access::{Permit, authorize};
 use address::{Address, Place};
-use body::{About, Asked, BINARY, Content, JSON, PNG};
+use body::{About, BINARY, Caching, Content, JSON, PNG};
 use source::Lying;
 use store::Entry;
 
 pub use cache::Stores;
+pub use lone::{NAME, routes as lone_routes};
 
 /// The routes of the served stores.
 pub fn routes(app: Arc<App>) -> impl Filter<Extract = (impl Reply,), Error = Rejection> + Clone {
@@ -75,25 +77,11 @@ async fn serve(
     let store = app.stores.get(app, &address.place, &permit).await?;
     let entry = store.find(address.version, &address.key);
     let resource = Resource::of(app, &address, &permit, entry).await?;
-    let about = &resource.about;
-    if body::is_known(headers, &about.etag) {
-        return Ok(about.not_modified());
-    }
-    if method == Method::HEAD {
-        resource.check(app).await?;
-        return Ok(about.head());
-    }
-    match body::asked(headers, about) {
-        Asked::Everything => {
-            let content = resource.read(app, 0..about.length).await?;
-            Ok(about.answer(content, None))
-        }
-        Asked::Part(part) => {
-            let content = resource.read(app, part.clone()).await?;
-            Ok(about.answer(content, Some(part)))
-        }
-        Asked::Outside => Ok(about.outside()),
-    }
+    let read = |part| resource.read(app, part);
+    let answer = resource
+        .about
+        .answer_to(method, headers, resource.check(app), read);
+    answer.await
 }
 
 /// The picture of a revision. There need not be one.
@@ -154,7 +142,10 @@ impl Resource {
             etag: etag(address, &version, &origin),
             media_type,
             length: origin.length(),
-            is_open: permit.is_open,
+            caching: match permit.is_open {
+                true => Caching::ForAll,
+                false => Caching::ForOne,
+            },
         };
         Ok(Self { about, origin })
     }
@@ -170,12 +161,7 @@ impl Resource {
     async fn read(&self, app: &App, part: std::ops::Range<u64>) -> Result<Content, ApiError> {
         match &self.origin {
             Origin::Chunk(lying) | Origin::Document(lying) => lying.read(app, part).await,
-            Origin::Held(bytes) => {
-                let index = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
-                Ok(Content::Whole(
-                    bytes.slice(index(part.start)..index(part.end)),
-                ))
-            }
+            Origin::Held(bytes) => Ok(Content::Whole(body::part_of(bytes, &part))),
         }
     }
 }

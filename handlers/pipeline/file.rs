@@ -26,6 +26,22 @@ use crate::validate;
 /// Event Grid waits 30 s for an answer; past this an event is handed over to the queue.
 const EVENT_LIMIT: Duration = Duration::from_secs(20);
 
+/// What a file has cost, for its line in the log.
+#[derive(Debug, Clone, Copy)]
+struct Cost {
+    io: IoCount,
+    started: std::time::Instant,
+}
+
+impl Cost {
+    fn begin() -> Self {
+        Self {
+            io: IoCount::default(),
+            started: std::time::Instant::now(),
+        }
+    }
+}
+
 impl Pipeline {
     /// What `BlobEvent` does: records the event, and goes on with the file at once if a permit is free and the
     /// work is quick; else the rest is handed over to `reference-due`.
@@ -238,7 +254,7 @@ impl Pipeline {
         if group::is_declaration(&file.path) {
             return self.declare_from(file).await;
         }
-        let started = std::time::Instant::now();
+        let mut cost = Cost::begin();
         self.ledger.record_reading(file.id, &file.etag).await?;
         let options = self.options_for(&file.path).await?;
         let policy = ReadPolicy::for_reads(self.blobs.is_local());
@@ -252,12 +268,12 @@ impl Pipeline {
         let read = match opened {
             Ok(source) => {
                 let decode = DecodeOptions::along(&options.concat_dim, options.inline_max_bytes);
-                read::read_metadata(&source, decode, policy).await
+                read::read_counted(&source, decode, policy, &mut cost.io).await
             }
             Err(error) => Err(ReadError::Fetch(error)),
         };
-        let (dataset, io) = match read {
-            Ok(read) => read,
+        let dataset = match read {
+            Ok(dataset) => dataset,
             Err(ReadError::Fetch(
                 BlobError::Changed(_) | BlobError::NotFound(_) | BlobError::OutOfRange { .. },
             )) => {
@@ -265,13 +281,17 @@ impl Pipeline {
                 return Ok(());
             }
             Err(ReadError::Fetch(error)) => return Err(error.into()),
-            Err(error) => return self.unreadable(file, &error, last_modified, &options).await,
+            Err(error) => {
+                return self
+                    .unreadable(file, &error, last_modified, &options, cost)
+                    .await;
+            }
         };
         let (findings, fault) = validate::validate(&dataset, &options);
         match fault {
-            Some(fault) => self.reject(file, fault, findings, &options).await,
+            Some(fault) => self.reject(file, fault, findings, &options, cost).await,
             None => {
-                self.publish_reference(file, &dataset, findings, &options, io, started)
+                self.publish_reference(file, &dataset, findings, &options, cost)
                     .await
             }
         }
@@ -295,6 +315,7 @@ impl Pipeline {
         error: &ReadError,
         last_modified: Timestamp,
         options: &ProcessingOptions,
+        cost: Cost,
     ) -> Result<(), PipelineError> {
         let Some(fault) = validate::fault_of(error) else {
             return Ok(());
@@ -312,7 +333,7 @@ impl Pipeline {
                 .await?;
             return self.hand_over(&file.path, settle - still).await;
         }
-        self.reject(file, fault, Vec::new(), options).await
+        self.reject(file, fault, Vec::new(), options, cost).await
     }
 
     async fn reject(
@@ -321,9 +342,11 @@ impl Pipeline {
         fault: Fault,
         findings: Vec<Finding>,
         options: &ProcessingOptions,
+        Cost { io, started }: Cost,
     ) -> Result<(), PipelineError> {
         warn!(
-            blob.url = %file.path, error.code = fault.code, step = "rejected",
+            blob.url = %file.path, error.code = fault.code, step = "rejected", findings.count = findings.len(),
+            bytes.read = io.bytes, requests.count = io.requests, rounds.count = io.rounds, elapsed_ms = millis(started),
             "{} is rejected: {}", file.path.short(), fault.message
         );
         // Membership before the outcome, since a redelivery of a rejected file only settles its groups; and once
@@ -365,8 +388,7 @@ impl Pipeline {
         dataset: &VirtualDataset,
         findings: Vec<Finding>,
         options: &ProcessingOptions,
-        io: IoCount,
-        started: std::time::Instant,
+        Cost { io, started }: Cost,
     ) -> Result<(), PipelineError> {
         let name = reference::reference_name(&file.path);
         let is_current = || async {

@@ -6,8 +6,11 @@ use virtualize::VirtualDataset;
 
 use super::{Pipeline, PipelineError};
 use crate::group;
+use crate::stores::blobs::BlobPath;
 use crate::stores::ledger::ids;
-use crate::stores::ledger::{Expected, FileState, LedgerError, Origin, Settled, SourceFile};
+use crate::stores::ledger::{
+    Expected, FileState, GroupId, LedgerError, Origin, Settled, SourceFile,
+};
 
 impl Pipeline {
     /// Makes the file a member of the groups that take it.
@@ -48,18 +51,30 @@ impl Pipeline {
             other => other?,
         };
         let group = &declared.group.id;
-        self.ledger.add_member(group, file.id, false).await?;
-        if declared.is_new {
-            let same = group::series_of(&file.path);
-            let below = self.ledger.files_below(&declaration.prefix).await?;
-            for other in below
-                .iter()
-                .filter(|other| other.state == FileState::Rejected)
-            {
-                if group::series_of(&other.path) == same && group::is_data_file(&other.path) {
-                    self.ledger.add_member(group, other.id, false).await?;
-                }
-            }
+        // Until a file was counted: whoever has declared the series may have ended before it came to this.
+        if declared.group.generation == 1 {
+            self.take_in_rejected(group, file, &declaration.prefix)
+                .await?;
+        }
+        Ok(self.ledger.add_member(group, file.id, false).await?)
+    }
+
+    /// Has the rejected files of a file's name join its series.
+    async fn take_in_rejected(
+        &self,
+        group: &GroupId,
+        file: &SourceFile,
+        prefix: &BlobPath,
+    ) -> Result<(), PipelineError> {
+        let same = group::series_of(&file.path);
+        let mut below = self.ledger.files_below(prefix).await?;
+        below.retain(|other| {
+            other.state == FileState::Rejected
+                && group::is_data_file(&other.path)
+                && group::series_of(&other.path) == same
+        });
+        for other in below {
+            self.ledger.add_member(group, other.id, false).await?;
         }
         Ok(())
     }

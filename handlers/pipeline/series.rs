@@ -139,7 +139,7 @@ impl Pipeline {
         let outcome = tokio::select! {
             outcome = self.combine_claim(&claim, started) => outcome,
             _ = lease.join_next() => {
-                warn!(group.id = %claim.group.id, "Gave up a combine: its group has moved on");
+                warn!(group.id = %claim.group.id, step = "given_up", "Gave up a combine: its group has moved on");
                 return Ok(());
             }
         };
@@ -311,7 +311,7 @@ impl Pipeline {
         let now = Timestamp::now();
         let fault = match &error {
             PipelineError::Join(join) if join.is_superseded() => {
-                info!(group.id = %claim.group.id, "A source changed while its series was combined: {}", chain(join));
+                info!(group.id = %claim.group.id, step = "superseded", "A source changed while its series was combined: {}", chain(join));
                 let fault = fault_of("source_changed", &chain(join));
                 self.ledger
                     .abandon(claim, &CombineEnd::Failed(fault, now))
@@ -325,8 +325,11 @@ impl Pipeline {
             (Some(fault), _) => fault.message.clone(),
             (None, error) => chain(error),
         };
+        let code = fault
+            .as_ref()
+            .map_or(code_of(&error), |fault| fault.code.as_str());
         warn!(
-            group.id = %claim.group.id, dataset.id = claim.release.dataset_id, elapsed_ms = millis(started),
+            group.id = %claim.group.id, dataset.id = claim.release.dataset_id, elapsed_ms = millis(started), error.code = code,
             step = if fault.is_some() { "blocked" } else { "failed" },
             "Could not combine {}: {message}", claim.release.dataset_id
         );

@@ -16,6 +16,9 @@ use crate::stores::ledger::{FileState, GroupId, GroupState, SourceFile, SourceGr
 /// A series whose combine keeps failing is tried at least this often.
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(6 * 3600);
 
+/// A file that has come to no end for so long is told aloud: Sweep alone does not mend it.
+const TOLD_AFTER: Duration = Duration::from_secs(30 * 60);
+
 /// What a sweep has taken up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Swept {
@@ -124,6 +127,7 @@ impl Pipeline {
 
     async fn sweep_files(&self, now: Timestamp) -> Result<u64, PipelineError> {
         let stuck = self.ledger.stuck_files(self.rested(now)).await?;
+        tell_stuck(&stuck, now);
         let paths: Vec<BlobPath> = stuck.into_iter().map(|file| file.path).collect();
         self.send_all(&paths).await
     }
@@ -236,6 +240,21 @@ impl Pipeline {
         let name = format!("sweep/{}/{}.json", container.account, container.container);
         self.blobs.silver(&name)
     }
+}
+
+/// Names the file that has waited longest, if any has for too long.
+fn tell_stuck(files: &[SourceFile], now: Timestamp) {
+    let waiting = files
+        .iter()
+        .filter(|file| later(file.landed_at, TOLD_AFTER) < now);
+    let count = waiting.clone().count();
+    let Some(oldest) = waiting.min_by_key(|file| file.landed_at) else {
+        return;
+    };
+    warn!(
+        blob.url = %oldest.path, step = "stuck", files.count = count, landed.at = %oldest.landed_at,
+        "{} landed at {} and has come to no end", oldest.path.short(), oldest.landed_at
+    );
 }
 
 fn is_missed(info: &BlobInfo, recorded: Option<(String, FileState)>) -> bool {

@@ -28,6 +28,17 @@ pub struct Form {
     pub record_size: u64,
 }
 
+impl Form {
+    /// One document, whatever its size.
+    pub const fn of_document(document: PathBuf) -> Self {
+        Self {
+            document: Some(document),
+            tables: None,
+            record_size: parquet::DEFAULT_RECORD_SIZE,
+        }
+    }
+}
+
 /// The files of a reference before they get their names.
 #[derive(Debug)]
 pub struct Draft {

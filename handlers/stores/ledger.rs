@@ -195,7 +195,7 @@ pub trait GroupLedger: Send + Sync {
     async fn declared_groups_for(&self, path: &BlobPath) -> Result<Vec<SourceGroup>, LedgerError>;
 
     /// Makes a file a member; a file that was in an auto-grouped, never combined group leaves it when
-    /// `leave_auto` is set. Idempotent.
+    /// `leave_auto` is set, and the last one takes that group and its Release with it. Idempotent.
     async fn add_member(
         &self,
         group: &GroupId,

@@ -18,6 +18,16 @@ pub async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> T {
         .await
 }
 
+/// The outcome of work that is waited for so long, and never past the deadline of the work at hand.
+pub(super) async fn soon<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+    let now = Instant::now();
+    let limit = now.checked_add(limit).unwrap_or(now);
+    let until = DEADLINE.try_with(|deadline| limit.min(*deadline));
+    tokio::time::timeout_at(until.unwrap_or(limit), work)
+        .await
+        .ok()
+}
+
 /// How often and how slowly something is tried again.
 #[derive(Debug, Clone, Copy)]
 pub struct RetryPolicy {
@@ -167,6 +177,28 @@ mod tests {
     async fn nobody_waits_past_the_deadline(#[case] limit: Duration, #[case] made: u32) {
         let work = tries(9, Again::After(Duration::from_secs(1)));
         assert_eq!(within(limit, work).await, (made, false));
+    }
+
+    #[rstest]
+    #[case::no_deadline(None, 5, true)]
+    #[case::too_long(None, 5000, false)]
+    #[case::past_the_deadline(Some(20), 40, false)]
+    #[case::before_it(Some(2000), 5, true)]
+    #[tokio::test]
+    async fn work_is_waited_for_no_longer_than_it_may_take(
+        #[case] deadline: Option<u64>,
+        #[case] takes: u64,
+        #[case] is_done: bool,
+    ) {
+        let work = soon(
+            Duration::from_millis(500),
+            tokio::time::sleep(Duration::from_millis(takes)),
+        );
+        let done = match deadline {
+            Some(deadline) => within(Duration::from_millis(deadline), work).await,
+            None => work.await,
+        };
+        assert_eq!(done.is_some(), is_done);
     }
 
     #[test]

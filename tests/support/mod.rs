@@ -8,6 +8,7 @@ pub(crate) mod rig;
 pub(crate) mod serve;
 pub(crate) mod standalone;
 pub(crate) mod web;
+pub(crate) mod wire;
 
 pub(crate) use azurite::node_folder;
 use postgres::cluster;

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use super::azurite::{Azurite, BRONZE, SILVER};
 use super::postgres::Cluster;
 use super::proxy::Proxy;
+use super::wire::Wire;
 use super::{Dev, landfall, repository};
 
 /// Lays out the function app in a folder, as `just stage` does.
@@ -93,6 +94,17 @@ impl Site {
             .push(("LANDFALL_BLOB_ENDPOINT", endpoint(blobs)));
         self.settings
             .push(("LANDFALL_QUEUE_ENDPOINT", endpoint(queues)));
+        self
+    }
+
+    /// With a proxy between the app and its database.
+    #[must_use]
+    pub(crate) fn over(mut self, wire: &Wire) -> Self {
+        for (name, value) in &mut self.settings {
+            if *name == "LANDFALL_DATABASE_URL" {
+                *value = wire.url(value);
+            }
+        }
         self
     }
 

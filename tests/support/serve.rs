@@ -99,9 +99,21 @@ impl Handler {
         let mut command = clean(settings);
         command
             .arg("serve")
-            .env("FUNCTIONS_CUSTOMHANDLER_PORT", port.to_string())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit());
+            .env("FUNCTIONS_CUSTOMHANDLER_PORT", port.to_string());
+        Self::spawn(command, port)
+    }
+
+    /// Starts it as a server without a host.
+    pub(crate) fn standalone(settings: &Settings) -> Self {
+        let port = free_port();
+        let mut command = clean(settings);
+        let address = format!("127.0.0.1:{port}");
+        command.args(["serve", "--standalone", "--listen", &address]);
+        Self::spawn(command, port)
+    }
+
+    fn spawn(mut command: Command, port: u16) -> Self {
+        command.stdout(Stdio::piped()).stderr(Stdio::inherit());
         let mut child = command.spawn().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
         let lines = Arc::new(Mutex::new(Vec::new()));
@@ -116,7 +128,12 @@ impl Handler {
 
     /// The status and the document at a path, once there is an answer.
     pub(crate) fn get(&self, path: &str) -> (u16, Value) {
-        self.ask(Method::GET, path, &[], &Value::Null)
+        self.get_with(path, &[])
+    }
+
+    /// The same, asked for with headers.
+    pub(crate) fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> (u16, Value) {
+        self.ask(Method::GET, path, headers, &Value::Null)
     }
 
     /// The same of a document that is posted.

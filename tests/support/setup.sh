@@ -4,11 +4,13 @@
 #   setup.sh python-tools   .venv/tools   the binaries of tools.txt, from PyPI
 #   setup.sh cargo-tools    .venv/cargo   the programs of cargo-tools.txt, compiled unoptimised: a minute and a half
 #   setup.sh fuzz-tools     .venv/cargo   the programs of fuzz-tools.txt, which only `just fuzz` needs
+#   setup.sh package-tools  .venv/package what builds the deployed binary, of package-tools.txt
 #   setup.sh readers        .venv/py      the Python readers of requirements.txt
 #                           .venv/node    the packages of node/package.json: JavaScript readers, Azurite
 #   setup.sh stac           .venv/stac    pgSTAC, a STAC API over it and a client, of stac-requirements.txt
 #   setup.sh api            .venv/api     schemathesis, of api-requirements.txt
 #   setup.sh titiler        .venv/titiler   an unmodified TiTiler, of titiler.txt
+#   setup.sh infra          .venv/infra   Kusto's parser, of infra/check/package.json
 #   setup.sh databases                    PostgreSQL with PostGIS, from Debian's packages
 #   setup.sh peers          .venv/bench   those and the peers of benches/requirements.txt
 #   setup.sh all
@@ -70,15 +72,17 @@ environment() {
   printf '%s' "$stamp" >"$folder/stamp"
 }
 
-# The packages of node/package.json, at the versions of its lock; remade when either changes.
-node_readers() {
-  local folder=.venv/node stamp
+node_readers() { node_packages .venv/node "$support/node"; }
+
+# node_packages FOLDER LIST: the packages of a package.json, at the versions of its lock; remade when either changes.
+node_packages() {
+  local folder=$1 list=$2 stamp
   command -v npm >/dev/null 2>&1 || apt_install nodejs npm
-  stamp="$(node --version) $(cat "$support"/node/package*.json | sha256sum)"
+  stamp="$(node --version) $(cat "$list"/package*.json | sha256sum)"
   [ "$(cat "$folder/stamp" 2>/dev/null)" = "$stamp" ] && return
   say "$folder with Node $(node --version)"
   mkdir -p "$folder"
-  cp "$support"/node/package*.json "$folder"
+  cp "$list"/package*.json "$folder"
   npm ci --prefix "$folder" --silent --no-audit --no-fund --ignore-scripts
   printf '%s' "$stamp" >"$folder/stamp"
 }
@@ -109,7 +113,9 @@ case "${1:-all}" in
   python-tools) environment .venv/tools "$support/tools.txt" ;;
   cargo-tools) need_compiler; cargo_tools "$support/cargo-tools.txt" ;;
   fuzz-tools) need_compiler; cargo_tools "$support/fuzz-tools.txt" ;;
+  package-tools) need_compiler; environment .venv/package "$support/package-tools.txt" ;;
   readers) environment .venv/py "$support/requirements.txt"; node_readers ;;
+  infra) node_packages .venv/infra infra/check ;;
   stac) environment .venv/stac "$support/stac-requirements.txt" ;;
   api) environment .venv/api "$support/api-requirements.txt" ;;
   titiler) environment .venv/titiler "$support/titiler.txt" ;;

@@ -43,27 +43,50 @@ impl Address {
     /// 404 where a store has no such key whatever it holds, 410 where there can be no such store.
     pub(super) fn parse(path: &str) -> Result<Self, ApiError> {
         let rest = path.strip_prefix("/api/zarr/").unwrap_or_default();
-        let segments = rest.split('/').map(decode).collect::<Option<Vec<_>>>();
-        let segments = segments.ok_or_else(|| ApiError::not_found("the key is not UTF-8"))?;
+        let segments = segments(rest)?;
         let (place, rest) = place(&segments)?;
         let (token, rest) = match (&place, token(rest)) {
             (Place::Revision { .. }, Some((token, rest))) => (Some(token.to_owned()), rest),
             _ => (None, rest),
         };
-        let (version, key) = match rest {
-            [first, key @ ..] if first == VERSION_3 => (Version::V3, key),
-            key => (Version::V2, key),
-        };
-        if key.iter().any(|part| is_no_name(part)) {
-            return Err(ApiError::not_found("there is no such key"));
-        }
+        let (version, key) = key_of(rest)?;
         Ok(Self {
             place,
             token,
             version,
-            key: key.join("/"),
+            key,
         })
     }
+}
+
+/// The key below a store's root.
+///
+/// # Errors
+///
+/// 404 where no store has such a key.
+fn key_of(segments: &[String]) -> Result<(Version, String), ApiError> {
+    let (version, key) = match segments {
+        [first, key @ ..] if first == VERSION_3 => (Version::V3, key),
+        key => (Version::V2, key),
+    };
+    match key.iter().any(|part| is_no_name(part)) {
+        true => Err(ApiError::not_found("there is no such key")),
+        false => Ok((version, key.join("/"))),
+    }
+}
+
+/// The key that a path below a store's root names; each segment is decoded once.
+///
+/// # Errors
+///
+/// 404 where no store has such a key.
+pub(super) fn parse_key(path: &str) -> Result<(Version, String), ApiError> {
+    key_of(&segments(path)?)
+}
+
+fn segments(path: &str) -> Result<Vec<String>, ApiError> {
+    let segments = path.split('/').map(decode).collect::<Option<Vec<_>>>();
+    segments.ok_or_else(|| ApiError::not_found("the key is not UTF-8"))
 }
 
 fn place(segments: &[String]) -> Result<(Place, &[String]), ApiError> {

@@ -6,9 +6,10 @@ use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use sha2::{Digest as _, Sha256};
 use warp::Reply as _;
-use warp::http::{HeaderMap, HeaderValue, StatusCode, header};
+use warp::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use warp::reply::Response;
 
+use crate::http::error::ApiError;
 use crate::stores::blobs::BlobError;
 
 /// Media type of chunks.
@@ -20,11 +21,26 @@ pub(super) const JSON: &str = "application/json";
 /// Media type of pictures.
 pub(super) const PNG: &str = "image/png";
 
-/// For a year, as what lies under an address never changes.
-const FOR_ALL: &str = "public, max-age=31536000, immutable";
+/// Who may keep an answer, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Caching {
+    /// Everybody for a year, as what lies under an address never changes.
+    ForAll,
+    /// The same, but not in caches that others read from.
+    ForOne,
+    /// Nobody without asking whether it is the same.
+    Never,
+}
 
-/// The same, but not in caches that others read from.
-const FOR_ONE: &str = "private, max-age=31536000, immutable";
+impl Caching {
+    const fn directives(self) -> &'static str {
+        match self {
+            Self::ForAll => "public, max-age=31536000, immutable",
+            Self::ForOne => "private, max-age=31536000, immutable",
+            Self::Never => "no-cache",
+        }
+    }
+}
 
 /// Pieces that wait for a slow client.
 const WAITING: usize = 2;
@@ -43,13 +59,41 @@ pub(super) struct About {
     pub(super) media_type: &'static str,
     /// Length of all of it.
     pub(super) length: u64,
-    /// Whether anybody may read it.
-    pub(super) is_open: bool,
+    pub(super) caching: Caching,
 }
 
 impl About {
+    /// What a request is answered: the headers alone once `check` has found the bytes there, or what `read` brings of them.
+    ///
+    /// # Errors
+    ///
+    /// What these fail with.
+    pub(super) async fn answer_to<R>(
+        &self,
+        method: &Method,
+        headers: &HeaderMap,
+        check: impl Future<Output = Result<(), ApiError>>,
+        read: impl FnOnce(Range<u64>) -> R,
+    ) -> Result<Response, ApiError>
+    where
+        R: Future<Output = Result<Content, ApiError>>,
+    {
+        if is_known(headers, &self.etag) {
+            return Ok(self.not_modified());
+        }
+        if method == Method::HEAD {
+            check.await?;
+            return Ok(self.head());
+        }
+        match asked(headers, self) {
+            Asked::Everything => Ok(self.answer(read(0..self.length).await?, None)),
+            Asked::Part(part) => Ok(self.answer(read(part.clone()).await?, Some(part))),
+            Asked::Outside => Ok(self.outside()),
+        }
+    }
+
     /// 200 with everything, or 206 with `part`.
-    pub(super) fn answer(&self, content: Content, part: Option<Range<u64>>) -> Response {
+    fn answer(&self, content: Content, part: Option<Range<u64>>) -> Response {
         let (body, length) = match content {
             Content::Whole(bytes) => {
                 let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
@@ -72,7 +116,7 @@ impl About {
     }
 
     /// The answer to HEAD.
-    pub(super) fn head(&self) -> Response {
+    fn head(&self) -> Response {
         let mut answer = self.with_headers(bytes_of(Bytes::new()));
         put(
             &mut answer,
@@ -83,7 +127,7 @@ impl About {
     }
 
     /// 304.
-    pub(super) fn not_modified(&self) -> Response {
+    fn not_modified(&self) -> Response {
         let mut answer = bytes_of(Bytes::new());
         *answer.status_mut() = StatusCode::NOT_MODIFIED;
         self.put_caching(&mut answer);
@@ -91,7 +135,7 @@ impl About {
     }
 
     /// 416.
-    pub(super) fn outside(&self) -> Response {
+    fn outside(&self) -> Response {
         let mut answer = bytes_of(Bytes::new());
         *answer.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
         let range = format!("bytes */{}", self.length);
@@ -107,8 +151,7 @@ impl About {
     }
 
     fn put_caching(&self, answer: &mut Response) {
-        let caching = if self.is_open { FOR_ALL } else { FOR_ONE };
-        put(answer, header::CACHE_CONTROL, caching);
+        put(answer, header::CACHE_CONTROL, self.caching.directives());
         put(answer, header::ETAG, &self.etag);
     }
 }
@@ -144,6 +187,12 @@ fn put(answer: &mut Response, name: header::HeaderName, text: &str) {
     }
 }
 
+/// A part of bytes that are held.
+pub(super) fn part_of(bytes: &Bytes, part: &Range<u64>) -> Bytes {
+    let index = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
+    bytes.slice(index(part.start)..index(part.end))
+}
+
 /// A strong entity tag for what follows from `version`.
 pub(super) fn etag_of(version: &[u8]) -> String {
     let digest = Sha256::digest(version);
@@ -156,7 +205,7 @@ pub(super) fn etag_of(version: &[u8]) -> String {
 }
 
 /// Whether the client has this version already (RFC 9110 §13.1.2: compared weakly).
-pub(super) fn is_known(headers: &HeaderMap, etag: &str) -> bool {
+fn is_known(headers: &HeaderMap, etag: &str) -> bool {
     let lists = headers
         .get_all(header::IF_NONE_MATCH)
         .into_iter()
@@ -197,7 +246,7 @@ pub(super) fn preflight() -> Response {
 
 /// Which bytes a request wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Asked {
+enum Asked {
     Everything,
     Part(Range<u64>),
     Outside,
@@ -205,7 +254,7 @@ pub(super) enum Asked {
 
 /// The one range that a request asks for; several, other units and other versions get everything
 /// (RFC 9110 §13.1.5, §14.2).
-pub(super) fn asked(headers: &HeaderMap, about: &About) -> Asked {
+fn asked(headers: &HeaderMap, about: &About) -> Asked {
     let length = about.length;
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     if text(header::IF_RANGE).is_some_and(|version| version != about.etag) {
@@ -257,7 +306,7 @@ mod tests {
             etag: String::from("\"a\""),
             media_type: BINARY,
             length: 10,
-            is_open: true,
+            caching: Caching::ForAll,
         };
         assert_eq!(asked(&headers, &about), expected);
     }

@@ -77,7 +77,7 @@ impl Lying {
 }
 
 /// The status of the source is never passed on: a 404 would read as fill values.
-fn source_error(error: BlobError) -> ApiError {
+pub(super) fn source_error(error: BlobError) -> ApiError {
     match error {
         BlobError::NotFound(path) => {
             ApiError::gone(format!("the source file {} is gone", path.short()))

@@ -2,6 +2,9 @@
 
 use serde_json::{Value, json};
 
+/// Why the Release of a series that nobody asked for is taken back.
+pub(super) const LEFT: &str = "all of its files have joined declared series";
+
 /// What happens to a Release.
 #[derive(Debug)]
 pub(super) struct Event<'a> {

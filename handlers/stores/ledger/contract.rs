@@ -79,6 +79,8 @@ macro_rules! run_contract {
                 groups_that_nobody_settled_are_overdue,
                 declared_groups_are_found_by_folder_and_named_file,
                 a_file_leaves_the_auto_group_that_was_never_combined,
+                the_last_file_takes_the_auto_group_with_it,
+                an_auto_group_that_was_combined_stays_without_its_files,
                 an_unknown_group_is_said_to_be_unknown,
                 a_blocked_group_tells_the_task_of_each_file,
             ],

@@ -302,7 +302,7 @@ pub(crate) async fn a_file_leaves_the_auto_group_that_was_never_combined(subject
         ..declaration(Origin::Auto, "era5", 1)
     };
     let auto = ledger.declare_group(&guess).await.unwrap().group.id;
-    let before = fill(ledger, &auto, &["era5/a.nc"]).await;
+    let before = fill(ledger, &auto, &["era5/a.nc", "era5/b.nc"]).await;
     assert!(before.is_due);
     let file = ledger.file(&path("era5/a.nc")).await.unwrap().unwrap();
     let declared = declare(ledger, 1).await.group.id;
@@ -311,6 +311,64 @@ pub(crate) async fn a_file_leaves_the_auto_group_that_was_never_combined(subject
     ledger.add_member(&declared, file.id, true).await.unwrap();
     assert_eq!(ledger.groups_of(file.id).await.unwrap(), [declared]);
     assert!(ledger.group(&auto).await.unwrap().unwrap().generation > before.group.generation);
+}
+
+pub(crate) async fn the_last_file_takes_the_auto_group_with_it(subject: &dyn Subject) {
+    let ledger = subject.ledger();
+    let guess = Declaration {
+        resource_id: String::from("auto"),
+        ..declaration(Origin::Auto, "era5", 1)
+    };
+    let auto = ledger.declare_group(&guess).await.unwrap().group;
+    let names = ["era5/a.nc", "era5/b.nc", "era5/gone.nc"];
+    let settled = fill(ledger, &auto.id, &names).await;
+    ledger.record_gone(&path(names[2]), None).await.unwrap();
+    // Somebody combines it meanwhile.
+    let due = settle(ledger, &auto.id).await;
+    assert!(due.group.generation > settled.group.generation);
+    let run = claim(ledger, &due, "one").await;
+    let declared = declare(ledger, 2).await.group.id;
+    for name in &names[..2] {
+        let file = ledger.file(&path(name)).await.unwrap().unwrap();
+        for _ in 0..2 {
+            ledger.add_member(&declared, file.id, true).await.unwrap();
+        }
+    }
+    assert_eq!(ledger.group(&auto.id).await.unwrap(), None);
+    assert_eq!(ledger.release(&auto.release_id).await.unwrap(), None);
+    assert_eq!(ledger.job(&auto.job_id).await.unwrap(), None);
+    assert_eq!(
+        ledger.releases(9).await.unwrap().len(),
+        1,
+        "the declared one"
+    );
+    assert!(!ledger.publish(&run, &result(run.revision)).await.unwrap());
+    let told = ["created", "processing_started", "overwritten"];
+    assert_eq!(subject.audit(&auto.release_id).await, told);
+
+    // A file of that name makes it anew.
+    let again = ledger.declare_group(&guess).await.unwrap().group;
+    assert_eq!((&again.id, again.generation), (&auto.id, 1));
+    assert_eq!(again.release_id, auto.release_id);
+    assert!(fill(ledger, &again.id, &["era5/c.nc"]).await.is_due);
+}
+
+pub(crate) async fn an_auto_group_that_was_combined_stays_without_its_files(subject: &dyn Subject) {
+    let ledger = subject.ledger();
+    let guess = Declaration {
+        resource_id: String::from("auto"),
+        ..declaration(Origin::Auto, "era5", 1)
+    };
+    let auto = ledger.declare_group(&guess).await.unwrap().group;
+    let due = fill(ledger, &auto.id, &["era5/a.nc"]).await;
+    let run = claim(ledger, &due, "one").await;
+    assert!(ledger.publish(&run, &result(run.revision)).await.unwrap());
+    let declared = declare(ledger, 1).await.group.id;
+    let file = ledger.file(&path("era5/a.nc")).await.unwrap().unwrap();
+    ledger.add_member(&declared, file.id, true).await.unwrap();
+    assert_eq!(ledger.members(&auto.id).await.unwrap(), [file]);
+    let release = ledger.release(&auto.release_id).await.unwrap();
+    assert!(release.is_some_and(|release| release.blob_path.is_some()));
 }
 
 pub(crate) async fn an_unknown_group_is_said_to_be_unknown(subject: &dyn Subject) {

@@ -1,7 +1,9 @@
 //! Opening connections: TLS by rustls, and a password that may be a token which is asked for each time.
 
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -50,6 +52,53 @@ pub enum ConnectError {
     Database(#[from] tokio_postgres::Error),
 }
 
+/// A connection, and how many answers are still to come on it.
+///
+/// Answers come in the order of the questions. Where one was not waited for, because the work was given up or the
+/// network broke, the next one would be waited for behind it: such a connection is not used again.
+#[derive(Debug)]
+pub(super) struct Connection {
+    client: ClientWrapper,
+    owed: AtomicUsize,
+}
+
+impl Connection {
+    fn new(client: ClientWrapper) -> Self {
+        Self {
+            client,
+            owed: AtomicUsize::new(0),
+        }
+    }
+
+    /// Something is asked.
+    pub(super) fn ask(&self) {
+        self.owed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The answer to what was asked has come.
+    pub(super) fn answered(&self) {
+        self.owed.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn is_usable(&self) -> bool {
+        self.owed.load(Ordering::Relaxed) == 0 && !self.client.is_closed()
+    }
+}
+
+impl Deref for Connection {
+    type Target = ClientWrapper;
+
+    fn deref(&self) -> &ClientWrapper {
+        &self.client
+    }
+}
+
+impl DerefMut for Connection {
+    fn deref_mut(&mut self) -> &mut ClientWrapper {
+        &mut self.client
+    }
+}
+
 /// Makes the connections of the pool.
 #[derive(Debug)]
 pub(super) struct Connections {
@@ -78,7 +127,10 @@ impl Connections {
         config.ssl_mode(security.mode(&config)?);
         config.application_name("landfall");
         config.connect_timeout(Duration::from_secs(10));
+        // Before a firewall on the way forgets the connection, and soon after the other side is gone.
         config.keepalives_idle(Duration::from_secs(60));
+        config.keepalives_interval(Duration::from_secs(10));
+        config.keepalives_retries(3);
         config.tcp_user_timeout(Duration::from_secs(30));
         let tls = (config.get_ssl_mode() != SslMode::Disable)
             .then(|| tls(security.roots.as_deref()))
@@ -121,23 +173,23 @@ where
 }
 
 impl Manager for Connections {
-    type Type = ClientWrapper;
+    type Type = Connection;
     type Error = ConnectError;
 
-    async fn create(&self) -> Result<ClientWrapper, ConnectError> {
-        self.open().await
+    async fn create(&self) -> Result<Connection, ConnectError> {
+        self.open().await.map(Connection::new)
     }
 
     /// A lost connection is noticed as it is lost, so that no round trip is needed to find out.
     async fn recycle(
         &self,
-        client: &mut ClientWrapper,
+        connection: &mut Connection,
         _: &Metrics,
     ) -> RecycleResult<ConnectError> {
-        if client.is_closed() {
-            return Err(RecycleError::message("the connection was lost"));
+        match connection.is_usable() {
+            true => Ok(()),
+            false => Err(RecycleError::message("the connection was lost")),
         }
-        Ok(())
     }
 }
 

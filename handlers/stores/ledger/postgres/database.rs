@@ -1,7 +1,9 @@
 //! Connections, transactions and the errors of both.
 //!
 //! Transactions run at *read committed* and lock what they decide on (files, then groups by id, then Releases, then
-//! jobs: one order everywhere). What PostgreSQL still ends to resolve a conflict is run again.
+//! jobs: one order everywhere). What PostgreSQL still ends to resolve a conflict is run again, and so is the attempt to
+//! connect. A connection that is lost ends the call: whether its commit was carried out is then unknown, and the work is
+//! delivered again, which changes nothing where it was.
 
 use std::time::Duration;
 
@@ -13,9 +15,21 @@ use tokio_postgres::{Error, GenericClient, Row, Statement};
 
 use super::connect::{ConnectError, Connections};
 use crate::stores::ledger::LedgerError;
+use crate::stores::retry::{Again, Failed, RetryPolicy, soon};
 
 /// How long a caller waits for a connection of the pool, a new one included.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a caller waits for an answer: longer than PostgreSQL lets a statement run, so that only a server or a network
+/// that says nothing at all is given up.
+const ANSWER: Duration = Duration::from_secs(90);
+
+/// How a connection is tried for again that a busy or starting server refuses: for about two seconds.
+const CONNECTING: RetryPolicy = RetryPolicy {
+    tries: 5,
+    first_wait: Duration::from_millis(150),
+    longest_wait: Duration::from_secs(2),
+};
 
 /// How often a transaction is run that others keep ending.
 const ATTEMPTS: u32 = 8;
@@ -49,11 +63,44 @@ impl Database {
 
     /// A connection of our own for a while.
     pub(super) async fn client(&self) -> Result<Client, LedgerError> {
-        self.pool.get().await.map_err(|error| match error {
+        let connected = CONNECTING.run(|_| async { self.pool.get().await.map_err(Refused) });
+        connected.await.map_err(|Refused(error)| match error {
             PoolError::Backend(ConnectError::Database(error)) => error.into(),
             error => LedgerError::Unavailable(Box::new(error)),
         })
     }
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+struct Refused(PoolError<ConnectError>);
+
+impl Failed for Refused {
+    /// A server that starts or has no room may have some soon, and so may a network that drops us.
+    fn again(&self) -> Again {
+        let PoolError::Backend(ConnectError::Database(error)) = &self.0 else {
+            return Again::Never;
+        };
+        let is_passing = match error.code() {
+            Some(code) => is_lost(error) || is_full(code),
+            None => error.is_closed() || is_of_network(error),
+        };
+        match is_passing {
+            true => Again::Soon,
+            false => Again::Never,
+        }
+    }
+}
+
+fn is_of_network(error: &Error) -> bool {
+    let cause = std::error::Error::source(error);
+    cause.is_some_and(|cause| cause.is::<std::io::Error>())
+}
+
+/// Class 53, insufficient resources: too many clients, no memory, no room on the disk.
+fn is_full(code: &SqlState) -> bool {
+    code.code().starts_with("53")
 }
 
 /// Runs `$body`, a future over the transaction `$tx`, and commits it; again, where PostgreSQL ended it to resolve a
@@ -64,17 +111,16 @@ macro_rules! transact {
         loop {
             let done: Result<_, $crate::stores::ledger::LedgerError> = async {
                 let mut client = $database.client().await?;
-                let done: Result<_, $crate::stores::ledger::LedgerError> = async {
+                client.ask();
+                let done = $crate::stores::ledger::postgres::database::in_time(async {
                     let transaction = client.transaction().await?;
                     let $tx = &transaction;
                     let value = $body.await?;
                     transaction.commit().await?;
                     Ok(value)
-                }
+                })
                 .await;
-                if let Err(error) = &done {
-                    $crate::stores::ledger::postgres::database::part(client, error);
-                }
+                $crate::stores::ledger::postgres::database::conclude(&client, &done);
                 done
             }
             .await;
@@ -87,25 +133,51 @@ macro_rules! transact {
 }
 pub(super) use transact;
 
-/// Keeps a connection that an error has shown to be lost from being used again; the pool may notice it later.
-pub(super) fn part(client: Client, error: &LedgerError) {
-    let LedgerError::Unavailable(source) = error else {
-        return;
+/// The outcome of something that is asked of the database, if it comes soon enough.
+pub(super) async fn in_time<T>(
+    work: impl Future<Output = Result<T, LedgerError>>,
+) -> Result<T, LedgerError> {
+    let done = soon(ANSWER, work).await;
+    done.unwrap_or_else(|| Err(LedgerError::Unavailable(Box::new(Silent))))
+}
+
+/// The database did not answer in time; what becomes of what it was asked is not known.
+#[derive(Debug, thiserror::Error)]
+#[error("the database does not answer")]
+struct Silent;
+
+/// Notes that an answer has come, unless an error has shown that the connection is lost or says nothing; the pool may
+/// notice that later.
+pub(super) fn conclude<T>(client: &Client, done: &Result<T, LedgerError>) {
+    let is_lost = match done {
+        Err(LedgerError::Unavailable(error)) => {
+            error.is::<Silent>() || error.downcast_ref::<Error>().is_some_and(is_lost)
+        }
+        _ => false,
     };
-    if source.downcast_ref::<Error>().is_some_and(is_lost) {
-        drop(Client::take(client));
+    if !is_lost {
+        client.answered();
     }
 }
 
 fn is_lost(error: &Error) -> bool {
     let code = error.code().map(SqlState::code);
-    error.is_closed() || code.is_none_or(|code| code.starts_with("57P") || code.starts_with("08"))
+    error.is_closed() || code.is_none_or(|code| LOST.iter().any(|start| code.starts_with(start)))
 }
 
-/// Whether a lost connection is to blame, or others who stood in the way: the same may succeed later.
+/// Codes with which PostgreSQL ends a connection begin with these: it stops or starts, the connection itself failed, a
+/// transaction was left open for too long.
+const LOST: [&str; 4] = ["57P", "08", "25P03", "25P04"];
+
+/// Whether a lost connection is to blame, a busy server, or others who stood in the way: the same may succeed later.
 pub(super) fn is_passing(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
-    let error = error.downcast_ref::<Error>();
-    error.is_some_and(|error| is_lost(error) || error.code().is_some_and(is_rivalry))
+    let is_busy = |code: &SqlState| {
+        let has_waited = [SqlState::LOCK_NOT_AVAILABLE, SqlState::QUERY_CANCELED].contains(code);
+        is_rivalry(code) || is_full(code) || has_waited
+    };
+    let answer = error.downcast_ref::<Error>();
+    let answer = answer.is_some_and(|error| is_lost(error) || error.code().is_some_and(is_busy));
+    answer || error.is::<Silent>()
 }
 
 /// Counts the attempts at one transaction.
@@ -177,6 +249,12 @@ pub(super) trait Session: Sync {
 
     /// A statement, prepared once for each connection.
     fn prepared(&self, sql: &str) -> impl Future<Output = Result<Statement, Error>> + Send;
+
+    /// Waits for what is asked.
+    fn answer<T: Send>(
+        &self,
+        asked: impl Future<Output = Result<T, LedgerError>> + Send,
+    ) -> impl Future<Output = Result<T, LedgerError>> + Send;
 }
 
 impl Session for Client {
@@ -184,6 +262,16 @@ impl Session for Client {
 
     fn raw(&self) -> &Self::Raw {
         self
+    }
+
+    async fn answer<T: Send>(
+        &self,
+        asked: impl Future<Output = Result<T, LedgerError>> + Send,
+    ) -> Result<T, LedgerError> {
+        self.ask();
+        let done = in_time(asked).await;
+        conclude(self, &done);
+        done
     }
 
     async fn prepared(&self, sql: &str) -> Result<Statement, Error> {
@@ -201,6 +289,14 @@ impl<'a> Session for Transaction<'a> {
     async fn prepared(&self, sql: &str) -> Result<Statement, Error> {
         self.prepare_cached(sql).await
     }
+
+    /// [`transact`] waits for all of it.
+    async fn answer<T: Send>(
+        &self,
+        asked: impl Future<Output = Result<T, LedgerError>> + Send,
+    ) -> Result<T, LedgerError> {
+        asked.await
+    }
 }
 
 /// The rows of a query.
@@ -209,8 +305,11 @@ pub(super) async fn rows(
     sql: &str,
     parameters: Parameters<'_>,
 ) -> Result<Vec<Row>, LedgerError> {
-    let statement = session.prepared(sql).await?;
-    Ok(session.raw().query(&statement, parameters).await?)
+    let asked = async {
+        let statement = session.prepared(sql).await?;
+        Ok(session.raw().query(&statement, parameters).await?)
+    };
+    session.answer(asked).await
 }
 
 /// The row of a query that has one at most.
@@ -219,8 +318,11 @@ pub(super) async fn row(
     sql: &str,
     parameters: Parameters<'_>,
 ) -> Result<Option<Row>, LedgerError> {
-    let statement = session.prepared(sql).await?;
-    Ok(session.raw().query_opt(&statement, parameters).await?)
+    let asked = async {
+        let statement = session.prepared(sql).await?;
+        Ok(session.raw().query_opt(&statement, parameters).await?)
+    };
+    session.answer(asked).await
 }
 
 /// The row of a query that has one, or the data are at fault.
@@ -242,6 +344,9 @@ pub(super) async fn execute(
     sql: &str,
     parameters: Parameters<'_>,
 ) -> Result<u64, LedgerError> {
-    let statement = session.prepared(sql).await?;
-    Ok(session.raw().execute(&statement, parameters).await?)
+    let asked = async {
+        let statement = session.prepared(sql).await?;
+        Ok(session.raw().execute(&statement, parameters).await?)
+    };
+    session.answer(asked).await
 }

@@ -10,6 +10,7 @@ use super::values::{
 };
 use super::{files, platform};
 use crate::stores::blobs::BlobPath;
+use crate::stores::ledger::audit::{Event, LEFT};
 use crate::stores::ledger::place::{is_covered, is_named, lies_below};
 use crate::stores::ledger::{
     Declaration, Fault, FileId, FileState, GroupId, GroupState, LedgerError, SourceFile,
@@ -183,9 +184,35 @@ pub(super) async fn add_member(
     for left in lock_all(tx, condition, &[&group.0, &file.0]).await? {
         let sql = "DELETE FROM landfall.group_member WHERE group_id = $1 AND file_id = $2";
         execute(tx, sql, &[&left.id.0, &file.0]).await?;
-        next_generation(tx, &left, GroupState::Collecting, now).await?;
+        match has_files(tx, &left.id).await? {
+            true => next_generation(tx, &left, GroupState::Collecting, now).await?,
+            false => dissolve(tx, &left, now).await?,
+        }
     }
     Ok(())
+}
+
+/// Whether a group holds a file that is there.
+async fn has_files(tx: &Transaction<'_>, group: &GroupId) -> Result<bool, LedgerError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM landfall.group_member m
+                              JOIN landfall.source_file f ON f.id = m.file_id AND f.state <> 'gone'
+                              WHERE m.group_id = $1) AS found";
+    flag(&one(tx, sql, &[&group.0]).await?, "found")
+}
+
+/// Takes back a locked group that nobody asked for, that was never combined and that holds no file any more.
+async fn dissolve(
+    tx: &Transaction<'_>,
+    group: &SourceGroup,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    platform::lock(tx, &group.release_id).await?;
+    let release = platform::load(tx, &group.release_id).await?;
+    let event = Event::of("overwritten").because(Some(LEFT));
+    platform::audit(tx, &group.release_id, &event, now).await?;
+    let sql = "DELETE FROM landfall.source_group WHERE id = $1";
+    execute(tx, sql, &[&group.id.0]).await?;
+    platform::withdraw_release(tx, &release).await
 }
 
 /// Starts the next generation of every group that holds a file which landed anew or is gone.

@@ -5,11 +5,15 @@ mod attaching;
 #[expect(dead_code, reason = "the behaviour tests use the rest of it")]
 mod cluster;
 mod connections;
+mod faults;
 #[path = "../../../../tests/support/pgstac.rs"]
 #[expect(dead_code, reason = "the behaviour tests use the rest of it")]
 mod pgstac;
 mod publishing;
 mod stac;
+#[path = "../../../../tests/support/wire.rs"]
+#[expect(dead_code, reason = "the behaviour tests use the rest of it")]
+mod wire;
 
 use std::sync::OnceLock;
 

@@ -8,6 +8,7 @@ use super::values::{
 };
 use super::{files, platform};
 use crate::stores::blobs::BlobPath;
+use crate::stores::ledger::audit::{Event, LEFT};
 use crate::stores::ledger::place::{is_covered, is_named, lies_below};
 use crate::stores::ledger::{
     Declaration, Fault, FileId, FileState, GroupId, GroupState, LedgerError, SourceFile,
@@ -147,9 +148,31 @@ pub(super) fn add_member(
     for row in select(tx, condition, (&group.0, file.0))? {
         let sql = "DELETE FROM landfall_group_member WHERE group_id = ?1 AND file_id = ?2";
         tx.execute(sql, (&row.group.id.0, file.0))?;
-        next_generation(tx, &row.group, GroupState::Collecting, now)?;
+        match has_files(tx, &row.group.id)? {
+            true => next_generation(tx, &row.group, GroupState::Collecting, now)?,
+            false => dissolve(tx, &row.group, now)?,
+        }
     }
     Ok(())
+}
+
+/// Whether a group holds a file that is there.
+fn has_files(tx: &Transaction<'_>, group: &GroupId) -> Result<bool, LedgerError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM landfall_group_member m
+                              JOIN landfall_source_file f ON f.id = m.file_id AND f.state <> 'gone'
+                              WHERE m.group_id = ?1)";
+    Ok(tx.query_row(sql, [&group.0], |row| row.get(0))?)
+}
+
+/// Takes back a group that nobody asked for, that was never combined and that holds no file any more.
+fn dissolve(tx: &Transaction<'_>, group: &SourceGroup, now: Timestamp) -> Result<(), LedgerError> {
+    let release = platform::release(tx, &group.release_id)?;
+    let release = release.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+    let event = Event::of("overwritten").because(Some(LEFT));
+    platform::audit(tx, &group.release_id, &event, now)?;
+    let sql = "DELETE FROM landfall_source_group WHERE id = ?1";
+    tx.execute(sql, [&group.id.0])?;
+    platform::withdraw_release(tx, &release)
 }
 
 /// Starts the next generation of every group that holds a file which landed anew or is gone.

@@ -11,9 +11,9 @@ use crate::stores::ledger::{
     Expected, Extras, GroupState, Origin, ProcessingOptions, ProcessingStatus, Verdict,
 };
 
-const START: Timestamp = Timestamp::constant(1_700_000_000, 0);
+pub(super) const START: Timestamp = Timestamp::constant(1_700_000_000, 0);
 
-fn declaration(resource: &str) -> Declaration {
+pub(super) fn declaration(resource: &str) -> Declaration {
     Declaration {
         origin: Origin::Submit,
         platform_id: String::from("ddh"),
@@ -33,13 +33,21 @@ fn declaration(resource: &str) -> Declaration {
     }
 }
 
-fn landing(blob: &str, etag: &str) -> Landing {
+pub(super) fn landing(blob: &str, etag: &str) -> Landing {
     Landing {
         path: BlobPath::new("local", "bronze", blob),
         etag: etag.to_owned(),
         size: 1,
         sequencer: None,
         at: START,
+    }
+}
+
+pub(super) fn outcome() -> FileOutcome {
+    FileOutcome::Referenced {
+        reference_path: String::from("refs/a.json"),
+        findings: Vec::new(),
+        span: None,
     }
 }
 
@@ -52,13 +60,8 @@ async fn claim(ledger: &PostgresLedger, resource: &str) -> Claim {
         panic!("a new file")
     };
     ledger.add_member(&group, file.id, true).await.unwrap();
-    let outcome = FileOutcome::Referenced {
-        reference_path: String::from("refs/a.json"),
-        findings: Vec::new(),
-        span: None,
-    };
     ledger
-        .record_outcome(file.id, "v1", &outcome)
+        .record_outcome(file.id, "v1", &outcome())
         .await
         .unwrap();
     let settled = ledger.settle(&group, DUE, START).await.unwrap();
@@ -74,7 +77,7 @@ async fn claim(ledger: &PostgresLedger, resource: &str) -> Claim {
     }
 }
 
-fn result() -> PublishedCombine {
+pub(super) fn result() -> PublishedCombine {
     PublishedCombine {
         blob_path: String::from("refs/combined/r1/combined.json"),
         stac_item: serde_json::json!({"id": "era5"}),
@@ -88,13 +91,13 @@ fn result() -> PublishedCombine {
 
 const OURS: &str = "application_name = 'landfall' AND datname = current_database()";
 
-/// How a transaction is cut off: between its first change and its commit, because a row that it needs is held.
 /// A judge of whom everything is due.
-const DUE: Judge = Judge {
+pub(super) const DUE: Judge = Judge {
     by_counts: |_, _, _| Some(Verdict::Due),
     by_members: |_| Verdict::Due,
 };
 
+/// Cut off between its first change and its commit, because a row that it needs is held.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_publication_that_is_cut_off_leaves_nothing_and_can_be_repeated() {
     let subject = InDatabase::new();
