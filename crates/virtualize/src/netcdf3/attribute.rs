@@ -74,11 +74,14 @@ pub(super) fn fill_value(
 /// An infinite `missing_value`, which no attribute can say in JSON: as the fill value readers mask it as well.
 fn infinite_missing_value(attributes: &[Attribute<'_>], data_type: &DataType) -> Option<Vec<u8>> {
     let attribute = attributes.iter().find(|a| a.name == "missing_value")?;
+    if !is_float(attribute) || !matches!(data_type, DataType::Float(..)) {
+        return None;
+    }
     let stored = attribute.nc_type.data_type();
     let infinite = |value: &Value| *value == "Infinity" || *value == "-Infinity";
     elements(attribute)
         .map(|element| stored.element_to_json(element))
-        .find(|value| is_float(attribute) && infinite(value))
+        .find(infinite)
         .and_then(|value| data_type.element_from_json(&value))
 }
 
