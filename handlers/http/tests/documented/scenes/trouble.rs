@@ -45,8 +45,14 @@ async fn corrupt_ledger() -> BTreeSet<Outcome> {
     let internal = (500, "InternalError");
     std::fs::write(stage.document(), b"{").unwrap();
     scene.read(&stage.path("x/0"), internal).await;
-    stage.alter("UPDATE app_asset_releases SET created_at = 'x'");
-    stage.alter("UPDATE app_jobs SET created_at = 'x'");
+    for column in [
+        "app_asset_releases SET created_at",
+        "app_jobs SET created_at",
+        "landfall_source_group SET updated_at",
+        "landfall_source_file SET updated_at",
+    ] {
+        stage.alter(&format!("UPDATE {column} = 'x'"));
+    }
     ask_the_ledger(&mut scene, &stage, internal).await;
     scene.reached
 }
