@@ -279,7 +279,16 @@ fn people_submit_and_follow_a_series() {
     let (code, again) = asked(&dev, &line);
     assert_eq!((code, &again["operation"]), (Some(0), &json!("repeated")));
     let id = again["job_id"].as_str().unwrap();
-    assert_eq!(asked(&dev, &["status", id]).1["job_status"], "completed");
+    for named in [id, "tas/demo"] {
+        assert_eq!(asked(&dev, &["status", named]).1["job_status"], "completed");
+    }
+    for (named, token_code) in [("tas/demo", Some(0)), ("tas/other", Some(3))] {
+        let token = run(&dev, &["token", named]);
+        assert_eq!(token.status.code(), token_code, "{token:?}");
+        let release = again["release_id"].as_str().unwrap();
+        let address = format!("/api/zarr/{release}/r1/~");
+        assert_eq!(text(token).contains(&address), token_code == Some(0));
+    }
     let (code, refused) = asked(&dev, &[&line[..], &["--missing", "fill"]].concat());
     assert_eq!(
         (code, &refused["error"]["code"]),

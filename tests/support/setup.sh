@@ -126,6 +126,6 @@ case "${1:-all}" in
   databases) databases ;;
   browser) browser ;;
   peers) environment .venv/bench benches/requirements.txt ;;
-  all) need_compiler; environment .venv/tools "$support/tools.txt"; environment .venv/py "$support/requirements.txt"; node_readers; environment .venv/stac "$support/stac-requirements.txt"; environment .venv/api "$support/api-requirements.txt"; environment .venv/titiler "$support/titiler.txt"; databases; browser; cargo_tools "$support/cargo-tools.txt" ;;
+  all) need_compiler; environment .venv/tools "$support/tools.txt"; environment .venv/py "$support/requirements.txt"; node_readers; node_packages .venv/infra infra/check; environment .venv/stac "$support/stac-requirements.txt"; environment .venv/api "$support/api-requirements.txt"; environment .venv/titiler "$support/titiler.txt"; databases; browser; cargo_tools "$support/cargo-tools.txt" ;;
   *) die "no part called $1" ;;
 esac
