@@ -105,6 +105,12 @@ series COUNT="1000" SEED="1" KEEP="":
     cargo build --quiet --bin landfall
     {{ python }} tests/support/check_series.py "{{ target }}/debug/landfall" --count {{ COUNT }} --seed {{ SEED }} {{ if KEEP == "" { "" } else { "--keep " + quote(KEEP) } }}
 
+# So many random files compared with h5py, netCDF4 and xarray (the tests take forty); KEEP is a folder for those that come out wrong.
+files COUNT="1000" SEED="1" KEEP="":
+    @tests/support/setup.sh readers
+    cargo build --quiet --bin landfall
+    {{ python }} tests/support/check_files.py "{{ target }}/debug/landfall" --count {{ COUNT }} --seed {{ SEED }} {{ if KEEP == "" { "" } else { "--keep " + quote(KEEP) } }}
+
 # Ten thousand blobs of an emulated container are put into series, by the command line and by the app: seconds.
 inventory:
     cargo test --test tests -- inventory::ten_thousand --ignored --nocapture

@@ -23,6 +23,7 @@ mod economy;
 mod end_to_end;
 mod event_to_item;
 mod faults;
+mod files;
 mod fill_values;
 mod function_definitions;
 mod hostile;

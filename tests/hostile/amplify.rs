@@ -47,6 +47,7 @@ pub(super) fn cases() -> Vec<Case> {
             classic_coordinates(),
         ),
         ("many classic variables of many records", classic_grid()),
+        ("one long name for classic dimensions", classic_long_name()),
     ]
 }
 
@@ -541,6 +542,15 @@ fn classic_grid() -> Vec<u8> {
         .map(|(name, dimension, nc_type, _)| (name, dimension, nc_type, 580_000))
         .collect();
     classic(8, &[("t", 0)], &variables)
+}
+
+/// Variables that all repeat one name.
+fn classic_long_name() -> Vec<u8> {
+    classic(
+        0,
+        &[("n".repeat(500_000).as_str(), 4)],
+        &many(10_000, |_| Some(0)),
+    )
 }
 
 fn classic_overlap() -> Vec<u8> {

@@ -8,7 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 from h5py import h5d, h5f, h5o, h5p, h5t, h5z
-from matrix_reference import Reference, differences, text
+from matrix_reference import Reference, differences
 from read_with_xarray import NUMBERS, same_value
 
 # The largest dataset that is read.
@@ -157,10 +157,9 @@ def may_skip(name: str, dataset: h5py.Dataset) -> str | None:
         return "other files"
     if plist.get_layout() == h5d.VIRTUAL:
         return "virtual layout"
-    if name.rpartition("/")[2].startswith("_nc4_non_coord_"):
-        return "netCDF name"
     filters = [plist.get_filter(number)[0] for number in range(plist.get_nfilters())]
     reasons = [NO_CODEC[number] for number in filters if number in NO_CODEC] + [no_zarr_type(kind)]
+    reasons += ["netCDF name"] if name.rpartition("/")[2].startswith("_nc4_non_coord_") else []
     return "|".join(filter(None, reasons)) or None
 
 
@@ -235,6 +234,8 @@ def attributes_differ(holder: h5py.HLObject, ours: dict) -> Iterator[str]:
 def from_json(value: object) -> object:
     """Numbers that JSON has no word for, written as text."""
     words = {"NaN": np.nan, "Infinity": np.inf, "-Infinity": -np.inf}
+    if isinstance(value, list):
+        return [from_json(item) for item in value]
     return words.get(value, value) if isinstance(value, str) else value
 
 
@@ -250,12 +251,24 @@ def carried(holder: h5py.HLObject) -> Iterator[tuple[str, object]]:
         array = np.asarray(value)
         if isinstance(value, h5py.Empty):
             # As netCDF4 gives it: no text, or a list of nothing.
-            yield name, "" if value.dtype.kind in "SO" else []
+            yield name, "" if value.dtype.kind == "S" else []
             continue
-        if array.dtype.names or array.dtype.kind not in (*NUMBERS, "b", "S", "U", "O"):
+        if array.dtype.names or array.dtype.kind not in (*"biuf", "S", "U", "O"):
             continue
+        if name in ("missing_value", "scale_factor", "add_offset") and array.dtype.kind == "f" and not np.isfinite(array).all():
+            # What is not a number marks none, and of several those are left that JSON can say.
+            value = array[np.isfinite(array)] if name == "missing_value" else array[:0]
+            if not value.size:
+                continue
         if array.dtype.kind == "O" and not all(isinstance(item, (str, bytes)) for item in array.reshape(-1)):
             continue
         if array.dtype.kind in "SO":
-            value = [text(item) for item in array.reshape(-1).tolist()]
+            # What is not UTF-8 is replaced, as everywhere; zero bytes are left out.
+            value = [shown(item) for item in array.reshape(-1).tolist()]
         yield name, value
+
+
+def shown(value: object) -> str:
+    """The text of an attribute."""
+    raw = value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogateescape")
+    return raw.decode("utf-8", "replace").replace("\0", "")

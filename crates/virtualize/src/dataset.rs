@@ -12,20 +12,7 @@ use crate::rules::Finding;
 use crate::zarr::{Codec, DataType};
 
 pub use attributes::Attributes;
-
-/// Attributes that readers compute with: a value that is not finite means nothing in them, and a string in its
-/// place would be taken for one.
-pub(crate) const COMPUTED_WITH: [&str; 9] = [
-    "missing_value",
-    "valid_min",
-    "valid_max",
-    "valid_range",
-    "scale_factor",
-    "add_offset",
-    "flag_values",
-    "flag_masks",
-    "actual_range",
-];
+pub(crate) use attributes::finite_part;
 
 /// The format of a source file, by its magic number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

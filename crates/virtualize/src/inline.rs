@@ -65,7 +65,10 @@ async fn read_coordinates(
     let names = named_by_attributes(&dataset.root);
     // Where nothing is named like the dimension, a time along it tells the order of the files.
     let clocks = clock_paths(std::iter::once(dataset), &options.concat_dim);
-    let reads = dataset.root.walk().into_iter().filter_map(|(path, array)| {
+    // Text is one chunk of its own form already.
+    let arrays = dataset.root.walk().into_iter();
+    let arrays = arrays.filter(|(_, array)| array.data_type != DataType::VlenString);
+    let reads = arrays.filter_map(|(path, array)| {
         let role = role_of(&path, array, &names, options);
         let clock = || (clocks.contains(&path) && !is_plain(array)).then_some(Role::Coordinate);
         let role = role.or_else(clock)?;
@@ -95,7 +98,7 @@ fn role_of(
     options: &DecodeOptions,
 ) -> Option<Role> {
     let name = path.rsplit('/').next().unwrap_or(path);
-    if array.data_type == DataType::VlenString || is_plain(array) {
+    if is_plain(array) {
         return None;
     }
     let own_dimension = matches!(array.dimension_names.as_slice(), [only] if only == name);
@@ -325,6 +328,21 @@ mod tests {
         assert_eq!(dataset.findings[0].code, "not-inlined");
         let (_, outcome) = run(vec![("time", damaged("time"))], 4);
         assert!(outcome.unwrap_err().to_string().contains("/time"));
+    }
+
+    /// A `time` of text lost the codec that it is stored with, and nothing could read it.
+    #[test]
+    fn a_concat_coordinate_of_text_stays_as_it_is() {
+        let text = VirtualArray {
+            data_type: DataType::VlenString,
+            codecs: vec![Codec::VlenUtf8],
+            chunks: ChunkManifest::inlined(Bytes::from_static(b"\x01\0\0\0\x01\0\0\0a")),
+            fill_value: None,
+            ..array(&["time"], 1, 4)
+        };
+        let (dataset, outcome) = run(vec![("time", text.clone())], 4);
+        outcome.unwrap();
+        assert_eq!(dataset.root.arrays["time"], text);
     }
 
     /// A whole file was lost because its `time` was compressed with what readers decode and this crate does not.

@@ -34,7 +34,7 @@ pub(crate) async fn decode(
         let bytes = grow(buffer, have, length).await?;
         have = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         match header::parse(&bytes, options.max_objects) {
-            Ok(header) => return layout::dataset(&header, buffer.file_len(), options),
+            Ok(header) => return layout::dataset(&header, buffer, options),
             Err(HeaderError::Decode(error)) => return Err(error),
             Err(HeaderError::Short { what, at, .. }) if have >= buffer.file_len() => {
                 return Err(DecodeError::PastEnd { what, at });
@@ -312,8 +312,8 @@ mod tests {
         "dimension at byte 28: `y` is a second record dimension"
     )]
     #[case::attribute_type(
-        Builder::new(1, 0).absent().list(0x0c, 1).name("a").tag(7),
-        "attribute type at byte 32: there is no type 7"
+        Builder::new(1, 0).absent().list(0x0c, 1).name("a").tag(12),
+        "attribute type at byte 32: there is no type 12"
     )]
     #[case::attribute_length(
         Builder::new(5, 0).absent().list(0x0c, 1).name("a").tag(6).size(1 << 62),

@@ -56,7 +56,10 @@ pub(crate) async fn interpret(
     for (variable, outcome) in tree.variables.iter().zip(arrays) {
         dataset.findings.extend(outcome.findings);
         match outcome.array {
-            Ok(array) => insert(&mut dataset.root, variable, array),
+            Ok(array) => {
+                insert(&mut dataset.root, variable, array);
+                dataset.skipped.extend(renamed(variable));
+            }
             Err(reason) => dataset.skipped.push(Skipped {
                 variable: variable.path.clone(),
                 reason,
@@ -71,6 +74,16 @@ pub(crate) async fn interpret(
 fn has_properties(root: &Group) -> bool {
     dimension::attribute(&root.attributes, "_NCProperties").is_some()
         || dimension::attribute(&root.attributes, "_nc3_strict").is_some()
+}
+
+/// The name that a variable has in the file, where that is another one.
+fn renamed(variable: &Variable<'_>) -> Option<Skipped> {
+    let is_other = !variable.path.ends_with(&format!("/{}", variable.name));
+    is_other.then(|| Skipped {
+        variable: variable.path.clone(),
+        reason: format!("it is here under its netCDF name, {}", variable.name),
+        is_data: false,
+    })
 }
 
 fn insert(root: &mut VirtualGroup, variable: &Variable<'_>, array: VirtualArray) {
@@ -156,10 +169,6 @@ impl<'a> Tree<'a> {
             if shown {
                 return self.skip(path, "its netCDF name is taken by another object");
             }
-            self.skip(
-                path.clone(),
-                &format!("it is here under its netCDF name, {name}"),
-            );
         }
         self.variables.push(Variable {
             path,

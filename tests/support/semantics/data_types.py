@@ -136,7 +136,8 @@ def odd(path: Path) -> None:
 @case("data_types")
 def netcdf_types(path: Path) -> None:
     """netCDF's own: strings, characters, enums, compounds, opaque."""
-    with nc(path, x=3, n=4) as dataset:
+    with nc(path, x=3, n=4, time=2) as dataset:
+        dataset.createVariable("time", str, ("time",))[:] = np.array(["2000-01-01", "2000-01-02"], object)
         dataset.createVariable("text", str, ("x",))[:] = np.array(["a", "é", ""], object)
         dataset.createVariable("text_scalar", str, ())[...] = "all"
         dataset.createVariable("char", "S1", ("x", "n"))[:] = np.array([list("abcd"), list("ef\0\0"), list("\0\0\0\0")], "S1")

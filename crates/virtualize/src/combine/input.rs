@@ -127,6 +127,19 @@ pub(super) fn split(path: &str) -> (&str, &str) {
         .map_or(("", path), |at| path.split_at(at + 1))
 }
 
+/// Of some concat coordinates, each with its path, that of the group a variable lies in, or of the nearest group above.
+pub(super) fn clock_above<'a, T>(
+    clocks: &'a [T],
+    path_of: impl Fn(&T) -> &str,
+    path: &str,
+) -> Option<&'a T> {
+    let folder = split(path).0;
+    let above = clocks
+        .iter()
+        .filter(|clock| folder.starts_with(split(path_of(clock)).0));
+    above.max_by_key(|clock| split(path_of(clock)).0.len())
+}
+
 impl Input {
     pub(super) fn array(&self, path: &str) -> Option<&VirtualArray> {
         array_at(&self.dataset.root, path)

@@ -1,7 +1,7 @@
 //! The files of a series in their order, and the steps that each has on the concat coordinates.
 
 use crate::cf::Instant;
-use crate::combine::input::{Input, split};
+use crate::combine::input::{Input, clock_above};
 use crate::combine::time::{Clock, Positions};
 
 /// One step on the concat coordinate.
@@ -64,11 +64,6 @@ impl Timeline<'_> {
 
     /// The clock that tells the times of a variable: that of its group, or of the nearest group above.
     pub(super) fn clock_of(&self, path: &str) -> Option<&Clock> {
-        let folder = split(path).0;
-        let above = self
-            .clocks
-            .iter()
-            .filter(|clock| folder.starts_with(split(&clock.path).0));
-        above.max_by_key(|clock| split(&clock.path).0.len())
+        clock_above(self.clocks, |clock| &clock.path, path)
     }
 }

@@ -6,6 +6,45 @@ use std::sync::Arc;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
+/// Attributes that readers compute with: a value that is not finite means nothing in them, and a string in its
+/// place would be taken for one.
+const COMPUTED_WITH: [&str; 9] = [
+    "missing_value",
+    "valid_min",
+    "valid_max",
+    "valid_range",
+    "scale_factor",
+    "add_offset",
+    "flag_values",
+    "flag_masks",
+    "actual_range",
+];
+
+/// What of an attribute of floats, in its JSON form, readers can compute with: all of it where it is finite, and of
+/// several `missing_value`s those that are.
+pub(crate) fn finite_part(name: &str, value: Value) -> Option<Value> {
+    if !COMPUTED_WITH.contains(&name) || is_finite(&value) {
+        return Some(value);
+    }
+    match value {
+        Value::Array(values) if name == "missing_value" => {
+            let mut finite: Vec<Value> = values.into_iter().filter(Value::is_number).collect();
+            match finite.len() {
+                0 | 1 => finite.pop(),
+                _ => Some(Value::Array(finite)),
+            }
+        }
+        _ => None,
+    }
+}
+
+fn is_finite(value: &Value) -> bool {
+    match value {
+        Value::Array(values) => values.iter().all(is_finite),
+        other => other.is_number(),
+    }
+}
+
 /// Attributes in the JSON form that xarray writes to Zarr; sorted by name.
 ///
 /// The files of a series mostly have the same ones: copies share them until one is changed.

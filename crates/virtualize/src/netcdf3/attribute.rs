@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::header::{Attribute, NcType};
-use crate::dataset::{Attributes, COMPUTED_WITH};
+use crate::dataset::{Attributes, finite_part};
 use crate::rules::Finding;
 use crate::zarr::DataType;
 
@@ -22,36 +22,67 @@ pub(super) fn attributes(
             continue;
         }
         let name = attribute.name;
-        if COMPUTED_WITH.contains(&name) && !is_finite(attribute) {
-            let message = format!("attribute {name} was dropped: it is not finite");
-            findings.push(Finding::info("attribute-dropped", owner, message));
-            continue;
-        }
         if attribute.nc_type == NcType::Char && std::str::from_utf8(attribute.values).is_err() {
             let message = format!("attribute {name} is not UTF-8");
             findings.push(Finding::info("attribute-not-utf8", owner, message));
         }
-        out.insert(name.to_owned(), to_json(attribute));
+        let value = to_json(attribute);
+        let value = match is_float(attribute) {
+            true => finite_part(name, value),
+            false => Some(value),
+        };
+        match value {
+            Some(value) => {
+                out.insert(name.to_owned(), value);
+            }
+            None => {
+                let message = format!("attribute {name} was dropped: it is not finite");
+                findings.push(Finding::info("attribute-dropped", owner, message));
+            }
+        }
     }
     out
 }
 
-/// The `_FillValue` among the attributes of a variable as an element of `data_type`; dropped with a finding if it is
-/// no value of that type, since then it can be equal to none.
+/// The `_FillValue` among the attributes of a variable as an element of `data_type`. A number that is no value of that
+/// type stays an attribute, since readers compute with it all the same; anything else is dropped.
 pub(super) fn fill_value(
     attributes: &[Attribute<'_>],
     data_type: &DataType,
     owner: &str,
+    out: &mut Attributes,
     findings: &mut Vec<Finding>,
 ) -> Option<Vec<u8>> {
-    let attribute = attributes.iter().find(|a| a.name == FILL_VALUE)?;
+    let Some(attribute) = attributes.iter().find(|a| a.name == FILL_VALUE) else {
+        return infinite_missing_value(attributes, data_type);
+    };
     let element = element(attribute, data_type);
     if element.is_none() {
-        let data_type = data_type.name();
-        let message = format!("attribute {FILL_VALUE} was dropped: it is no {data_type}");
+        let (value, data_type) = (to_json(attribute), data_type.name());
+        let message = match value.is_number() {
+            true => format!("{FILL_VALUE} is no {data_type} and stays an attribute"),
+            false => format!("attribute {FILL_VALUE} was dropped: it is no {data_type}"),
+        };
         findings.push(Finding::info("fill-value-type", Some(owner), message));
+        if value.is_number() {
+            out.insert(FILL_VALUE.to_owned(), value);
+        }
     }
     element
+}
+
+/// An infinite `missing_value`, which no attribute can say in JSON: as the fill value readers mask it as well.
+fn infinite_missing_value(attributes: &[Attribute<'_>], data_type: &DataType) -> Option<Vec<u8>> {
+    let attribute = attributes.iter().find(|a| a.name == "missing_value")?;
+    if !is_float(attribute) || !matches!(data_type, DataType::Float(..)) {
+        return None;
+    }
+    let stored = attribute.nc_type.data_type();
+    let infinite = |value: &Value| *value == "Infinity" || *value == "-Infinity";
+    elements(attribute)
+        .map(|element| stored.element_to_json(element))
+        .find(infinite)
+        .and_then(|value| data_type.element_from_json(&value))
 }
 
 fn element(attribute: &Attribute<'_>, data_type: &DataType) -> Option<Vec<u8>> {
@@ -107,10 +138,8 @@ fn elements<'a>(attribute: &Attribute<'a>) -> std::slice::ChunksExact<'a, u8> {
     attribute.values.chunks_exact(size.max(1))
 }
 
-fn is_finite(attribute: &Attribute<'_>) -> bool {
-    let data_type = attribute.nc_type.data_type();
-    let float = matches!(attribute.nc_type, NcType::Float | NcType::Double);
-    !float || elements(attribute).all(|element| data_type.element_to_json(element).is_number())
+const fn is_float(attribute: &Attribute<'_>) -> bool {
+    matches!(attribute.nc_type, NcType::Float | NcType::Double)
 }
 
 #[cfg(test)]
@@ -180,12 +209,38 @@ mod tests {
         #[case] of: NcType,
         #[case] element: Option<Vec<u8>>,
     ) {
-        let mut findings = Vec::new();
+        let (mut out, mut findings) = (Attributes::new(), Vec::new());
         let all = [attribute("_FillValue", stored, bytes)];
         assert_eq!(
-            fill_value(&all, &of.data_type(), "/v", &mut findings),
+            fill_value(&all, &of.data_type(), "/v", &mut out, &mut findings),
             element
         );
         assert_eq!(findings.is_empty(), element.is_some());
+        let is_number = stored != NcType::Char && !bytes.is_empty();
+        assert_eq!(!out.is_empty(), element.is_none() && is_number);
+    }
+
+    /// JSON has no infinity, and without it what is marked so was shown as a value.
+    #[rstest]
+    #[case::alone(&[f32::INFINITY], NcType::Float, Some(f32::INFINITY), None)]
+    #[case::beside_another(&[-9.0, f32::NEG_INFINITY], NcType::Float, Some(f32::NEG_INFINITY), Some(json!(-9.0)))]
+    #[case::not_a_number(&[f32::NAN, -9.0, -8.0], NcType::Float, None, Some(json!([-9.0, -8.0])))]
+    #[case::of_integers(&[f32::INFINITY], NcType::Short, None, None)]
+    fn what_marks_missing_values_is_kept(
+        #[case] values: &[f32],
+        #[case] of: NcType,
+        #[case] fill: Option<f32>,
+        #[case] shown: Option<Value>,
+    ) {
+        let bytes: Vec<u8> = values
+            .iter()
+            .flat_map(|value| value.to_be_bytes())
+            .collect();
+        let all = [attribute("missing_value", NcType::Float, &bytes)];
+        let mut findings = Vec::new();
+        let mut out = attributes(&all, Some("/v"), &mut findings);
+        assert_eq!(out.get("missing_value"), shown.as_ref());
+        let element = fill_value(&all, &of.data_type(), "/v", &mut out, &mut findings);
+        assert_eq!(element, fill.map(|value| value.to_be_bytes().to_vec()));
     }
 }

@@ -42,20 +42,20 @@ pub(super) enum NcType {
 }
 
 impl NcType {
-    /// Types from 7 on are CDF-5's alone.
-    const fn from_tag(tag: u32, format: Format) -> Option<Self> {
-        match (tag, format) {
-            (1, _) => Some(Self::Byte),
-            (2, _) => Some(Self::Char),
-            (3, _) => Some(Self::Short),
-            (4, _) => Some(Self::Int),
-            (5, _) => Some(Self::Float),
-            (6, _) => Some(Self::Double),
-            (7, Format::Cdf5) => Some(Self::UByte),
-            (8, Format::Cdf5) => Some(Self::UShort),
-            (9, Format::Cdf5) => Some(Self::UInt),
-            (10, Format::Cdf5) => Some(Self::Int64),
-            (11, Format::Cdf5) => Some(Self::UInt64),
+    /// Types from 7 on are CDF-5's alone by the specification; netCDF-C reads them in any file.
+    const fn from_tag(tag: u32) -> Option<Self> {
+        match tag {
+            1 => Some(Self::Byte),
+            2 => Some(Self::Char),
+            3 => Some(Self::Short),
+            4 => Some(Self::Int),
+            5 => Some(Self::Float),
+            6 => Some(Self::Double),
+            7 => Some(Self::UByte),
+            8 => Some(Self::UShort),
+            9 => Some(Self::UInt),
+            10 => Some(Self::Int64),
+            11 => Some(Self::UInt64),
             _ => None,
         }
     }
@@ -363,7 +363,7 @@ impl<'a> Cursor<'a> {
     fn nc_type(&mut self, what: &'static str) -> Result<NcType, HeaderError> {
         let at = self.position();
         let tag = self.tag(what)?;
-        NcType::from_tag(tag, self.format)
+        NcType::from_tag(tag)
             .ok_or_else(|| malformed(what, at, &format!("there is no type {tag}")).into())
     }
 

@@ -8,23 +8,25 @@ use crate::contiguous::{CUT_LIMIT, cut_contiguous, strided};
 use crate::dataset::{
     Dimension, Layout, Skipped, VirtualArray, VirtualDataset, VirtualGroup, product,
 };
-use crate::decode::{DecodeError, DecodeOptions};
+use crate::decode::{Cost, DecodeError, DecodeOptions, SourceBuffer};
 use crate::manifest::{ChunkManifest, SourceId};
 use crate::rules::Finding;
 
 const VARIABLE: &str = "variable";
 
-/// The dataset that a header describes, in a file of `file_len` bytes.
+/// The dataset that a header describes.
 ///
 /// # Errors
 ///
 /// [`DecodeError::Truncated`] when the file ends before its data; [`DecodeError::Malformed`] for variables that cannot
-/// be where the header says.
+/// be where the header says; [`DecodeError::Budget`] for what is out of proportion to the file.
 pub(super) fn dataset(
     header: &Header<'_>,
-    file_len: u64,
+    buffer: &SourceBuffer,
     options: &DecodeOptions,
 ) -> Result<VirtualDataset, DecodeError> {
+    let file_len = buffer.file_len();
+    spend_names(header, buffer)?;
     let extents: Vec<Extent<'_>> = header
         .variables
         .iter()
@@ -69,6 +71,17 @@ pub(super) fn dataset(
     Ok(dataset)
 }
 
+/// Each variable repeats the names of its dimensions, which the header has once.
+fn spend_names(header: &Header<'_>, buffer: &SourceBuffer) -> Result<(), DecodeError> {
+    let used = header
+        .variables
+        .iter()
+        .flat_map(|variable| &variable.dimensions);
+    let names = used.filter_map(|id| header.dimensions.get(*id));
+    let bytes = names.map(|dim| u64::try_from(dim.name.len()).unwrap_or(u64::MAX));
+    buffer.spend(Cost::Memory, bytes.fold(0, u64::saturating_add))
+}
+
 /// More chunks than allowed.
 struct Excess;
 
@@ -95,12 +108,9 @@ fn place(
     let data_type = variable.nc_type.data_type();
     let chunk_shape = extent.chunk_shape(&shape, records);
     let chunks = extent.chunks(&shape, &chunk_shape, records, chunks_left)?;
-    let fill = attribute::fill_value(
-        &variable.attributes,
-        &data_type,
-        &path,
-        &mut dataset.findings,
-    );
+    let (stored, findings) = (&variable.attributes, &mut dataset.findings);
+    let mut attributes = attribute::attributes(stored, Some(&path), findings);
+    let fill_value = attribute::fill_value(stored, &data_type, &path, &mut attributes, findings);
     let names = variable.dimensions.iter();
     let dimension_names = names
         .filter_map(|id| header.dimensions.get(*id))
@@ -110,10 +120,10 @@ fn place(
         shape,
         chunk_shape,
         data_type,
-        fill_value: fill,
+        fill_value,
         codecs: Vec::new(),
         dimension_names,
-        attributes: attribute::attributes(&variable.attributes, Some(&path), &mut dataset.findings),
+        attributes,
         chunks,
         layout: extent.layout(records),
     };

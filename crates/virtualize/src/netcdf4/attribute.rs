@@ -3,18 +3,17 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::dataset::{Attributes, COMPUTED_WITH};
+use crate::dataset::{Attributes, finite_part};
 use crate::hdf5::{Attribute, AttributeValue, Datatype, DatatypeClass};
 use crate::rules::Finding;
 use crate::zarr::float_to_json;
 
 /// Attributes that belong to the file format and that no reader shows.
-pub(super) const HIDDEN: [&str; 9] = [
+pub(super) const HIDDEN: [&str; 8] = [
     "CLASS",
     "NAME",
     "REFERENCE_LIST",
     "DIMENSION_LIST",
-    "DIMENSION_LABELS",
     "_Netcdf4Dimid",
     "_Netcdf4Coordinates",
     "_nc3_strict",
@@ -60,13 +59,13 @@ pub(super) fn dropped(path: &str, name: &str, why: &str) -> Finding {
 }
 
 fn value_of(attribute: &Attribute) -> Result<Value, &'static str> {
+    let shape = attribute.dataspace.shape().unwrap_or_default();
     let values = match &attribute.value {
         AttributeValue::Null => return empty(&attribute.datatype),
         AttributeValue::References(_) | AttributeValue::ReferenceLists(_) => {
             return Err("it holds references");
         }
         AttributeValue::Raw(_) => return Err("JSON has no form for its type"),
-        AttributeValue::Strings(values) if values.is_empty() => return Ok(json!("")),
         AttributeValue::Strings(values) => values.iter().map(|value| json!(text(value))).collect(),
         AttributeValue::Integers(values) if is_bool(&attribute.datatype) => {
             values.iter().map(|value| json!(*value != 0)).collect()
@@ -74,22 +73,21 @@ fn value_of(attribute: &Attribute) -> Result<Value, &'static str> {
         AttributeValue::Integers(values) => values.iter().map(|value| json!(value)).collect(),
         AttributeValue::Unsigned(values) => values.iter().map(|value| json!(value)).collect(),
         AttributeValue::Floats(values) => {
-            let finite = values.iter().all(|value| value.is_finite());
-            if !finite && COMPUTED_WITH.contains(&attribute.name.as_str()) {
-                return Err("its value is not a finite number");
-            }
-            values.iter().map(|value| float_to_json(*value)).collect()
+            let values = values.iter().map(|value| float_to_json(*value)).collect();
+            return finite_part(&attribute.name, nest(values, shape))
+                .ok_or("its value is not a finite number");
         }
     };
-    let shape = attribute.dataspace.shape().unwrap_or_default();
     Ok(nest(values, shape))
 }
 
-/// netCDF-C stores an empty text or an empty list without a dataspace.
+/// netCDF-C stores an empty text or an empty list without a dataspace; readers take variable-length text for a list.
 fn empty(datatype: &Datatype) -> Result<Value, &'static str> {
     match datatype.class {
-        DatatypeClass::String { .. } | DatatypeClass::VlenString { .. } => Ok(json!("")),
-        DatatypeClass::Integer { .. } | DatatypeClass::Float { .. } => Ok(json!([])),
+        DatatypeClass::String { .. } => Ok(json!("")),
+        DatatypeClass::VlenString { .. }
+        | DatatypeClass::Integer { .. }
+        | DatatypeClass::Float { .. } => Ok(json!([])),
         _ => Err("it has no value"),
     }
 }
@@ -141,7 +139,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::hdf5::Dataspace;
+    use crate::hdf5::{Dataspace, StringPadding};
     use crate::netcdf4::sample;
 
     fn lattice(mut attribute: Attribute, dims: &[u64]) -> Attribute {
@@ -177,15 +175,27 @@ mod tests {
     #[case::text(sample::text("a", &["é\0"]), "\"é\"")]
     #[case::texts(sample::text("a", &["x", ""]), "[\"x\",\"\"]")]
     #[case::no_number(lattice(sample::floats("a", &[]), &[0]), "[]")]
-    #[case::no_text(lattice(sample::text("a", &[]), &[0]), "\"\"")]
+    #[case::no_text(lattice(sample::text("a", &[]), &[0]), "[]")]
     #[case::boolean(boolean("a", 1), "true")]
-    #[case::empty_text(null(sample::text("a", &[])), "\"\"")]
+    #[case::empty_text(null(fixed_text("a")), "\"\"")]
+    #[case::empty_texts(null(sample::text("a", &[])), "[]")]
+    #[case::some_of_it_finite(lattice(sample::floats("missing_value", &[f64::NAN, -9.0]), &[2]), "-9.0")]
     #[case::empty_list(null(sample::floats("a", &[])), "[]")]
     fn values_have_xarrays_form(#[case] attribute: Attribute, #[case] expected: &str) {
         let mut findings = Vec::new();
         let json = to_json("/v", &[attribute], &[], &mut findings);
-        assert_eq!(json["a"].to_string(), expected);
+        let shown = json.values().next().unwrap();
+        assert_eq!(shown.to_string(), expected);
         assert!(findings.is_empty());
+    }
+
+    fn fixed_text(name: &str) -> Attribute {
+        let mut attribute = sample::text(name, &[]);
+        attribute.datatype.class = DatatypeClass::String {
+            padding: StringPadding::NullTerminated,
+            utf8: false,
+        };
+        attribute
     }
 
     fn null(mut attribute: Attribute) -> Attribute {

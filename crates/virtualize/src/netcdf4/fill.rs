@@ -7,6 +7,7 @@ use crate::decode::{Cost, SourceBuffer};
 use crate::hdf5::{Attribute, AttributeValue, Dataset, Datatype, FillValue};
 use crate::manifest::ChunkEntry;
 use crate::netcdf4::data_type::element_type;
+use crate::netcdf4::dimension::attribute;
 use crate::zarr::{ByteOrder, Codec, DataType, encode_chunk};
 
 /// The most chunks that are written out because they are not allocated in the source.
@@ -36,6 +37,20 @@ pub(super) fn cf_fill_value(attribute: &Attribute, data_type: &DataType) -> Opti
             _ => None,
         },
         AttributeValue::Raw(bytes) => complex(&attribute.datatype, bytes, data_type),
+        _ => None,
+    }
+}
+
+/// An infinite `missing_value`, which no attribute can say in JSON: as the fill value readers mask it as well.
+pub(super) fn infinite_missing_value(
+    attributes: &[Attribute],
+    data_type: &DataType,
+) -> Option<Vec<u8>> {
+    match (&attribute(attributes, "missing_value")?.value, data_type) {
+        (AttributeValue::Floats(values), DataType::Float(..)) => {
+            let infinite = values.iter().find(|value| value.is_infinite())?;
+            float(*infinite, data_type)
+        }
         _ => None,
     }
 }
@@ -162,6 +177,13 @@ pub(super) fn write_out_missing(
         }
         Err(_) if array.fill_value.is_none() && element.iter().all(|byte| *byte == 0) => Ok(()),
         Err(_) if dataset.fill == FillValue::Undefined => Ok(()),
+        // Readers mask it, and show what they mask as the same.
+        Err(_)
+            if array.fill_value.is_none() && array.data_type.element_to_json(&element) == "NaN" =>
+        {
+            array.fill_value = Some(element);
+            Ok(())
+        }
         Err(why) => Err(why),
     }
 }
@@ -281,6 +303,22 @@ mod tests {
         assert_eq!(cf_fill_value(&attribute, &data_type), bytes);
     }
 
+    /// JSON has no infinity, and without it what is marked so was shown as a value.
+    #[rstest]
+    #[case::alone(&[f64::INFINITY], F4, Some(f32::INFINITY))]
+    #[case::beside_another(&[-9.0, f64::NEG_INFINITY], F4, Some(f32::NEG_INFINITY))]
+    #[case::finite(&[-9.0], F4, None)]
+    #[case::of_integers(&[f64::INFINITY], I2_BIG, None)]
+    fn an_infinite_missing_value_is_a_fill_value(
+        #[case] values: &[f64],
+        #[case] data_type: DataType,
+        #[case] fill: Option<f32>,
+    ) {
+        let attributes = [sample::floats("missing_value", values)];
+        let fill = fill.map(|value| value.to_le_bytes().to_vec());
+        assert_eq!(infinite_missing_value(&attributes, &data_type), fill);
+    }
+
     fn buffer() -> SourceBuffer {
         SourceBuffer::new(0, 0)
     }
@@ -361,14 +399,21 @@ mod tests {
     #[case::zeros_beside_a_fill_value(FillValue::Default, Some(1.0), false)]
     #[case::undefined_is_not_fatal(FillValue::Undefined, Some(1.0), true)]
     #[case::a_value(user(5.0), None, false)]
+    #[case::not_a_number(user(f32::NAN), None, true)]
+    #[case::not_a_number_beside_a_fill_value(user(f32::NAN), Some(1.0), false)]
     fn too_many_missing_chunks_are_a_reason_to_refuse(
         #[case] fill: FillValue,
         #[case] cf: Option<f32>,
         #[case] fine: bool,
     ) {
         let mut array = array(u64::MAX / 8, cf, Vec::new());
-        let outcome = write_out_missing(&mut array, &with_fill(fill), &buffer());
+        let outcome = write_out_missing(&mut array, &with_fill(fill.clone()), &buffer());
         assert_eq!(outcome.is_ok(), fine);
         assert_eq!(array.chunks.len(), 1);
+        if let FillValue::User(element) = &fill
+            && fine
+        {
+            assert_eq!(array.fill_value.as_deref(), Some(element.as_ref()));
+        }
     }
 }

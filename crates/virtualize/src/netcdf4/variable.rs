@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::dataset::{Layout, VirtualArray};
-use crate::decode::{DecodeOptions, SourceBuffer};
+use crate::decode::{Cost, DecodeOptions, SourceBuffer};
 use crate::hdf5::{Dataset, DatatypeClass, Geometry, Storage};
 use crate::netcdf4::attribute::{dropped, to_json};
 use crate::netcdf4::data_type::{element, element_type};
 use crate::netcdf4::dimension::{Used, attribute, full_shape};
-use crate::netcdf4::fill::{cf_fill_value, write_out_missing};
+use crate::netcdf4::fill::{cf_fill_value, infinite_missing_value, write_out_missing};
 use crate::netcdf4::recast::Recast;
 use crate::netcdf4::storage::{Extent, Stored, stored_within};
 use crate::netcdf4::text;
@@ -79,6 +79,7 @@ impl Variable<'_> {
         }
         let shape = full_shape(dataset);
         let dimension_names = self.dimension_names(&shape, findings)?;
+        spend_names(&dimension_names, scene.buffer)?;
         let (data_type, stored) = self.data(&shape, scene, findings).await?;
         self.tell_what_is_outside(findings);
         let mut array = VirtualArray {
@@ -227,7 +228,9 @@ impl Variable<'_> {
 
     /// The attribute `_FillValue` becomes the array's fill value where it fits the type to the bit.
     fn move_fill_value(&self, array: &mut VirtualArray, findings: &mut Vec<Finding>) {
-        let Some(attribute) = attribute(&self.dataset.attributes, "_FillValue") else {
+        let attributes = &self.dataset.attributes;
+        let Some(attribute) = attribute(attributes, "_FillValue") else {
+            array.fill_value = infinite_missing_value(attributes, &array.data_type);
             return;
         };
         array.fill_value = cf_fill_value(attribute, &array.data_type);
@@ -257,6 +260,15 @@ impl Variable<'_> {
         let shape = full_shape(self.dataset);
         numeric && !own && !bounds.contains(&self.name) && !shape.is_empty() && !shape.contains(&0)
     }
+}
+
+/// Each variable repeats the names of its dimensions, which the file has once.
+fn spend_names(names: &[String], buffer: &SourceBuffer) -> Result<(), String> {
+    let bytes = names
+        .iter()
+        .map(|name| u64::try_from(name.len()).unwrap_or(u64::MAX));
+    let spent = buffer.spend(Cost::Memory, bytes.fold(0, u64::saturating_add));
+    spent.map_err(|error| error.to_string())
 }
 
 const fn layout(storage: &Storage) -> Layout {

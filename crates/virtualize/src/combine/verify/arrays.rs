@@ -399,9 +399,12 @@ fn virtual_ranges(
         })
 }
 
-/// As readers see it: the order of a single byte is nobody's business.
-fn same_type(a: &VirtualArray, b: &VirtualArray) -> bool {
-    a.data_type == b.data_type || a.data_type.to_json() == b.data_type.to_json()
+/// As readers see it: the order of a single byte is nobody's business, nor is that of numbers that a file has none of,
+/// which is what an inlined coordinate without steps makes of it.
+fn same_type(array: &VirtualArray, fresh: &VirtualArray) -> bool {
+    let (ours, theirs) = (&array.data_type, &fresh.data_type);
+    let alike = ours == theirs || ours.to_json() == theirs.to_json();
+    alike || fresh.is_empty() && ours.to_little_endian() == theirs.to_little_endian()
 }
 
 fn same_units(a: &VirtualArray, b: &VirtualArray) -> bool {

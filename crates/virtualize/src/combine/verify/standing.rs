@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::arrays::is_whole_inline;
-use super::times::{clock_above, marks_of};
+use super::times::marks_of;
 use super::{Verifier, VerifyOptions, source_id};
 use crate::combine::agree::PACKING;
-use crate::combine::input::{array_at, axis_along, is_named};
+use crate::combine::input::{array_at, axis_along, clock_above, is_named};
 use crate::combine::time::clock_paths;
 use crate::combine::timeline::Mark;
 use crate::dataset::{Source, VirtualArray, VirtualDataset, product};
@@ -419,7 +419,7 @@ impl Digests {
                 still.insert(path, still_digest(&versions, array, &head));
                 continue;
             };
-            let clock = clock_above(&clocks, &path);
+            let clock = clock_above(&clocks, String::as_str, &path);
             let values = is_whole_inline(array)
                 .then(|| super::times::plain_bytes(array))
                 .flatten();

@@ -10,7 +10,7 @@ use crate::combine::{CombineOptions, Combined};
 use crate::decode::ByteRange;
 use crate::manifest::ChunkEntry;
 use crate::manifest::ChunkManifest;
-use crate::zarr::Codec;
+use crate::zarr::{ByteOrder, Codec, DataType};
 
 /// Three files whose compressed chunks are real ones.
 fn series() -> [File; 3] {
@@ -128,6 +128,18 @@ fn a_variable_that_is_filled_in_one_file_passes() {
             .any(|mismatch| mismatch.code == "chunk_count"),
         "{mismatches:?}"
     );
+}
+
+/// A file whose big-endian variables have no steps was joined, and then the join said to be wrong.
+#[test]
+fn the_byte_order_of_no_numbers_does_not_matter() {
+    let big = |tas: &mut VirtualArray| tas.data_type = DataType::Float(4, ByteOrder::Big);
+    let nothing = |array: &mut VirtualArray| array.chunks = ChunkManifest::new();
+    let file = daily("a.nc", 0, 0).with("tas", big);
+    let files = [file.with("time", nothing).with("time_bnds", nothing)];
+    let dataset = joined(&files).dataset;
+    assert_eq!(dataset.root.arrays["tas"].data_type, F4);
+    verify(&dataset, &files, VerifyOptions::default()).unwrap();
 }
 
 fn tas(dataset: &mut VirtualDataset) -> &mut VirtualArray {

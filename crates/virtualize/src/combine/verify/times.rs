@@ -8,7 +8,7 @@ use super::arrays::is_whole_inline;
 use super::steps::Steps;
 use super::{Fresh, Verifier};
 use crate::cf::{self, Instant, TimeUnits};
-use crate::combine::input::{array_at, axis_along, split, text};
+use crate::combine::input::{array_at, axis_along, clock_above, split, text};
 use crate::combine::time::{is_time, time_values, units_of};
 use crate::combine::timeline::Mark;
 use crate::combine::values::{
@@ -101,7 +101,7 @@ impl Verifier<'_> {
     ///
     /// It is the one of the group that the variable lies in, or of the nearest group above.
     pub(super) fn clock_of(&self, path: &str) -> Option<String> {
-        clock_above(&self.clocks, path).cloned()
+        clock_above(&self.clocks, String::as_str, path).cloned()
     }
 
     /// Whether a file counts times, or bounds of times, in other units than the combined dataset.
@@ -143,15 +143,6 @@ impl Verifier<'_> {
         }
         self.last = Some(first);
     }
-}
-
-/// Of some concat coordinates the one of the group that a variable lies in, or of the nearest group above.
-pub(super) fn clock_above<'a>(clocks: &'a [String], path: &str) -> Option<&'a String> {
-    let folder = split(path).0;
-    let above = clocks
-        .iter()
-        .filter(|clock| folder.starts_with(split(clock).0));
-    above.max_by_key(|clock| split(clock).0.len())
 }
 
 /// The steps of an inlined coordinate.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{Outcome, Scene, read_in_parts, read_store, read_twice};
+use super::{Outcome, Scene, read_store};
 use crate::http::tests::flow::Flow;
 use crate::stores::ledger::BesideCatalogue;
 
@@ -50,10 +50,6 @@ pub(super) async fn life() -> BTreeSet<Outcome> {
     flow.drain().await;
     followed(&mut scene, &release, &job).await;
     read_store(&mut scene, &format!("/api/zarr/{release}/r1")).await;
-    for path in ["/api/status", "/api/status/overview"] {
-        read_twice(&mut scene, path).await;
-    }
-    read_in_parts(&mut scene, &format!("/api/status/picture/{release}/r1")).await;
     hindered(&mut scene, &catalogue, &release).await;
     approved(&mut scene, &release).await;
     found(&mut scene).await;

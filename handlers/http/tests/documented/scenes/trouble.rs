@@ -45,9 +45,6 @@ async fn corrupt_ledger() -> BTreeSet<Outcome> {
     let internal = (500, "InternalError");
     std::fs::write(stage.document(), b"{").unwrap();
     scene.read(&stage.path("x/0"), internal).await;
-    stage.alter("UPDATE landfall_combine_run SET blob_path = x'00'");
-    let picture = format!("/api/status/picture/{}/r1", stage.release_id);
-    scene.get(&picture, internal).await;
     stage.alter("UPDATE app_asset_releases SET created_at = 'x'");
     stage.alter("UPDATE app_jobs SET created_at = 'x'");
     stage.alter("UPDATE landfall_source_group SET updated_at = 'x'");
@@ -109,8 +106,6 @@ async fn failing_blobs() -> BTreeSet<Outcome> {
     for path in [stage.path("v/0"), of_file] {
         scene.read(&path, (503, "Unavailable")).await;
     }
-    let picture = format!("/api/status/picture/{}/r1", stage.release_id);
-    scene.get(&picture, (503, "Unavailable")).await;
     scene.reached
 }
 
