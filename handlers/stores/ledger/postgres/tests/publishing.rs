@@ -250,7 +250,10 @@ async fn a_revocation_removes_no_item_but_that_of_its_release() {
     let subject = catalogue().await;
     let release_id = published(&subject.ledger, "one").await;
     let decided = subject.approve(&release_id, "v1").await.unwrap();
-    subject.sql("UPDATE pgstac.items SET content = content #- '{properties,ddh:release_id}'");
+    subject.sql(
+        "SET search_path TO pgstac, public;
+         UPDATE items SET content = content #- '{properties,ddh:release_id}'",
+    );
     let before = subject.sql("SELECT content FROM pgstac.items");
     let ours = documents(&release_id, COLLECTION, "one-v1");
     let again = subject.ledger.materialize(&decided.release, &ours).await;
