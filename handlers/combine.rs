@@ -13,6 +13,7 @@ pub use verdict::{load_verdict, parse_verdict, render_verdict, store_verdict, ve
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use virtualize::combine::verify::{Mismatch, Verdict, VerifyOptions, VerifyReport};
 use virtualize::combine::{CombineError, CombineOptions, Combined, Combiner, Missing, Step};
@@ -42,6 +43,14 @@ pub enum JoinError {
     Superseded {
         /// The file.
         file: String,
+    },
+    /// The options of the series do not let a file in.
+    #[error("{file}: {}", .fault.message)]
+    Refused {
+        /// The file.
+        file: String,
+        /// What speaks against it.
+        fault: Box<Fault>,
     },
     /// A source could not be read.
     #[error("could not read {file}")]
@@ -114,6 +123,7 @@ impl JoinError {
                     first.map(|d| d.cure.clone()),
                 )
             }
+            Self::Refused { fault, .. } => (fault.code.as_str(), fault.remediation.clone()),
             Self::Combine(CombineError::UnknownVariable { .. }) => ("variable_missing", None),
             Self::Combine(_) => ("malformed", None),
             _ => return None,
@@ -182,30 +192,29 @@ pub fn combine_options(options: &ProcessingOptions) -> CombineOptions {
     }
 }
 
-/// Reads the references of a member set; each must describe the version that the set has.
+/// Takes in the files of a series, a few at a time, as they are loaded.
 ///
 /// # Errors
 ///
-/// [`JoinError::Superseded`] when a reference describes another version, [`JoinError::MemoryBudgetExceeded`] when the
-/// join would take more than the budget (in bytes), else [`JoinError::Reference`].
+/// [`JoinError::MemoryBudgetExceeded`] when the join would take more than the budget (in bytes), else that of a load.
 pub async fn load_members(
-    blobs: &Arc<dyn Blobs>,
-    members: &[SourceFile],
+    loads: Vec<BoxFuture<'_, Result<VirtualDataset, JoinError>>>,
     budget: Option<u64>,
 ) -> Result<Vec<VirtualDataset>, JoinError> {
-    let mut loads = Vec::with_capacity(members.len());
-    for member in members {
-        loads.push(load_member(blobs, member).boxed());
-    }
+    let mut intake = Intake::new(loads.len(), budget);
     let mut loads = stream::iter(loads).buffered(FILES_AT_ONCE * 4);
-    let mut intake = Intake::new(members.len(), budget);
     while let Some(dataset) = loads.try_next().await? {
         intake.take(dataset)?;
     }
     Ok(intake.finish())
 }
 
-async fn load_member(
+/// The reference of a member.
+///
+/// # Errors
+///
+/// [`JoinError::Superseded`] when it describes another version than the series has, else [`JoinError::Reference`].
+pub async fn load_member(
     blobs: &Arc<dyn Blobs>,
     member: &SourceFile,
 ) -> Result<VirtualDataset, JoinError> {

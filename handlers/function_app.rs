@@ -4,7 +4,7 @@
 pub(crate) const HOST: &str = include_str!("../host.json");
 
 /// Every folder of `function-definitions/`; a test checks that none is missing.
-pub(crate) const FUNCTIONS: [(&str, &str); 11] = [
+pub(crate) const FUNCTIONS: [(&str, &str); 12] = [
     (
         "Api",
         include_str!("../function-definitions/Api/function.json"),
@@ -40,6 +40,10 @@ pub(crate) const FUNCTIONS: [(&str, &str); 11] = [
     (
         "ReferencePoison",
         include_str!("../function-definitions/ReferencePoison/function.json"),
+    ),
+    (
+        "Status",
+        include_str!("../function-definitions/Status/function.json"),
     ),
     (
         "Sweep",

@@ -19,6 +19,7 @@ use crate::stores::ledger::{
 };
 
 pub use name::{AUTO_PLATFORM, NameOfSeries, auto_declaration, series_of};
+pub(crate) use span::micros;
 pub use submission::{OneOrMany, SUBMISSION_FIELDS, Submission, SubmissionError, option_fields};
 
 /// Name of the file that declares the series beside it.

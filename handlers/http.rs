@@ -10,6 +10,7 @@
 //! | [`stac`] | `/api/stac…`, what is published in the STAC catalogue |
 //! | [`mod@file`] | `/api/validate`, `/api/reference` |
 //! | [`openapi`] | `/api/openapi.json` |
+//! | `status` | `/api/status`, the status page, and what it asks for |
 //! | [`probes`] | `/api/livez`, `/api/readyz`, `/api/health` |
 //! | [`error`] | errors as answers |
 //! | [`tls`] | the same under https |
@@ -57,6 +58,7 @@ pub struct App {
     pub web: PublicWeb,
     stores: zarr::Stores,
     keyring: zarr::token::Keyring,
+    overviews: status::Overviews,
 }
 
 impl App {
@@ -75,6 +77,7 @@ impl App {
             pipeline,
             stores: zarr::Stores::default(),
             keyring: zarr::token::Keyring::default(),
+            overviews: status::Overviews::default(),
         }
     }
 }
@@ -90,7 +93,7 @@ pub fn routes(
 fn all(
     app: Arc<App>,
 ) -> impl Filter<Extract = (impl Reply,), Error = std::convert::Infallible> + Clone {
-    root()
+    let every = root()
         .or(zarr::routes(Arc::clone(&app)))
         .or(zarr::grant::routes(Arc::clone(&app)))
         .or(platform::routes(Arc::clone(&app)))
@@ -99,11 +102,13 @@ fn all(
         .or(inventory::routes(Arc::clone(&app)))
         .or(file::routes(Arc::clone(&app)))
         .or(openapi::routes())
+        .or(status::routes(Arc::clone(&app)))
         .or(stac::routes(Arc::clone(&app)))
         .or(probes::routes(Arc::clone(&app)))
         .or(probes::details())
         .or(triggers::routes(app))
-        .recover(error::recover)
+        .recover(error::recover);
+    telling_methods(every)
 }
 
 /// Every route of an app that could not be set up, where `part` failed.
@@ -114,11 +119,18 @@ pub fn broken_routes(
         let error = error::ApiError::unavailable(format!("the app could not be started: {part}"));
         Ok::<_, Rejection>(error.into_answer())
     });
-    root()
+    let every = root()
         .or(probes::broken_routes(part))
         .or(others)
-        .recover(error::recover)
-        .with(warp::trace(span_of))
+        .recover(error::recover);
+    telling_methods(every).with(warp::trace(span_of))
+}
+
+/// Routes whose refusal of a method says which methods there are.
+fn telling_methods(
+    routes: impl Filter<Extract = (impl Reply,), Error = std::convert::Infallible> + Clone + Send,
+) -> impl Filter<Extract = (warp::reply::Response,), Error = std::convert::Infallible> + Clone {
+    warp::path::full().and(routes).map(openapi::with_allow)
 }
 
 /// What the log lines of a request have in common: the host's invocation, and the trace that it is part of. The query
@@ -154,12 +166,12 @@ fn without_token(path: &str) -> String {
 pub fn standalone_routes(
     app: Arc<App>,
 ) -> impl Filter<Extract = (impl Reply,), Error = std::convert::Infallible> + Clone {
-    root()
+    let every = root()
         .or(zarr::routes(Arc::clone(&app)))
         .or(probes::routes(Arc::clone(&app)))
         .or(key::needed(&app).and(all(app)))
-        .recover(key::recover)
-        .with(warp::trace(span_of))
+        .recover(key::recover);
+    telling_methods(every).with(warp::trace(span_of))
 }
 
 /// `GET /`: any answer tells the Functions host that the handler is ready.

@@ -13,6 +13,7 @@ mod item;
 mod look;
 mod membership;
 mod pause;
+mod reading;
 mod replay;
 mod series;
 mod sweep;

@@ -53,6 +53,16 @@ pub fn render(dataset: &VirtualDataset) -> Result<Bytes, ReferenceError> {
     Ok(document.into())
 }
 
+/// A dataset as its document says it.
+///
+/// # Errors
+///
+/// [`ReferenceError::Write`].
+pub fn written(dataset: &VirtualDataset) -> Result<VirtualDataset, ReferenceError> {
+    let read = kerchunk::json::read(&render(dataset)?);
+    read.map_err(|error| ReferenceError::Write(std::io::Error::other(error)))
+}
+
 /// Publishes a dataset: its document, with the Parquet set of a large one beside it (`tas.parq/` beside `tas.json`);
 /// `false` if the writer is not entitled any more.
 ///

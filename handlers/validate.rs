@@ -7,52 +7,61 @@ use crate::read::ReadError;
 use crate::stores::ledger::{Fault, ProcessingOptions};
 
 /// Judges a dataset: its findings, and the fault that rejects it, if any.
-///
-/// A refused data variable rejects the file unless its group drops that variable; critical findings do only
-/// where the group asks for it.
 pub fn validate(
     dataset: &VirtualDataset,
     options: &ProcessingOptions,
 ) -> (Vec<Finding>, Option<Fault>) {
     let findings = rules::findings(dataset);
-    let fault = lost_variable(dataset, options).or_else(|| critical(&findings, options));
+    let fault = fault_in(&findings, options);
     (findings, fault)
 }
 
-fn lost_variable(dataset: &VirtualDataset, options: &ProcessingOptions) -> Option<Fault> {
-    let dropped = |variable: &str| {
-        options
-            .drop_variables
-            .iter()
-            .any(|name| name == variable.trim_start_matches('/'))
+/// The fault for which a series with these options rejects a file that has these findings, if any.
+///
+/// A refused data variable rejects the file unless the series drops that variable; critical findings do only where the
+/// series asks for it. What is said of a dropped variable counts for nothing.
+pub fn fault_in(findings: &[Finding], options: &ProcessingOptions) -> Option<Fault> {
+    let dropped = |finding: &Finding| {
+        let variable = finding.variable.as_deref().unwrap_or_default();
+        let name = variable.trim_start_matches('/');
+        options.drop_variables.iter().any(|dropped| dropped == name)
     };
-    let lost = dataset
-        .skipped
+    let critical = findings
         .iter()
-        .find(|skipped| skipped.is_data && !dropped(&skipped.variable))?;
-    Some(Fault {
-        code: String::from("variable_unsupported"),
-        message: format!(
-            "variable {} cannot be referenced: {}",
-            lost.variable, lost.reason
-        ),
+        .filter(|finding| finding.grade == Grade::Critical && !dropped(finding));
+    let lost = critical.clone().find(|finding| finding.code == UNSUPPORTED);
+    lost.map(lost_variable)
+        .or_else(|| Some(bad_chunks(critical.clone().next()?)))
+        .filter(|fault| fault.code == LOST || options.fail_on_chunking_warnings)
+}
+
+/// Code of the finding that a variable was refused.
+const UNSUPPORTED: &str = "unsupported";
+
+/// Code of the fault that a data variable was refused.
+const LOST: &str = "variable_unsupported";
+
+fn lost_variable(finding: &Finding) -> Fault {
+    let variable = finding.variable.as_deref().unwrap_or_default();
+    let message = finding.message.as_str();
+    let reason = message.strip_prefix("left out: ").unwrap_or(message);
+    Fault {
+        code: String::from(LOST),
+        message: format!("variable {variable} cannot be referenced: {reason}"),
         remediation: Some(String::from(
             "convert the variable physically, or list it in drop_variables",
         )),
-    })
+    }
 }
 
-fn critical(findings: &[Finding], options: &ProcessingOptions) -> Option<Fault> {
-    let worst = findings
-        .iter()
-        .find(|finding| finding.grade == Grade::Critical)?;
-    options.fail_on_chunking_warnings.then(|| Fault {
+fn bad_chunks(finding: &Finding) -> Fault {
+    Fault {
         code: String::from("ChunkingWarning"),
-        message: worst.message.clone(),
+        message: finding.message.clone(),
         remediation: Some(String::from(
             "rechunk the file, or submit without fail_on_chunking_warnings",
         )),
-    })
+    }
 }
 
 /// What a person can do about a finding, where there is something.
@@ -65,7 +74,7 @@ pub fn advice(finding: &Finding) -> Option<&'static str> {
         "huge-spatial-chunks" => Some("rewrite it in chunks of 256 to 1000 cells a side"),
         "tiny-chunks" => Some("rewrite it in larger chunks, 256 cells a side or the whole map"),
         "huge-chunk" => Some("rewrite it in chunks of 1 to 10 MB"),
-        "unsupported" if finding.grade == Grade::Critical => {
+        UNSUPPORTED if finding.grade == Grade::Critical => {
             Some("convert the variable physically, or list it in drop_variables")
         }
         "reference-heavy" => {

@@ -78,9 +78,8 @@ for year in (2000, 2001):
             codes.dims[0].attach_scale(time)
 "#;
 
-/// A file that one submission has rejected is read again for the next.
-#[test]
-fn options_of_single_files_reject_and_let_in() {
+/// An app that has read the files.
+fn with_option_files() -> Dev {
     let dev = Dev::start_told(&[], &[("LANDFALL_AUTO_GROUP", "false")]);
     let folder = dev.bronze().join("options");
     std::fs::create_dir_all(&folder).unwrap();
@@ -97,6 +96,112 @@ fn options_of_single_files_reject_and_let_in() {
     dev.wait_for("the files to be read", || {
         (dev.steps("referenced").len() == 6).then_some(())
     });
+    dev
+}
+
+/// Options of the command line.
+type Options<'a> = &'a [&'a str];
+
+/// Two series of the same files: each is judged by its own options, and has what they let in, whichever was declared
+/// first and whatever the other comes to.
+#[test]
+fn series_with_other_options_have_files_in_common() {
+    let dev = with_option_files();
+    let submit = |dataset: &str, resource: &str, options: &[&str]| {
+        let pattern = format!("{dataset}_*.nc");
+        let names = ["--dataset-id", dataset, "--resource-id", resource];
+        let files = [
+            "submit",
+            "abfs://bronze/options/",
+            "--file-pattern",
+            &pattern,
+        ];
+        asked(&dev, &[&files, &names[..], options, &["--wait"]].concat())
+    };
+    let few = ["--inline-max-bytes", "20"];
+    let dropping = [&few[..], &["--drop-variables", "codes"]].concat();
+    let many = ["--inline-max-bytes", "1000"];
+    let lost = ("variable_unsupported", "drop_variables");
+    let cases: [(&str, Options, Options, (&str, &str)); 3] = [
+        (
+            "pixels",
+            &["--fail-on-chunking-warnings"],
+            &[],
+            ("ChunkingWarning", "fail_on_chunking_warnings"),
+        ),
+        ("codes", &few, &many, lost),
+        ("dropped", &few, &dropping, lost),
+    ];
+    let refused = |story: &Value, (code, option): (&str, &str), dataset: &str| {
+        let error = &story["error"];
+        assert_eq!(
+            (&error["code"], &error["user_fixable"]),
+            (&json!(code), &json!(true)),
+            "{story}"
+        );
+        assert!(
+            error["message"]
+                .as_str()
+                .unwrap()
+                .starts_with(&format!("{dataset}_200")),
+            "{story}"
+        );
+        assert!(
+            error["remediation"].as_str().unwrap().contains(option),
+            "{story}"
+        );
+    };
+    for (dataset, strict, lenient, fault) in cases {
+        for order in ["strict-first", "lenient-first"] {
+            let names = ["strict", "lenient"].map(|kind| format!("{order}-{kind}"));
+            let mut both = [(&names[0], strict), (&names[1], lenient)];
+            if order == "lenient-first" {
+                both.reverse();
+            }
+            for (resource, options) in both {
+                let (code, story) = submit(dataset, resource, options);
+                match options == strict {
+                    true => {
+                        assert_eq!(code, Some(3), "{dataset} {resource}: {story}");
+                        refused(&story, fault, dataset);
+                    }
+                    false => {
+                        assert_eq!(code, Some(0), "{dataset} {resource}: {story}");
+                        assert_eq!(story["outputs"]["result"]["source_files"], 2, "{story}");
+                    }
+                }
+            }
+        }
+        // What came later has changed nothing for those that were there before.
+        for order in ["strict-first", "lenient-first"] {
+            let names = |kind: &str| format!("dataset_id={dataset}&resource_id={order}-{kind}");
+            let story = dev.wait_for("the strict series to be refused", || {
+                let story = dev.json(&format!("/api/platform/status?{}", names("strict")));
+                (story["job_status"] == "failed").then_some(story)
+            });
+            refused(&story, fault, dataset);
+            let story = dev.json(&format!("/api/platform/status?{}", names("lenient")));
+            assert_eq!(story["job_status"], "completed", "{story}");
+        }
+    }
+    // Neither is refused: what the one drops, the other has.
+    for (resource, options, variables) in [
+        ("without", &dropping[..], json!(["v"])),
+        ("with", &many, json!(["codes", "v"])),
+    ] {
+        let (code, story) = submit("codes", resource, options);
+        assert_eq!(code, Some(0), "{story}");
+        assert_eq!(
+            story["outputs"]["result"]["variables"], variables,
+            "{story}"
+        );
+    }
+}
+
+/// A file that one submission has rejected is read again for the next.
+#[test]
+fn options_of_single_files_reject_and_let_in() {
+    let dev = with_option_files();
     for (dataset, strict, lenient) in [
         ("pixels", &["--fail-on-chunking-warnings"][..], &[][..]),
         (
@@ -174,7 +279,16 @@ fn people_submit_and_follow_a_series() {
     let (code, again) = asked(&dev, &line);
     assert_eq!((code, &again["operation"]), (Some(0), &json!("repeated")));
     let id = again["job_id"].as_str().unwrap();
-    assert_eq!(asked(&dev, &["status", id]).1["job_status"], "completed");
+    for named in [id, "tas/demo"] {
+        assert_eq!(asked(&dev, &["status", named]).1["job_status"], "completed");
+    }
+    for (named, token_code) in [("tas/demo", Some(0)), ("tas/other", Some(3))] {
+        let token = run(&dev, &["token", named]);
+        assert_eq!(token.status.code(), token_code, "{token:?}");
+        let release = again["release_id"].as_str().unwrap();
+        let address = format!("/api/zarr/{release}/r1/~");
+        assert_eq!(text(token).contains(&address), token_code == Some(0));
+    }
     let (code, refused) = asked(&dev, &[&line[..], &["--missing", "fill"]].concat());
     assert_eq!(
         (code, &refused["error"]["code"]),

@@ -50,6 +50,7 @@ fn the_functions_are_those_of_the_specification() {
         "Readyz",
         "ReferenceDue",
         "ReferencePoison",
+        "Status",
         "Sweep",
         "Zarr",
     ];

@@ -81,6 +81,7 @@ impl Drop for StacApi {
 struct Stage {
     dev: Dev,
     api: StacApi,
+    database: String,
     series: tempfile::TempDir,
 }
 
@@ -100,6 +101,7 @@ impl Stage {
         Self {
             dev: Dev::start_with(&settings),
             api,
+            database,
             series: make_series(),
         }
     }
@@ -252,4 +254,46 @@ fn what_is_published_is_valid_and_read_page_by_page() {
     assert_eq!(status, 404);
     let missing: Value = serde_json::from_slice(&missing).unwrap();
     assert_eq!(missing["code"], "NotFound");
+}
+
+/// Items of others in a collection of ours: in Europe in 1990, and in the Pacific in 2000 and 2010.
+const OTHERS: &str = r#"
+SET search_path TO pgstac, public;
+SELECT create_item(jsonb_build_object('type', 'Feature', 'stac_version', '1.1.0', 'collection', 'global', 'id', id,
+    'geometry', place::jsonb, 'bbox', jsonb_build_array(west, 45, west, 45), 'links', '[]'::jsonb, 'assets', '{}'::jsonb,
+    'properties', jsonb_build_object('datetime', at)))
+FROM (VALUES ('europe-1990', 5, '{"type": "Point", "coordinates": [5, 45]}', '1990-06-01T00:00:00Z'),
+    ('pacific-2000', -170, '{"type": "Point", "coordinates": [-170, 45]}', '2000-06-01T00:00:00Z'),
+    ('pacific-2010', -170, '{"type": "Point", "coordinates": [-170, 45]}', '2010-06-01T00:00:00Z'))
+    AS other (id, west, place, at)"#;
+
+/// Our own routes serve an unmodified client as STAC API Features promises it.
+#[test]
+fn a_client_walks_through_the_items_of_our_own_routes() {
+    let stage = Stage::new();
+    let (release, _) = stage.land("global");
+    stage.approve(&release, "v1");
+    cluster().sql(&stage.database, OTHERS);
+    let output = Command::new(stac_python())
+        .arg(repository().join("tests/support/walk_items.py"))
+        .args([&stage.dev.url("/api/stac"), "global"])
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let (ours, all) = (
+        "global-test-v1",
+        [
+            "europe-1990",
+            "global-test-v1",
+            "pacific-2000",
+            "pacific-2010",
+        ],
+    );
+    let expected = json!({
+        "all": all, "place": ["europe-1990", ours], "time": [ours, "pacific-2000"],
+        "since": [ours, "pacific-2000", "pacific-2010"], "both": [ours], "refused": 400,
+    });
+    assert_eq!(found, expected);
 }

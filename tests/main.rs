@@ -47,6 +47,7 @@ mod semantics;
 mod series;
 mod served;
 mod staged;
+mod status_page;
 mod storm;
 mod support;
 mod titiler;

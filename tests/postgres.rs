@@ -84,7 +84,7 @@ fn migrate_tells_what_it_did_and_what_is_left_to_do() {
     assert!(told.ends_with("migrated\n"), "{told}");
     let again = migrate(&url, &["--check"]);
     assert_eq!(again.status.code(), Some(0));
-    assert_eq!(text(&again.stdout), "schema version 3: up to date\n");
+    assert_eq!(text(&again.stdout), "schema version 4: up to date\n");
     let nowhere = landfall()
         .arg("migrate")
         .env_remove("LANDFALL_DATABASE_URL")

@@ -17,7 +17,7 @@ const MOST: usize = 20;
 /// Arguments of the command. Exit code 3: the series is blocked by its input; 1: it failed for another reason.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Id of the request, job, Release or Asset.
+    /// Id of the request, job, Release or Asset; or `DATASET/RESOURCE`.
     #[arg(required_unless_present = "dataset_id", conflicts_with = "dataset_id")]
     id: Option<String>,
     /// Dataset of the Asset, in place of an id.
@@ -44,10 +44,9 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let server = Server::new(&arguments.server)?;
     let mut path = match (&arguments.id, &arguments.dataset_id) {
         (Some(id), _) => path_of(id),
-        (None, dataset) => format!(
-            "/api/platform/status?dataset_id={}&resource_id={}",
-            escaped(dataset.as_deref().unwrap_or_default()),
-            escaped(arguments.resource_id.as_deref().unwrap_or_default())
+        (None, dataset) => path_of_asset(
+            dataset.as_deref().unwrap_or_default(),
+            arguments.resource_id.as_deref().unwrap_or_default(),
         ),
     };
     if arguments.wait {
@@ -60,9 +59,20 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     end(&server.get(&path).await?, arguments.json)
 }
 
-/// The address of the status of an id.
+/// The address of the status of an id, or of `DATASET/RESOURCE`.
 pub(super) fn path_of(id: &str) -> String {
-    format!("/api/platform/status/{}", escaped(id))
+    match id.split_once('/') {
+        Some((dataset, resource)) => path_of_asset(dataset, resource),
+        None => format!("/api/platform/status/{}", escaped(id)),
+    }
+}
+
+fn path_of_asset(dataset: &str, resource: &str) -> String {
+    format!(
+        "/api/platform/status?dataset_id={}&resource_id={}",
+        escaped(dataset),
+        escaped(resource)
+    )
 }
 
 fn escaped(text: &str) -> String {

@@ -4,11 +4,12 @@ use serde_json::json;
 
 use super::failure::Failure;
 use super::server::{Server, ServerArguments};
+use super::status;
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Id of the Release.
+    /// Id of the Release; or `DATASET/RESOURCE`, for its newest.
     release: String,
     /// How long the address can be read (ISO 8601), a year at most.
     #[arg(long, value_name = "PERIOD", default_value = "P7D")]
@@ -30,10 +31,9 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     if let Some(revision) = arguments.revision {
         body["revision"] = json!(revision);
     }
-    let release = percent_encoding::utf8_percent_encode(
-        &arguments.release,
-        percent_encoding::NON_ALPHANUMERIC,
-    );
+    let release = release_id(&server, arguments.release).await?;
+    let release =
+        percent_encoding::utf8_percent_encode(&release, percent_encoding::NON_ALPHANUMERIC);
     let path = format!("/api/releases/{release}/token");
     let answer = server.post(&path, &body).await?;
     match (arguments.json, answer["zarr_url"].as_str()) {
@@ -41,4 +41,14 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         _ => println!("{answer}"),
     }
     Ok(())
+}
+
+async fn release_id(server: &Server, named: String) -> Result<String, Failure> {
+    if !named.contains('/') {
+        return Ok(named);
+    }
+    let story = server.get(&status::path_of(&named)).await?;
+    let id = story["release"]["release_id"].as_str();
+    let absent = || Failure::rejected("no_release", format!("{named} has no Release yet"));
+    id.map(str::to_owned).ok_or_else(absent)
 }

@@ -213,7 +213,7 @@ fn catalogue(found: &Examined) -> Check {
         return Check::warning(
             PGSTAC,
             "schema",
-            "is not in the database: nothing can be approved",
+            "is not in the database: Releases can be approved, but are not catalogued until `landfall approve --rematerialize`",
         )
         .cured_by("pypgstac migrate, then landfall migrate --grant-to ROLE");
     };

@@ -45,7 +45,7 @@ pub(super) fn covers(members: &[SourceFile], start: &str, end: &str) -> bool {
 
 /// A date as an instant of a calendar; one without a time of day is its first moment, or as an end the first
 /// moment after it.
-fn micros(text: &str, calendar: Calendar, is_end: bool) -> Option<i64> {
+pub(crate) fn micros(text: &str, calendar: Calendar, is_end: bool) -> Option<i64> {
     let (date, has_time) = parse_date(text)?;
     let instant = calendar.instant(&date).ok()?.micros();
     Some(if is_end && !has_time {

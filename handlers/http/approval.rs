@@ -95,6 +95,8 @@ fn refusal(action: Action, error: PipelineError) -> ApiError {
         PipelineError::Blob(BlobError::NotFound(path)) => {
             ApiError::not_possible(action, format!("the reference {} is gone", path.short()))
         }
+        // Ours; what people ask about lies in others.
+        PipelineError::Blob(error @ BlobError::NoContainer(_)) => ApiError::internal(error),
         PipelineError::Publication(error) => ApiError::not_possible(action, error.to_string()),
         error => error.into(),
     }

@@ -241,6 +241,16 @@ impl From<Refusal> for ApiError {
             } => Self::conflict("VersionConflict", message)
                 .with("conflicting_release_id", json!(conflicting_release_id))
                 .with("remediation", json!("give another version_id")),
+            Refusal::Occupied {
+                item_id,
+                collection_id,
+            } => Self::conflict("StacMaterializationError", message)
+                .with("stac_item_id", json!(item_id))
+                .with("stac_collection_id", json!(collection_id))
+                .with(
+                    "remediation",
+                    json!("give another version_id, or have the item removed by whoever wrote it"),
+                ),
             Refusal::State {
                 reason: Reason::Moved,
                 ..
@@ -352,6 +362,11 @@ mod tests {
         Refusal::Version { version_id: String::from("v1"), conflicting_release_id: String::from("r") }.into(),
         409,
         "VersionConflict"
+    )]
+    #[case(
+        Refusal::Occupied { item_id: String::from("i"), collection_id: String::from("c") }.into(),
+        409,
+        "StacMaterializationError"
     )]
     #[case(LedgerError::SchemaTooOld { found: 1, needed: 2 }.into(), 500, "InternalError")]
     #[case(

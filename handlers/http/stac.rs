@@ -6,17 +6,17 @@
 //! | `GET /api/stac/conformance` | `{conformsTo}` |
 //! | `GET /api/stac/collections?limit=&token=` | `{collections, links, numberReturned}` |
 //! | `GET /api/stac/collections/{c}` | the collection |
-//! | `GET /api/stac/collections/{c}/items?limit=&token=` | `{type: "FeatureCollection", features, links, numberReturned}` |
+//! | `GET /api/stac/collections/{c}/items?limit=&token=&bbox=&datetime=` | `{type: "FeatureCollection", features, links, numberReturned}` |
 //! | `GET /api/stac/collections/{c}/items/{i}` | the item |
 //!
-//! `limit` is 10 unless it is given, and 1000 at most; `token` is what the link `next` carries. Documents come
-//! without the envelope, errors with `code` and `description` beside its fields. Links that tell where a document is are
+//! `limit` is 10 unless it is given, and 1000 at most; `token` is what the link `next` carries; `bbox` and `datetime` are
+//! those of STAC API Features. What a catalogue conforms to is said where there is one. Documents come without the envelope, errors with `code` and `description` beside its fields. Links that tell where a document is are
 //! made here, so that they are right under the address that the app has now.
 
-use std::collections::HashMap;
+mod query;
+
 use std::sync::Arc;
 
-use percent_encoding::NON_ALPHANUMERIC;
 use serde_json::{Value, json};
 use warp::http::{HeaderValue, StatusCode, header};
 use warp::{Filter, Rejection, Reply};
@@ -24,29 +24,25 @@ use warp::{Filter, Rejection, Reply};
 use super::App;
 use super::error::{Answer, ApiError, json_answer};
 use crate::catalog::published::Addresses;
-use crate::stores::ledger::{StacPage, StacWindow};
-
-/// Documents on a page, unless another number is asked for.
-const LIMIT: u32 = 10;
-
-/// Most documents on a page.
-const MOST: u32 = 1000;
+use crate::stores::ledger::StacPage;
+use query::{OF_ITEMS, OF_LISTS, Parameters, Query};
 
 const JSON: &str = "application/json";
 const GEOJSON: &str = "application/geo+json";
 
-/// What the routes keep to.
-const CONFORMS_TO: [&str; 4] = [
+/// What the routes keep to where there is a catalogue; the first of them is what is left where there is none. Not
+/// `oas30`, which goes with the others mostly: the API's document is of `OpenAPI` 3.1.
+const CONFORMS_TO: [&str; 6] = [
     "https://api.stacspec.org/v1.0.0/core",
     "https://api.stacspec.org/v1.0.0/collections",
+    "https://api.stacspec.org/v1.0.0/ogcapi-features",
     "http://www.opengis.net/spec/ogcapi-common-1/1.0/conf/core",
+    "http://www.opengis.net/spec/ogcapi-features-1/1.0/conf/core",
     "http://www.opengis.net/spec/ogcapi-features-1/1.0/conf/geojson",
 ];
 
 /// Relations that are made anew for every answer.
 const MADE: [&str; 5] = ["self", "root", "parent", "collection", "items"];
-
-type Query = HashMap<String, String>;
 
 /// The routes.
 pub fn routes(app: Arc<App>) -> impl Filter<Extract = (impl Reply,), Error = Rejection> + Clone {
@@ -55,15 +51,14 @@ pub fn routes(app: Arc<App>) -> impl Filter<Extract = (impl Reply,), Error = Rej
         .and(get())
         .then(|app: Arc<App>| async move { reply(landing(&app).await, JSON) });
     let conformance = warp::path!("api" / "stac" / "conformance")
-        .and(warp::get())
-        .map(|| reply(Ok(json!({"conformsTo": CONFORMS_TO})), JSON));
-    let collections =
-        warp::path!("api" / "stac" / "collections")
-            .and(get())
-            .and(warp::query::<Query>())
-            .then(|app: Arc<App>, query: Query| async move {
-                reply(collections(&app, &query).await, JSON)
-            });
+        .and(get())
+        .then(|app: Arc<App>| async move { reply(conformance(&app).await, JSON) });
+    let collections = warp::path!("api" / "stac" / "collections")
+        .and(get())
+        .and(warp::query::<Parameters>())
+        .then(|app: Arc<App>, asked: Parameters| async move {
+            reply(collections(&app, &asked).await, JSON)
+        });
     let collection = warp::path!("api" / "stac" / "collections" / String)
         .and(get())
         .then(|id: String, app: Arc<App>| async move {
@@ -71,9 +66,9 @@ pub fn routes(app: Arc<App>) -> impl Filter<Extract = (impl Reply,), Error = Rej
         });
     let items = warp::path!("api" / "stac" / "collections" / String / "items")
         .and(get())
-        .and(warp::query::<Query>())
-        .then(|id: String, app: Arc<App>, query: Query| async move {
-            reply(items(&app, &decoded(&id), &query).await, GEOJSON)
+        .and(warp::query::<Parameters>())
+        .then(|id: String, app: Arc<App>, asked: Parameters| async move {
+            reply(items(&app, &decoded(&id), &asked).await, GEOJSON)
         });
     let item = warp::path!("api" / "stac" / "collections" / String / "items" / String)
         .and(get())
@@ -111,15 +106,30 @@ fn reply(result: Result<Value, ApiError>, media_type: &'static str) -> Answer {
     }
 }
 
+/// What the routes keep to as things are.
+const fn conforms_to(has_catalogue: bool) -> &'static [&'static str] {
+    let ([core, ..], all) = (&CONFORMS_TO, &CONFORMS_TO);
+    match has_catalogue {
+        true => all,
+        false => std::slice::from_ref(core),
+    }
+}
+
+async fn conformance(app: &App) -> Result<Value, ApiError> {
+    let has_catalogue = app.ledger.has_catalogue().await?;
+    Ok(json!({"conformsTo": conforms_to(has_catalogue)}))
+}
+
 async fn landing(app: &App) -> Result<Value, ApiError> {
     let root = root(app);
+    let has_catalogue = app.ledger.has_catalogue().await?;
     let mut document = json!({
         "type": "Catalog",
         "stac_version": "1.1.0",
         "id": "landfall",
         "title": "Landfall",
         "description": "Virtual Zarr datasets: NetCDF files, read where they lie",
-        "conformsTo": CONFORMS_TO,
+        "conformsTo": conforms_to(has_catalogue),
         "links": [
             {"rel": "self", "href": root, "type": JSON},
             {"rel": "root", "href": root, "type": JSON},
@@ -132,19 +142,17 @@ async fn landing(app: &App) -> Result<Value, ApiError> {
             },
         ],
     });
-    if !app.ledger.has_catalogue().await?
-        && let Some(fields) = document.as_object_mut()
-    {
+    if !has_catalogue && let Some(fields) = document.as_object_mut() {
         fields.insert(String::from("landfall:catalogue"), json!("absent"));
     }
     Ok(document)
 }
 
-async fn collections(app: &App, query: &Query) -> Result<Value, ApiError> {
-    let window = window(query)?;
-    let page = present(app.ledger.stac_collections(&window).await?)?;
+async fn collections(app: &App, asked: &Parameters) -> Result<Value, ApiError> {
+    let query = Query::read(asked, OF_LISTS)?;
+    let page = present(app.ledger.stac_collections(&query.window).await?)?;
     let own = format!("{}/collections", root(app));
-    let links = paging(app, &own, &window, page.next.as_deref(), JSON);
+    let links = paging(app, &own, &query, page.next.as_deref(), JSON);
     let documents = page.documents.into_iter();
     let documents: Vec<Value> = documents.map(|found| with_links(app, found)).collect();
     Ok(json!({"numberReturned": documents.len(), "collections": documents, "links": links}))
@@ -158,12 +166,13 @@ async fn collection(app: &App, id: &str) -> Result<Value, ApiError> {
     Ok(with_links(app, found))
 }
 
-async fn items(app: &App, id: &str, query: &Query) -> Result<Value, ApiError> {
-    let window = window(query)?;
+async fn items(app: &App, id: &str, asked: &Parameters) -> Result<Value, ApiError> {
+    let query = Query::read(asked, OF_ITEMS)?;
     collection(app, id).await?;
-    let page = present(app.ledger.stac_items(id, &window).await?)?;
+    let found = app.ledger.stac_items(id, &query.filter, &query.window);
+    let page = present(found.await?)?;
     let own = format!("{}/items", addresses(app).collection(id));
-    let mut links = paging(app, &own, &window, page.next.as_deref(), GEOJSON);
+    let mut links = paging(app, &own, &query, page.next.as_deref(), GEOJSON);
     links.push(json!({"rel": "collection", "href": addresses(app).collection(id), "type": JSON}));
     let documents = page.documents.into_iter();
     let documents: Vec<Value> = documents.map(|found| with_links(app, found)).collect();
@@ -193,38 +202,14 @@ fn present(found: Option<StacPage>) -> Result<StacPage, ApiError> {
     })
 }
 
-fn window(query: &Query) -> Result<StacWindow, ApiError> {
-    let known = ["limit", "token", "code"];
-    if let Some(name) = query.keys().find(|name| !known.contains(&name.as_str())) {
-        let message = format!("there is no parameter `{name}`");
-        return Err(
-            ApiError::validation(message).with("valid_parameters", json!(["limit", "token"]))
-        );
-    }
-    let limit = query.get("limit").map_or(Ok(LIMIT), |text| text.parse());
-    let limit = limit.ok().filter(|limit| *limit > 0);
-    let limit = limit.ok_or_else(|| ApiError::validation("limit is a whole number from 1"))?;
-    Ok(StacWindow {
-        limit: limit.min(MOST),
-        after: query.get("token").cloned(),
-    })
-}
-
 /// Links of a part of a list.
-fn paging(
-    app: &App,
-    own: &str,
-    window: &StacWindow,
-    next: Option<&str>,
-    media_type: &str,
-) -> Vec<Value> {
+fn paging(app: &App, own: &str, query: &Query, next: Option<&str>, media_type: &str) -> Vec<Value> {
     let mut links = vec![
-        json!({"rel": "self", "href": own, "type": media_type}),
+        json!({"rel": "self", "href": query.address(own), "type": media_type}),
         json!({"rel": "root", "href": root(app), "type": JSON}),
     ];
     if let Some(next) = next {
-        let token = percent_encoding::utf8_percent_encode(next, NON_ALPHANUMERIC);
-        let href = format!("{own}?limit={}&token={token}", window.limit);
+        let href = query.address_after(own, Some(next));
         links.push(json!({"rel": "next", "href": href, "type": media_type, "method": "GET"}));
     }
     links

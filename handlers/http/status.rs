@@ -6,9 +6,15 @@
 //! failed, `outputs` once something is published, `services` when the Release is approved, `approval` while it waits for
 //! somebody to approve it; `source_changed` lists the approved Releases of the Asset whose sources are not what they
 //! were, which `warnings` tell too.
+//!
+//! The status page (SPEC §11) is in [`page`], the document behind it in [`overview`].
 
 mod changed;
+mod coverage;
 mod outcome;
+mod overview;
+mod page;
+mod series;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -20,6 +26,9 @@ use crate::stores::ledger::{
     Expected, Fault, FileState, GroupState, Job, ProcessingStatus, Release, SourceFile, SourceGroup,
 };
 use changed::Changed;
+
+pub(super) use overview::Overviews;
+pub(super) use page::{PATH, routes};
 
 /// Files that are listed one by one; of longer series only those that are not referenced are.
 const MOST_FILES: usize = 1000;
@@ -183,7 +192,7 @@ impl Story<'_> {
         };
         let result = self.release.result.as_ref();
         json!({
-            "stage": self.group.map(stage),
+            "stage": self.group.map(|group| stage(group.state)),
             "state": self.group.map(|group| group.state),
             "generation": self.group.map(|group| group.generation),
             "attempt": self.job.as_ref().map(|job| job.attempt),
@@ -225,8 +234,8 @@ const fn look_again(elapsed: i64) -> &'static str {
 }
 
 /// What happens now, in a word for people.
-const fn stage(group: &SourceGroup) -> &'static str {
-    match group.state {
+const fn stage(state: GroupState) -> &'static str {
+    match state {
         GroupState::Collecting => "collecting files",
         GroupState::Due => "waiting to be combined",
         GroupState::Combining => "combining",

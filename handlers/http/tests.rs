@@ -2,6 +2,7 @@
 
 mod approval;
 mod backfill;
+mod documented;
 mod events;
 mod flow;
 mod openapi;
@@ -9,6 +10,7 @@ mod schema;
 mod serving;
 mod stac;
 mod stage;
+mod status_page;
 mod submit;
 mod sweep;
 mod watched;

@@ -34,12 +34,13 @@ use super::App;
 use super::error::ApiError;
 use crate::catalog::quicklook;
 use crate::stores::blobs::{BlobError, BlobPath};
-use access::{Permit, authorize};
+use access::{Permit, authorize, permit};
 use address::{Address, Place};
 use body::{About, BINARY, Caching, Content, JSON, PNG};
 use source::Lying;
 use store::Entry;
 
+pub(super) use body::{etag_of, is_known};
 pub use cache::Stores;
 pub use lone::{NAME, routes as lone_routes};
 
@@ -77,11 +78,20 @@ async fn serve(
     let store = app.stores.get(app, &address.place, &permit).await?;
     let entry = store.find(address.version, &address.key);
     let resource = Resource::of(app, &address, &permit, entry).await?;
-    let read = |part| resource.read(app, part);
-    let answer = resource
-        .about
-        .answer_to(method, headers, resource.check(app), read);
-    answer.await
+    resource.answer_to(app, method, headers).await
+}
+
+/// The picture of a revision, for somebody who was let in by another door: the key of the API. The path is that of the
+/// revision below `/api/zarr/`.
+pub(super) async fn serve_picture(
+    app: &App,
+    revision: &str,
+    headers: &HeaderMap,
+) -> Result<Response, ApiError> {
+    let address = Address::parse(&format!("/api/zarr/{revision}/{}", quicklook::FILE))?;
+    let permit = permit(app, &address).await?;
+    let resource = Resource::of(app, &address, &permit, Entry::Picture).await?;
+    resource.answer_to(app, &Method::GET, headers).await
 }
 
 /// The picture of a revision. There need not be one.
@@ -148,6 +158,17 @@ impl Resource {
             },
         };
         Ok(Self { about, origin })
+    }
+
+    async fn answer_to(
+        &self,
+        app: &App,
+        method: &Method,
+        headers: &HeaderMap,
+    ) -> Result<Response, ApiError> {
+        let read = |part| self.read(app, part);
+        let answer = self.about.answer_to(method, headers, self.check(app), read);
+        answer.await
     }
 
     /// Says that the bytes are there.

@@ -83,11 +83,8 @@ impl Pipeline {
         let documents = release::documents(&release, &facts, &self.addresses())?;
         let ledger = &self.ledger;
         let conflict = ledger.version_conflict(&release, &version_id, &documents);
-        if let Some(conflicting_release_id) = conflict.await? {
-            return Err(refused(Refusal::Version {
-                version_id,
-                conflicting_release_id,
-            }));
+        if let Some(refusal) = conflict.await? {
+            return Err(refused(refusal));
         }
         self.check_sources(&release).await?;
         Ok(Approval {

@@ -1,10 +1,11 @@
 //! Series that somebody declares: by a `landfall.json` beside the files, or by a submission.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use tracing::{info, warn};
 
+use super::reading::{Reading, decode_alike};
 use super::{Pipeline, PipelineError};
 use crate::group::{self, Submission, SubmissionError};
 use crate::stores::blobs::{BlobError, BlobInfo, BlobPath};
@@ -83,7 +84,11 @@ impl Pipeline {
             release.id = declared.group.release_id, "Declared {}/{}", declaration.dataset_id, declaration.resource_id
         );
         let again = to_be_read_again(before.as_ref(), &declared);
-        self.take_in(&declared.group, again, &found).await?;
+        let options = &declared.group.declaration.options;
+        let wanted_another =
+            before.is_some_and(|before| !decode_alike(&before.declaration.options, options));
+        self.take_in(&declared.group, again, wanted_another, &found)
+            .await?;
         declared.group = self.settle(&declared.group.id).await?.group;
         Ok(declared)
     }
@@ -142,6 +147,7 @@ impl Pipeline {
         &self,
         group: &SourceGroup,
         again: Again,
+        wanted_another: bool,
         found: &[BlobInfo],
     ) -> Result<(), PipelineError> {
         let declaration = &group.declaration;
@@ -150,7 +156,10 @@ impl Pipeline {
         let mut versions: BTreeMap<_, _> =
             known.iter().map(|file| (&file.path, &file.etag)).collect();
         for file in &known {
-            if again.includes(file) && self.ledger.record_unread(file.id, &file.etag).await? {
+            if again.includes(file)
+                && !self.stays_for_others(file, group, wanted_another).await?
+                && self.ledger.record_unread(file.id, &file.etag).await?
+            {
                 versions.remove(&file.path);
             }
             self.ledger.add_member(&group.id, file.id, true).await?;
@@ -183,26 +192,6 @@ impl Again {
             Self::None => false,
             Self::Faulty => matches!(file.state, FileState::Rejected | FileState::Failed),
             Self::All => true,
-        }
-    }
-}
-
-/// What a file is read by, and judged by.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Reading<'a> {
-    concat_dim: &'a str,
-    inline_max_bytes: u64,
-    fail_on_chunking_warnings: bool,
-    drop_variables: BTreeSet<&'a str>,
-}
-
-impl<'a> Reading<'a> {
-    pub(super) fn by(options: &'a ProcessingOptions) -> Self {
-        Self {
-            concat_dim: &options.concat_dim,
-            inline_max_bytes: options.inline_max_bytes,
-            fail_on_chunking_warnings: options.fail_on_chunking_warnings,
-            drop_variables: options.drop_variables.iter().map(String::as_str).collect(),
         }
     }
 }

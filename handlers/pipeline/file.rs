@@ -6,10 +6,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
-use virtualize::rules::Finding;
-use virtualize::{DecodeError, DecodeOptions, VirtualDataset};
+use virtualize::rules::{self, Finding};
+use virtualize::{DecodeError, VirtualDataset};
 
-use super::declaration::Reading;
+use super::reading::{decoding_for_all, refused_by_all};
 use super::{Pipeline, PipelineError};
 use crate::event::{BlobEvent, BlobEventKind};
 use crate::group;
@@ -267,7 +267,7 @@ impl Pipeline {
         };
         let read = match opened {
             Ok(source) => {
-                let decode = DecodeOptions::along(&options.concat_dim, options.inline_max_bytes);
+                let decode = decoding_for_all(&options);
                 read::read_counted(&source, decode, policy, &mut cost.io).await
             }
             Err(error) => Err(ReadError::Fetch(error)),
@@ -287,8 +287,8 @@ impl Pipeline {
                     .await;
             }
         };
-        let (findings, fault) = validate::validate(&dataset, &options);
-        match fault {
+        let findings = rules::findings(&dataset);
+        match refused_by_all(&findings, &options) {
             Some(fault) => self.reject(file, fault, findings, &options, cost).await,
             None => {
                 self.publish_reference(file, &dataset, findings, &options, cost)
@@ -297,24 +297,13 @@ impl Pipeline {
         }
     }
 
-    /// The options of the declared group that takes the file, or the defaults.
-    async fn options_for(&self, path: &BlobPath) -> Result<ProcessingOptions, PipelineError> {
-        let groups = self.ledger.declared_groups_for(path).await?;
-        let taking = groups
-            .into_iter()
-            .find(|group| group::takes(&group.declaration, path));
-        Ok(taking
-            .map(|group| group.declaration.options)
-            .unwrap_or_default())
-    }
-
     /// A file that cannot be decoded: rejected, unless it is shorter than it says and may still be growing.
     async fn unreadable(
         &self,
         file: &SourceFile,
         error: &ReadError,
         last_modified: Timestamp,
-        options: &ProcessingOptions,
+        options: &[ProcessingOptions],
         cost: Cost,
     ) -> Result<(), PipelineError> {
         let Some(fault) = validate::fault_of(error) else {
@@ -341,7 +330,7 @@ impl Pipeline {
         file: &SourceFile,
         fault: Fault,
         findings: Vec<Finding>,
-        options: &ProcessingOptions,
+        options: &[ProcessingOptions],
         Cost { io, started }: Cost,
     ) -> Result<(), PipelineError> {
         warn!(
@@ -370,10 +359,9 @@ impl Pipeline {
     async fn is_to_be_read_otherwise(
         &self,
         file: &SourceFile,
-        options: &ProcessingOptions,
+        options: &[ProcessingOptions],
     ) -> Result<bool, PipelineError> {
-        let now = self.options_for(&file.path).await?;
-        if Reading::by(&now) == Reading::by(options) {
+        if !self.wants_other_reading(&file.path, options).await? {
             return Ok(false);
         }
         if self.ledger.record_unread(file.id, &file.etag).await? {
@@ -387,7 +375,7 @@ impl Pipeline {
         file: &SourceFile,
         dataset: &VirtualDataset,
         findings: Vec<Finding>,
-        options: &ProcessingOptions,
+        options: &[ProcessingOptions],
         Cost { io, started }: Cost,
     ) -> Result<(), PipelineError> {
         let name = reference::reference_name(&file.path);
@@ -403,7 +391,9 @@ impl Pipeline {
             return Ok(());
         }
         self.step("after-reference").await;
-        let span = reference::time_span(dataset, &options.concat_dim);
+        let span = options
+            .first()
+            .and_then(|options| reference::time_span(dataset, &options.concat_dim));
         // Membership first: once the outcome is recorded, a redelivery only settles the file's groups.
         self.join_groups(file, Some(dataset)).await?;
         let outcome = FileOutcome::Referenced {

@@ -7,6 +7,7 @@ use futures_util::FutureExt as _;
 use jiff::Timestamp;
 use tokio::task::JoinSet;
 use tracing::{debug, error, info, warn};
+use virtualize::VirtualDataset;
 use virtualize::kerchunk::parquet::DEFAULT_RECORD_SIZE;
 
 use super::file::{chain, millis};
@@ -156,10 +157,7 @@ impl Pipeline {
             files.count = claim.members.len(), "Combining {} files of {}", claim.members.len(), claim.release.dataset_id
         );
         let options = combine::combine_options(&claim.group.declaration.options);
-        let inputs =
-            combine::load_members(&self.blobs, &claim.members, self.config.pipeline.memory)
-                .boxed()
-                .await?;
+        let inputs = self.inputs(claim).boxed().await?;
         let sources = BlobSources(Arc::clone(&self.blobs));
         let verify = self.what_to_verify(claim).await?;
         let folder = tempfile::tempdir().map_err(ReferenceError::Write)?;
@@ -189,6 +187,18 @@ impl Pipeline {
             self.report(claim, &joined, started);
         }
         Ok(())
+    }
+
+    /// The members of a claimed series, each as the series' own options have it.
+    async fn inputs(&self, claim: &Claim) -> Result<Vec<VirtualDataset>, PipelineError> {
+        let options = &claim.group.declaration.options;
+        let otherwise = self.decoded_otherwise(claim).await?;
+        let mut loads = Vec::with_capacity(claim.members.len());
+        for file in &claim.members {
+            let is_otherwise = otherwise.contains(&file.id);
+            loads.push(self.member(file, options, is_otherwise).boxed());
+        }
+        Ok(combine::load_members(loads, self.config.pipeline.memory).await?)
     }
 
     /// What the last published revision was verified with stands, or that of the Release before; all of it is compared

@@ -10,6 +10,7 @@ mod contract;
 pub mod ids;
 mod model;
 mod order;
+pub mod overview;
 mod place;
 mod postgres;
 mod rest;
@@ -25,14 +26,19 @@ pub use approval::{
     Unpublication, Which,
 };
 pub use model::*;
+pub use overview::OverviewLedger;
+#[cfg(test)]
+pub(crate) use postgres::tests::BesideCatalogue;
 pub use postgres::{
     ConnectError, ConnectTrouble, Examined, FoundPgstac, Migration, MigrationError,
     MigrationOptions, PostgresLedger, Room, Schema, TokenSource,
 };
 pub use serving::ServingLedger;
 pub use sqlite::SqliteLedger;
-pub use stac::{Extent, MANAGED_BY, MANAGER, StacCatalog, StacPage, StacWindow};
+pub use stac::{Extent, MANAGED_BY, MANAGER, StacCatalog, StacFilter, StacPage, StacWindow};
 pub use work::tasks_of_files;
+
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -206,6 +212,12 @@ pub trait GroupLedger: Send + Sync {
     /// Groups that hold the file.
     async fn groups_of(&self, file: FileId) -> Result<Vec<GroupId>, LedgerError>;
 
+    /// Members of a group that others have as well, by the other group.
+    async fn shared_members(
+        &self,
+        group: &GroupId,
+    ) -> Result<BTreeMap<GroupId, Vec<FileId>>, LedgerError>;
+
     /// Judges a group on what its members are now and records the verdict, in one transaction. A change of the
     /// member set (file, `ETag`) since the last generation starts the next one.
     async fn settle(
@@ -304,6 +316,7 @@ pub trait Ledger:
     + ReleaseCatalog
     + ApprovalLedger
     + ServingLedger
+    + OverviewLedger
     + StacCatalog
     + std::fmt::Debug
 {
@@ -315,6 +328,7 @@ impl<T> Ledger for T where
         + ReleaseCatalog
         + ApprovalLedger
         + ServingLedger
+        + OverviewLedger
         + StacCatalog
         + std::fmt::Debug
 {

@@ -18,6 +18,16 @@ ROLES = {
     "Monitoring Metrics Publisher": "3913510d-42f4-4e42-8a64-420c390055eb",
 }
 
+# What Azure sets max_connections to by itself, by the size of the server, and how many of them it keeps for itself.
+CONNECTIONS = {
+    "Standard_B2s": 429,
+    "Standard_B2ms": 859,
+    "Standard_D2ds_v5": 859,
+    "Standard_D4ds_v5": 1718,
+    "Standard_D8ds_v5": 3437,
+}
+KEPT = 15
+
 # Who may do what where, and nothing else: the last parts of the scope, and the role.
 ASSIGNED = {
     ("main", "storageAccounts/landfallhost", "Storage Blob Data Owner"),
@@ -222,8 +232,10 @@ def connections(context):
         given = settings_of(template)
         instances, each = int(given["LANDFALL_INSTANCES"]), int(given["LANDFALL_DATABASE_CONNECTIONS"])
         there = one_of(template, "Microsoft.DBforPostgreSQL/flexibleServers/configurations", "max_connections").body["properties"]["value"]
-        if instances * each + 15 > int(there):
-            found.append(f"{size}: {instances} instances of {each} connections and Azure's own 15 are more than {there}")
+        if instances * each + KEPT > int(there):
+            found.append(f"{size}: {instances} instances of {each} connections and Azure's own {KEPT} are more than {there}")
+        if int(there) != CONNECTIONS.get(size):
+            found.append(f"{size}: has {CONNECTIONS.get(size)} connections, not {there}")
         scale = one_of(template, "Microsoft.Web/sites").body["properties"]["functionAppConfig"]["scaleAndConcurrency"]
         if scale["maximumInstanceCount"] != instances:
             found.append(f"LANDFALL_INSTANCES is {instances}, the app scales to {scale['maximumInstanceCount']}")

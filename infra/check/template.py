@@ -62,7 +62,7 @@ class Template:
         self.settings, declarations = parse(repository.read(path))
         given_out = [one for one in declarations if one.kind == "output"]
         self.declared = {one.name: one for one in declarations if one.kind != "output"}
-        self.local, self.known = {}, {}
+        self.local, self.known, self.begun = {}, {}, set()
         if len(self.declared) + len(given_out) < len(declarations):
             raise self.error("a name is declared twice")
         self.take_parameters(parameters)
@@ -122,8 +122,10 @@ class Template:
         one = self.declared.get(name)
         if one is None:
             raise self.error(f"{name} is not declared", line)
+        if name in self.begun:
+            raise self.error(f"{name} is made of itself", one.line)
         if name not in self.known:
-            self.known[name] = None
+            self.begun.add(name)
             match one.kind:
                 case "resource":
                     self.known[name] = self.resource_of(one, None)
@@ -133,6 +135,7 @@ class Template:
                     self.known[name] = self.checked(one, self.value(one.value))
                 case _:
                     self.known[name] = self.value(one.value)
+            self.begun.discard(name)
         return self.known[name]
 
     def early(self, value, what, one):

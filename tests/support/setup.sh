@@ -6,12 +6,13 @@
 #   setup.sh fuzz-tools     .venv/cargo   the programs of fuzz-tools.txt, which only `just fuzz` needs
 #   setup.sh package-tools  .venv/package what builds the deployed binary, of package-tools.txt
 #   setup.sh readers        .venv/py      the Python readers of requirements.txt
-#                           .venv/node    the packages of node/package.json: JavaScript readers, Azurite
+#                           .venv/node    the packages of node/package.json: JavaScript readers, Azurite, what drives a browser
 #   setup.sh stac           .venv/stac    pgSTAC, a STAC API over it and a client, of stac-requirements.txt
 #   setup.sh api            .venv/api     schemathesis, of api-requirements.txt
 #   setup.sh titiler        .venv/titiler   an unmodified TiTiler, of titiler.txt
 #   setup.sh infra          .venv/infra   Kusto's parser, of infra/check/package.json
 #   setup.sh databases                    PostgreSQL with PostGIS, from Debian's packages
+#   setup.sh browser                      Chromium, from Debian's packages
 #   setup.sh peers          .venv/bench   those and the peers of benches/requirements.txt
 #   setup.sh all
 set -euo pipefail
@@ -107,6 +108,9 @@ databases() {
   [ ${#missing[@]} = 0 ] || apt_install "${missing[@]}"
 }
 
+# What the status page is looked at with.
+browser() { command -v chromium >/dev/null 2>&1 || apt_install chromium; }
+
 need_compiler() { command -v cc >/dev/null 2>&1 || apt_install gcc libc6-dev; }
 
 case "${1:-all}" in
@@ -120,7 +124,8 @@ case "${1:-all}" in
   api) environment .venv/api "$support/api-requirements.txt" ;;
   titiler) environment .venv/titiler "$support/titiler.txt" ;;
   databases) databases ;;
+  browser) browser ;;
   peers) environment .venv/bench benches/requirements.txt ;;
-  all) need_compiler; environment .venv/tools "$support/tools.txt"; environment .venv/py "$support/requirements.txt"; node_readers; environment .venv/stac "$support/stac-requirements.txt"; environment .venv/api "$support/api-requirements.txt"; environment .venv/titiler "$support/titiler.txt"; databases; cargo_tools "$support/cargo-tools.txt" ;;
+  all) need_compiler; environment .venv/tools "$support/tools.txt"; environment .venv/py "$support/requirements.txt"; node_readers; node_packages .venv/infra infra/check; environment .venv/stac "$support/stac-requirements.txt"; environment .venv/api "$support/api-requirements.txt"; environment .venv/titiler "$support/titiler.txt"; databases; browser; cargo_tools "$support/cargo-tools.txt" ;;
   *) die "no part called $1" ;;
 esac

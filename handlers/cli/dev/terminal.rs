@@ -34,6 +34,7 @@ impl Terminal {
         self.line(&format!("  drop NetCDF files into  {bronze}"));
         self.line(&format!("  references are kept in  {silver}"));
         self.line(&format!("  the catalogue is        {database}"));
+        self.line(&format!("  the status page is      {address}/api/status"));
         self.line("  ctrl-C ends it\n");
     }
 

@@ -147,7 +147,7 @@ pub(super) async fn revoke(
         "catalogue": word(catalogue),
         "warning": match catalogue {
             Catalogue::Updated => Value::Null,
-            Catalogue::Unchanged => json!("the catalogue did not have the item"),
+            Catalogue::Unchanged => json!("the catalogue has no item of this Release"),
             Catalogue::Absent => json!("there is no pgSTAC catalogue in this database"),
         },
         "message": "revoked; nothing of it is served any more",

@@ -148,7 +148,7 @@ impl Story<'_> {
 }
 
 /// What to do about a fault that says nothing itself.
-const fn how_to_go_on(is_input: bool) -> &'static str {
+pub(super) const fn how_to_go_on(is_input: bool) -> &'static str {
     match is_input {
         true => {
             "upload good copies of the files; the series goes on by itself. Or submit it again with other options and overwrite"

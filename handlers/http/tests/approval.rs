@@ -568,21 +568,25 @@ async fn without_a_catalogue_rematerializing_says_so() {
     assert_eq!(review.post("approve", &pending).await.0, 404);
 }
 
-/// With Easy Auth the signed-in principal decides, whatever the body says; without it the header is anybody's.
+/// With Easy Auth the signed-in principal decides, whatever the body says, and without one whom the body names; without
+/// Easy Auth the header is anybody's.
 #[rstest]
-#[case::signed_in(true, Some("ada@example.org"), 200, "ada@example.org")]
-#[case::nobody(true, None, 401, "")]
-#[case::not_before_the_app(false, Some("mallory@example.org"), 200, "body")]
+#[case::signed_in(true, Some("ada@example.org"), Some("body"), 200, "ada@example.org")]
+#[case::signed_in_and_nobody_named(true, Some("ada@example.org"), None, 200, "ada@example.org")]
+#[case::with_the_function_key_alone(true, None, Some("body"), 200, "body")]
+#[case::with_the_function_key_for_nobody(true, None, None, 400, "")]
+#[case::not_before_the_app(false, Some("mallory@example.org"), Some("body"), 200, "body")]
 #[tokio::test]
-async fn the_reviewer_is_the_signed_in_principal(
+async fn the_reviewer_is_the_signed_in_principal_else_the_bodys(
     #[case] easy_auth: bool,
     #[case] principal: Option<&str>,
+    #[case] named: Option<&str>,
     #[case] status: u16,
     #[case] reviewer: &str,
 ) {
     let review = Review::of(Flow::with(|config| config.http.easy_auth = easy_auth)).await;
     let mut body = review.approval();
-    body["reviewer"] = json!("body");
+    body["reviewer"] = json!(named);
     let headers: Vec<(&str, &str)> = principal
         .iter()
         .map(|name| ("x-ms-client-principal-name", *name))

@@ -12,7 +12,7 @@ use super::{openapi, stage};
 use crate::config::{Config, DeadLettersConfig};
 use crate::http::{App, routes};
 use crate::stores::blobs::BlobPath;
-use crate::stores::ledger::SourceFile;
+use crate::stores::ledger::{Ledger, SourceFile};
 use crate::stores::queue::{EmbeddedQueue, Message, Receive as _};
 
 pub(super) struct Flow {
@@ -27,6 +27,19 @@ impl Flow {
     }
 
     pub(super) fn with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::made(change, stage::app)
+    }
+
+    /// Over a ledger elsewhere.
+    pub(super) fn over(ledger: Arc<dyn Ledger>) -> Self {
+        let app = |config: Config| {
+            let blobs = stage::local_blobs(&config);
+            stage::app_over(config, blobs, ledger)
+        };
+        Self::made(|_| {}, app)
+    }
+
+    fn made(change: impl FnOnce(&mut Config), app: impl FnOnce(Config) -> App) -> Self {
         let folder = tempfile::tempdir().unwrap();
         for name in ["bronze", "silver", "letters"] {
             std::fs::create_dir(folder.path().join(name)).unwrap();
@@ -37,7 +50,7 @@ impl Flow {
             Some(DeadLettersConfig::Folder(folder.path().join("letters")));
         change(&mut config);
         let queue = EmbeddedQueue::open(config.storage.embedded_database().unwrap()).unwrap();
-        let app = Arc::new(stage::app(config));
+        let app = Arc::new(app(config));
         Self { app, queue, folder }
     }
 

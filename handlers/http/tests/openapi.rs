@@ -14,12 +14,13 @@ use super::stage::Stage;
 use crate::group::{SUBMISSION_FIELDS, option_fields};
 use crate::http::openapi::DOCUMENT;
 
-static OPENAPI: LazyLock<Value> = LazyLock::new(|| serde_json::from_str(DOCUMENT).unwrap());
+pub(super) static OPENAPI: LazyLock<Value> =
+    LazyLock::new(|| serde_json::from_str(DOCUMENT).unwrap());
 
 /// A key of a served store.
 const STORE: &str = "/api/zarr/{release_id}/{revision}/{key}";
 
-fn paths() -> &'static serde_json::Map<String, Value> {
+pub(super) fn paths() -> &'static serde_json::Map<String, Value> {
     OPENAPI["paths"].as_object().unwrap()
 }
 
@@ -51,6 +52,20 @@ fn is_one_of(path: &str, template: &str) -> bool {
     parts.next().is_none()
 }
 
+/// The documented address of a path; whatever is below is asked of the served stores.
+pub(super) fn address_of(path: &str) -> Option<&'static str> {
+    let store = path.starts_with("/api/zarr/").then_some(STORE);
+    template_of(path).or(store)
+}
+
+/// What a document says, or what it refers to.
+pub(super) fn resolved(part: &'static Value) -> &'static Value {
+    match part.get("$ref") {
+        Some(reference) => target(&OPENAPI, reference),
+        None => part,
+    }
+}
+
 /// Fails where an answer is not one that the document describes. The host's own routes are none of its matter.
 pub(super) fn check(method: &str, path: &str, answer: &Response<bytes::Bytes>) {
     // What a browser may ask is settled by the Functions host, where there is one.
@@ -59,22 +74,16 @@ pub(super) fn check(method: &str, path: &str, answer: &Response<bytes::Bytes>) {
     }
     let asked = format!("{method} {path} -> {}", answer.status());
     let method = method.to_lowercase();
-    // Whatever is below is asked of the served stores.
-    let store = path.starts_with("/api/zarr/").then_some(STORE);
-    let operation = template_of(path)
-        .or(store)
-        .and_then(|template| paths()[template].get(&method));
+    let operation = address_of(path).and_then(|template| paths()[template].get(&method));
     let Some(operation) = operation else {
         let status = answer.status().as_u16();
         assert!([404, 405].contains(&status), "{asked} is not documented");
+        let tells = answer.headers().contains_key("allow");
+        assert_eq!(tells, status == 405, "{asked}: a 405 has `Allow`");
         return;
     };
     let response = operation["responses"].get(answer.status().as_str());
-    let response = response.unwrap_or_else(|| panic!("{asked} is not documented"));
-    let response = match response.get("$ref") {
-        Some(reference) => target(&OPENAPI, reference),
-        None => response,
-    };
+    let response = resolved(response.unwrap_or_else(|| panic!("{asked} is not documented")));
     let headers = response.get("headers").and_then(Value::as_object);
     for (name, header) in headers.into_iter().flatten() {
         let is_there = answer.headers().contains_key(name.as_str());
@@ -151,7 +160,7 @@ fn every_route_of_the_code_is_documented_and_no_other() {
 }
 
 /// A path of a documented address, with something in place of each variable.
-fn example(template: &str) -> String {
+pub(super) fn example(template: &str) -> String {
     let parts = template.split('/').map(|part| match part {
         "{job_id}" => "0".repeat(64),
         "{revision}" => String::from("r1"),
@@ -223,6 +232,7 @@ async fn the_document_is_served_as_it_stands_in_the_repository() {
     r#"{"dataset_id": "a", "resource_id": "b", "source_url": "abfs://bronze/"}"#
 )]
 #[case::status("GET", "/api/platform/status/x", "")]
+#[case::overview("GET", "/api/status/overview", "")]
 #[case::by_names("GET", "/api/platform/status?dataset_id=a&resource_id=b", "")]
 #[case::releases("GET", "/api/releases", "")]
 #[case::release("GET", "/api/releases/x", "")]

@@ -70,7 +70,8 @@ impl Stage {
         let blobs = local_blobs(&config);
         let watched = Arc::new(Watched::new(blobs));
         let blobs: Arc<dyn Blobs> = Arc::<Watched>::clone(&watched);
-        let app = Arc::new(app_over(config, blobs));
+        let ledger = embedded(&config);
+        let app = Arc::new(app_over(config, blobs, ledger));
         let declared = publish(&app).await;
         let Declared {
             group,
@@ -214,7 +215,7 @@ pub(super) fn config(folder: &tempfile::TempDir, open_access: bool) -> Config {
     }
 }
 
-fn local_blobs(config: &Config) -> Arc<dyn Blobs> {
+pub(super) fn local_blobs(config: &Config) -> Arc<dyn Blobs> {
     let BlobsConfig::Folders { bronze, silver } = &config.storage.blobs else {
         panic!("the stage is of folders")
     };
@@ -222,17 +223,22 @@ fn local_blobs(config: &Config) -> Arc<dyn Blobs> {
 }
 
 pub(super) fn app(config: Config) -> App {
-    let blobs = local_blobs(&config);
-    app_over(config, blobs)
+    let (blobs, ledger) = (local_blobs(&config), embedded(&config));
+    app_over(config, blobs, ledger)
 }
 
-fn app_over(config: Config, blobs: Arc<dyn Blobs>) -> App {
+fn embedded(config: &Config) -> Arc<dyn Ledger> {
+    let database = config.storage.embedded_database().unwrap();
+    Arc::new(SqliteLedger::open(database).unwrap())
+}
+
+/// An app over these stores, with a queue in a file of its own.
+pub(super) fn app_over(config: Config, blobs: Arc<dyn Blobs>, ledger: Arc<dyn Ledger>) -> App {
     let storage = &config.storage;
     let BlobsConfig::Folders { bronze, .. } = &storage.blobs else {
         panic!("the stage is of folders")
     };
     let database = storage.embedded_database().unwrap();
-    let ledger: Arc<dyn Ledger> = Arc::new(SqliteLedger::open(database).unwrap());
     let queue = Arc::new(EmbeddedQueue::open(database).unwrap());
     let dead_letters = match &config.storage.dead_letters {
         Some(DeadLettersConfig::Folder(folder)) => {

@@ -1,11 +1,11 @@
 //! Blobs that count what is asked of them, and fail when they are told to.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::stream::BoxStream;
+use futures_util::StreamExt as _;
+use futures_util::stream::{self, BoxStream};
 use virtualize::ByteRange;
 
 use crate::stores::blobs::{BlobError, BlobInfo, BlobPath, Blobs, PutCondition};
@@ -15,7 +15,18 @@ use crate::stores::blobs::{BlobError, BlobInfo, BlobPath, Blobs, PutCondition};
 pub(super) struct Watched {
     inner: Arc<dyn Blobs>,
     asked: Mutex<Vec<String>>,
-    is_down: AtomicBool,
+    trouble: Mutex<Option<Trouble>>,
+}
+
+/// What a store may answer instead.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Trouble {
+    /// It does not answer.
+    Down,
+    /// A role assignment is missing.
+    Denied,
+    /// Every blob is another version than it just was.
+    Changing,
 }
 
 impl Watched {
@@ -23,7 +34,7 @@ impl Watched {
         Self {
             inner,
             asked: Mutex::default(),
-            is_down: AtomicBool::new(false),
+            trouble: Mutex::default(),
         }
     }
 
@@ -34,19 +45,24 @@ impl Watched {
 
     /// From now on nothing is answered, or is again.
     pub(super) fn be_down(&self, is_down: bool) {
-        self.is_down.store(is_down, Ordering::Relaxed);
+        self.be_in(is_down.then_some(Trouble::Down));
+    }
+
+    /// From now on this is answered.
+    pub(super) fn be_in(&self, trouble: Option<Trouble>) {
+        *self.trouble.lock().unwrap() = trouble;
     }
 
     fn ask(&self, what: &str, path: &BlobPath, part: &str) -> Result<(), BlobError> {
         let text = format!("{what} {}{part}", path.file_name());
         self.asked.lock().unwrap().push(text);
-        if self.is_down.load(Ordering::Relaxed) {
-            return Err(BlobError::Unavailable {
-                path: path.clone(),
-                source: std::io::Error::other("503 of the store"),
-            });
+        let (path, source) = (path.clone(), std::io::Error::other("of the store"));
+        match *self.trouble.lock().unwrap() {
+            None => Ok(()),
+            Some(Trouble::Down) => Err(BlobError::Unavailable { path, source }),
+            Some(Trouble::Denied) => Err(BlobError::Denied { path, source }),
+            Some(Trouble::Changing) => Err(BlobError::Changed(path)),
         }
-        Ok(())
     }
 }
 
@@ -105,6 +121,7 @@ impl Blobs for Watched {
         bytes: Bytes,
         condition: PutCondition,
     ) -> Result<String, BlobError> {
+        self.ask("put", path, "")?;
         self.inner.put(path, bytes, condition).await
     }
 
@@ -132,7 +149,10 @@ impl Blobs for Watched {
         &'a self,
         prefix: &'a BlobPath,
     ) -> BoxStream<'a, Result<Vec<BlobInfo>, BlobError>> {
-        self.inner.list_pages(prefix)
+        match self.ask("list", prefix, "") {
+            Ok(()) => self.inner.list_pages(prefix),
+            Err(error) => stream::iter([Err(error)]).boxed(),
+        }
     }
 
     async fn delete(&self, path: &BlobPath) -> Result<(), BlobError> {

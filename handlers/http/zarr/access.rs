@@ -9,6 +9,7 @@ use crate::http::App;
 use crate::http::error::ApiError;
 use crate::http::principal::principal;
 use crate::stores::blobs::BlobPath;
+use crate::stores::ledger::Revision;
 
 /// Why the reader is let in, and to what.
 #[derive(Debug)]
@@ -42,10 +43,7 @@ pub(super) async fn authorize(
             release_id,
             revision,
         } => {
-            let found = app.ledger.revision(release_id, *revision).await?;
-            let found = found
-                .filter(|found| found.is_live)
-                .ok_or_else(|| ApiError::gone("this revision is not, or no longer, published"))?;
+            let found = live(app, release_id, *revision).await?;
             let is_open = everybody || found.is_public;
             if !is_open && principal(app, headers).is_none() {
                 let scope = Scope {
@@ -60,6 +58,33 @@ pub(super) async fn authorize(
             })
         }
     }
+}
+
+/// What somebody may read who may read everything: a live revision.
+///
+/// # Errors
+///
+/// 410 where there is nothing to be read.
+pub(super) async fn permit(app: &App, address: &Address) -> Result<Permit, ApiError> {
+    let Place::Revision {
+        release_id,
+        revision,
+    } = &address.place
+    else {
+        return Err(ApiError::gone("there is no such revision"));
+    };
+    let found = live(app, release_id, *revision).await?;
+    Ok(Permit {
+        document: Some(app.blobs.silver(&found.blob_path)),
+        is_open: false,
+    })
+}
+
+async fn live(app: &App, release_id: &str, revision: i64) -> Result<Revision, ApiError> {
+    let found = app.ledger.revision(release_id, revision).await?;
+    found
+        .filter(|found| found.is_live)
+        .ok_or_else(|| ApiError::gone("this revision is not, or no longer, published"))
 }
 
 async fn check_token(app: &App, scope: Scope<'_>, token: Option<&str>) -> Result<(), ApiError> {

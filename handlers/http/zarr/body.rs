@@ -194,7 +194,7 @@ pub(super) fn part_of(bytes: &Bytes, part: &Range<u64>) -> Bytes {
 }
 
 /// A strong entity tag for what follows from `version`.
-pub(super) fn etag_of(version: &[u8]) -> String {
+pub(in crate::http) fn etag_of(version: &[u8]) -> String {
     let digest = Sha256::digest(version);
     let digits: String = digest
         .iter()
@@ -205,7 +205,7 @@ pub(super) fn etag_of(version: &[u8]) -> String {
 }
 
 /// Whether the client has this version already (RFC 9110 §13.1.2: compared weakly).
-fn is_known(headers: &HeaderMap, etag: &str) -> bool {
+pub(in crate::http) fn is_known(headers: &HeaderMap, etag: &str) -> bool {
     let lists = headers
         .get_all(header::IF_NONE_MATCH)
         .into_iter()
@@ -233,6 +233,7 @@ pub(super) fn with_cors(mut answer: Response, origin: Option<&str>) -> Response 
 pub(super) fn preflight() -> Response {
     let mut answer = bytes_of(Bytes::new());
     *answer.status_mut() = StatusCode::NO_CONTENT;
+    put(&mut answer, header::ALLOW, "GET, HEAD, OPTIONS");
     put(
         &mut answer,
         header::ACCESS_CONTROL_ALLOW_METHODS,

@@ -38,13 +38,14 @@ pub trait ApprovalLedger: Send + Sync {
     /// Caches another item on a Release.
     async fn cache_item(&self, cached: &CachedItem) -> Result<Release, LedgerError>;
 
-    /// The approved Release, other than this one, that has a version of its Asset, or an item of these ids.
+    /// What keeps a Release from having a version: that another approved one has it or the item of its ids, or that
+    /// somebody else has written that item.
     async fn version_conflict(
         &self,
         release: &Release,
         version_id: &str,
         documents: &StacDocuments,
-    ) -> Result<Option<String>, LedgerError>;
+    ) -> Result<Option<Refusal>, LedgerError>;
 
     /// Releases by how far they are reviewed.
     async fn approvals(&self, filter: &ApprovalFilter) -> Result<Approvals, LedgerError>;
@@ -227,6 +228,16 @@ pub enum Refusal {
         version_id: String,
         /// The other Release.
         conflicting_release_id: String,
+    },
+    /// The catalogue has an item of these ids that no Release of ours is the origin of.
+    #[error(
+        "the catalogue has an item {item_id} in {collection_id} that somebody else has written"
+    )]
+    Occupied {
+        /// Id of the item.
+        item_id: String,
+        /// Id of its collection.
+        collection_id: String,
     },
 }
 

@@ -7,6 +7,7 @@ pub(super) mod concurrent;
 pub(super) mod declare;
 pub(super) mod files;
 pub(super) mod groups;
+pub(super) mod overview;
 pub(super) mod serving;
 
 use std::sync::Arc;
@@ -71,6 +72,7 @@ macro_rules! run_contract {
                 a_new_version_sends_the_group_back_to_collecting,
                 a_duplicate_landing_leaves_groups_alone,
                 a_file_of_two_groups_moves_both,
+                groups_know_which_members_they_share,
                 a_source_gone_after_combining_makes_the_group_stale,
                 a_rejected_member_blocks_and_a_good_copy_unblocks,
                 a_quiet_period_runs_from_landing_to_landing,
@@ -146,6 +148,21 @@ macro_rules! run_contract {
                 a_secret_is_what_was_kept_first,
                 handlers_that_first_ask_for_a_secret_at_once_get_the_same,
                 a_file_is_found_by_the_id_of_its_store,
+            ],
+            overview: [
+                there_is_nothing_to_see_at_first,
+                a_series_moves_from_section_to_section,
+                what_a_series_expects_is_told_without_the_names,
+                members_are_counted_by_state_and_those_at_fault_named,
+                findings_are_told_by_kind_the_gravest_first,
+                what_files_cover_is_joined_where_no_step_is_missing,
+                files_of_one_step_are_a_step_apart,
+                a_torn_time_line_is_told_in_so_many_parts,
+                of_many_series_the_newest_are_told_and_all_counted,
+                files_are_counted_and_those_that_nobody_else_tells_of_named,
+                what_was_referenced_is_counted_by_the_minute,
+                a_source_that_changed_under_an_approved_release_is_flagged,
+                a_source_that_is_gone_from_what_was_combined_is_named,
             ],
             concurrent: [
                 two_handlers_that_read_the_last_files_combine_once,

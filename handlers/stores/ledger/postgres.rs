@@ -13,6 +13,7 @@ mod examine;
 mod files;
 mod groups;
 mod migrate;
+mod overview;
 mod platform;
 mod serving;
 mod settle;
@@ -20,6 +21,7 @@ mod stac;
 mod tasks;
 mod values;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -36,8 +38,8 @@ use values::{Int, Text};
 use super::{
     Claim, Claimed, CombineEnd, Declaration, Declared, Fault, FileId, FileLedger, FileOutcome,
     GroupId, GroupLedger, Job, Judge, Landing, Lease, LedgerError, PublishedCombine, Recorded,
-    Release, ReleaseCatalog, Revision, Settled, SourceFile, SourceGroup, StacCatalog, StacPage,
-    StacWindow, Task,
+    Release, ReleaseCatalog, Revision, Settled, SourceFile, SourceGroup, StacCatalog, StacFilter,
+    StacPage, StacWindow, Task,
 };
 use crate::stores::blobs::BlobPath;
 
@@ -170,6 +172,13 @@ impl GroupLedger for PostgresLedger {
 
     async fn groups_of(&self, file: FileId) -> Result<Vec<GroupId>, LedgerError> {
         groups::of_file(&self.database.client().await?, file).await
+    }
+
+    async fn shared_members(
+        &self,
+        group: &GroupId,
+    ) -> Result<BTreeMap<GroupId, Vec<FileId>>, LedgerError> {
+        groups::shared_members(&self.database.client().await?, group).await
     }
 
     async fn settle(
@@ -310,11 +319,14 @@ impl StacCatalog for PostgresLedger {
     async fn stac_items(
         &self,
         collection: &str,
+        filter: &StacFilter,
         window: &StacWindow,
     ) -> Result<Option<StacPage>, LedgerError> {
         let client = self.database.client().await?;
         match stac::is_present(&client).await? {
-            true => stac::items(&client, collection, window).await.map(Some),
+            true => stac::items(&client, collection, filter, window)
+                .await
+                .map(Some),
             false => Ok(None),
         }
     }
@@ -329,4 +341,4 @@ impl StacCatalog for PostgresLedger {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -9,12 +9,14 @@ mod database;
 mod declare;
 mod files;
 mod groups;
+mod overview;
 mod platform;
 mod serving;
 mod settle;
 mod tasks;
 mod values;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use async_trait::async_trait;
@@ -26,8 +28,8 @@ pub(crate) use values::{time, time_text};
 use super::{
     Claim, Claimed, CombineEnd, Declaration, Declared, Fault, FileId, FileLedger, FileOutcome,
     GroupId, GroupLedger, Job, Judge, Landing, Lease, LedgerError, PublishedCombine, Recorded,
-    Release, ReleaseCatalog, Revision, Settled, SourceFile, SourceGroup, StacCatalog, StacPage,
-    StacWindow, Task,
+    Release, ReleaseCatalog, Revision, Settled, SourceFile, SourceGroup, StacCatalog, StacFilter,
+    StacPage, StacWindow, Task,
 };
 use crate::stores::blobs::BlobPath;
 
@@ -167,6 +169,16 @@ impl GroupLedger for SqliteLedger {
     async fn groups_of(&self, file: FileId) -> Result<Vec<GroupId>, LedgerError> {
         self.database
             .read(move |tx| groups::of_file(tx, file))
+            .await
+    }
+
+    async fn shared_members(
+        &self,
+        group: &GroupId,
+    ) -> Result<BTreeMap<GroupId, Vec<FileId>>, LedgerError> {
+        let group = group.clone();
+        self.database
+            .read(move |tx| groups::shared_members(tx, &group))
             .await
     }
 
@@ -348,7 +360,12 @@ impl StacCatalog for SqliteLedger {
         Ok(None)
     }
 
-    async fn stac_items(&self, _: &str, _: &StacWindow) -> Result<Option<StacPage>, LedgerError> {
+    async fn stac_items(
+        &self,
+        _: &str,
+        _: &StacFilter,
+        _: &StacWindow,
+    ) -> Result<Option<StacPage>, LedgerError> {
         Ok(None)
     }
 

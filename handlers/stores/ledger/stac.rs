@@ -1,6 +1,7 @@
 //! The STAC catalogue that may stand beside the ledger: pages of documents, and the extent of a collection.
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::LedgerError;
@@ -26,10 +27,11 @@ pub trait StacCatalog: Send + Sync {
     /// A collection; a page of none where there is no such collection.
     async fn stac_collection(&self, id: &str) -> Result<Option<StacPage>, LedgerError>;
 
-    /// Items of a collection by id.
+    /// Items of a collection by id, those that the filter lets through.
     async fn stac_items(
         &self,
         collection: &str,
+        filter: &StacFilter,
         window: &StacWindow,
     ) -> Result<Option<StacPage>, LedgerError>;
 
@@ -50,6 +52,30 @@ impl StacWindow {
     /// One row more than wanted, which shows whether there is more.
     pub(super) fn beyond(&self) -> i64 {
         i64::from(self.limit) + 1
+    }
+}
+
+/// Where and when the wanted items are; one that says nothing lets everything through.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StacFilter {
+    /// West, south, east, north, which the geometry meets; west is greater than east across the antimeridian.
+    pub bbox: Option<[f64; 4]>,
+    /// The item's time does not end before.
+    pub from: Option<Timestamp>,
+    /// The item's time does not begin after.
+    pub until: Option<Timestamp>,
+}
+
+impl StacFilter {
+    /// The box, in two where it goes across the antimeridian.
+    pub(super) fn boxes(&self) -> Vec<[f64; 4]> {
+        match self.bbox {
+            None => Vec::new(),
+            Some([west, south, east, north]) if west > east => {
+                vec![[west, south, 180.0, north], [-180.0, south, east, north]]
+            }
+            Some(bbox) => vec![bbox],
+        }
     }
 }
 

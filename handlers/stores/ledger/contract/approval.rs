@@ -11,8 +11,8 @@ use crate::stores::ledger::{
     Release, StacDocuments, Unpublication, Which,
 };
 
-/// An item that every catalogue takes, with its collection.
-pub(crate) fn documents(collection: &str, item: &str) -> StacDocuments {
+/// An item of a Release that every catalogue takes, with its collection.
+pub(crate) fn documents(release_id: &str, collection: &str, item: &str) -> StacDocuments {
     let at = "2020-01-01T00:00:00Z";
     StacDocuments {
         item_id: item.to_owned(),
@@ -20,12 +20,15 @@ pub(crate) fn documents(collection: &str, item: &str) -> StacDocuments {
         item: json!({
             "type": "Feature", "stac_version": "1.1.0", "id": item, "collection": collection, "bbox": [10, 20, 30, 40],
             "geometry": {"type": "Polygon", "coordinates": [[[10, 20], [30, 20], [30, 40], [10, 40], [10, 20]]]},
-            "properties": {"datetime": at, "start_datetime": at, "end_datetime": "2020-12-31T00:00:00Z"},
+            "properties": {
+                "datetime": at, "start_datetime": at, "end_datetime": "2020-12-31T00:00:00Z",
+                "ddh:release_id": release_id,
+            },
             "links": [], "assets": {},
         }),
         collection: json!({
             "type": "Collection", "stac_version": "1.1.0", "id": collection, "description": "of a test",
-            "license": "other", "links": [], "extent": {
+            "license": "other", "links": [], "ddh:managed_by": "landfall", "extent": {
                 "spatial": {"bbox": [[-180, -90, 180, 90]]}, "temporal": {"interval": [[null, null]]}},
         }),
     }
@@ -39,7 +42,11 @@ pub(crate) async fn approval(ledger: &dyn Ledger, release_id: &str, version: &st
         clearance: Clearance::Public,
         reviewer: String::from("ada"),
         notes: Some(String::from("looks right")),
-        documents: documents(&seen.dataset_id, &format!("{}-{version}", seen.resource_id)),
+        documents: documents(
+            release_id,
+            &seen.dataset_id,
+            &format!("{}-{version}", seen.resource_id),
+        ),
         at: at(50),
         seen,
     }
@@ -231,12 +238,9 @@ pub(crate) async fn a_version_is_that_of_one_approved_release(subject: &dyn Subj
         version_id: String::from("v1"),
         conflicting_release_id: first.release_id.clone(),
     };
-    assert_eq!(refusal(ledger.approve(&same).await), expected);
+    assert_eq!(refusal(ledger.approve(&same).await), expected.clone());
     let conflict = ledger.version_conflict(&same.seen, "v1", &same.documents);
-    assert_eq!(
-        conflict.await.unwrap().as_deref(),
-        Some(first.release_id.as_str())
-    );
+    assert_eq!(conflict.await.unwrap(), Some(expected));
     let mut same_item = approval(ledger, second, "V1").await;
     same_item.documents.item_id = first.stac_item_id.clone().unwrap();
     assert!(matches!(
@@ -502,7 +506,7 @@ pub(crate) async fn another_item_is_cached_on_what_is_published(subject: &dyn Su
 pub(crate) async fn without_a_catalogue_nothing_is_materialized(subject: &dyn Subject) {
     let ledger = subject.ledger();
     let (claim, release) = approved(ledger).await;
-    let documents = documents("a", "b");
+    let documents = documents("r", "a", "b");
     let done = ledger.materialize(&release, &documents).await.unwrap();
     assert_eq!(done, Catalogue::Absent);
     let refused = ledger.materialize(&claim.release, &documents).await;
@@ -610,7 +614,11 @@ pub(crate) async fn fifty_approvals_at_once_are_one(subject: &dyn Subject) {
         let mut approval = seen.clone();
         approval.reviewer = format!("reviewer {number}");
         approval.version_id = format!("v{number}");
-        approval.documents = documents(&seen.seen.dataset_id, &format!("item-v{number}"));
+        approval.documents = documents(
+            &release_id,
+            &seen.seen.dataset_id,
+            &format!("item-v{number}"),
+        );
         tasks.spawn(async move {
             start.wait().await;
             handler.approve(&approval).await

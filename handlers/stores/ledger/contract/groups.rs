@@ -96,6 +96,25 @@ pub(crate) async fn a_file_of_two_groups_moves_both(subject: &dyn Subject) {
     );
 }
 
+pub(crate) async fn groups_know_which_members_they_share(subject: &dyn Subject) {
+    let ledger = subject.ledger();
+    let first = declare(ledger, 2).await.group.id;
+    let other = Declaration {
+        resource_id: String::from("other"),
+        ..declaration(Origin::Submit, "era5/", 1)
+    };
+    let second = ledger.declare_group(&other).await.unwrap().group.id;
+    let shared = land_and_reference(ledger, "era5/a.nc", "v1").await.id;
+    let own = land_and_reference(ledger, "era5/b.nc", "v1").await.id;
+    for (group, file) in [(&first, shared), (&first, own), (&second, shared)] {
+        ledger.add_member(group, file, true).await.unwrap();
+    }
+    let of_first = ledger.shared_members(&first).await.unwrap();
+    assert_eq!(of_first, [(second.clone(), vec![shared])].into());
+    let of_second = ledger.shared_members(&second).await.unwrap();
+    assert_eq!(of_second, [(first, vec![shared])].into());
+}
+
 pub(crate) async fn a_source_gone_after_combining_makes_the_group_stale(subject: &dyn Subject) {
     let ledger = subject.ledger();
     let claim = combined_group(ledger).await;

@@ -12,8 +12,8 @@ use super::PostgresLedger;
 use super::database::transact;
 use crate::stores::ledger::{
     Approval, ApprovalFilter, ApprovalLedger, Approvals, CachedItem, Catalogue, Decided, Decision,
-    FileId, LedgerError, PublishedRevision, Release, ReleaseSource, StacDocuments, Unpublication,
-    Which,
+    FileId, LedgerError, PublishedRevision, Refusal, Release, ReleaseSource, StacDocuments,
+    Unpublication, Which,
 };
 
 #[async_trait]
@@ -51,7 +51,7 @@ impl ApprovalLedger for PostgresLedger {
         release: &Release,
         version_id: &str,
         documents: &StacDocuments,
-    ) -> Result<Option<String>, LedgerError> {
+    ) -> Result<Option<Refusal>, LedgerError> {
         let client = self.database.client().await?;
         ask::version_conflict(&client, release, version_id, documents).await
     }

@@ -1,19 +1,23 @@
 //! The STAC catalogue in the same database: pgSTAC, written through its own functions, in the transaction of the decision
 //! that it follows from. SPEC §8.
 //!
-//! pgSTAC validates nothing: what comes here is whole. Collections that are there are kept as they are, but for their
-//! extent, which follows the items; one of ours goes with its last item. Writers follow one another, so that nobody fills
+//! pgSTAC validates nothing: what comes here is whole. An item is ours if `ddh:release_id` names a Release of the ledger;
+//! another's is neither replaced nor removed. Collections that are there are kept as they are, but for the extent of
+//! ours, which follows the items; one of ours goes with its last item. Writers follow one another, so that nobody fills
 //! the collection that another finds empty, and so that pgSTAC's partitions are made by one at a time.
 
 use deadpool_postgres::Transaction;
 
-use super::database::{execute, is_denied, is_passing, one};
+use super::database::{Session, execute, is_denied, is_passing, one};
 use super::stac::{self, Remaining};
-use super::values::{document, flag, text};
-use crate::stores::ledger::{Catalogue, LedgerError, StacDocuments};
+use super::values::{Text, document, flag, text};
+use crate::stores::ledger::{Catalogue, LedgerError, Refusal, StacDocuments};
 
 /// Oldest pgSTAC whose functions do what is asked of them here.
 const OLDEST: [u64; 3] = [0, 9, 8];
+
+/// The step before each change.
+const FINDING: &str = "finding the item";
 
 /// The step after each change.
 const EXTENT: &str = "working out the extent of the collection";
@@ -35,25 +39,56 @@ pub(super) async fn publish(
         let made = document("collection", &documents.collection)?;
         at("making the collection", execute(tx, sql, &[&made]).await)?;
     }
-    let sql = "SELECT pgstac.upsert_item($1)";
+    if let Some(refusal) = at(FINDING, occupant(tx, documents).await)? {
+        return Err(refusal.into());
+    }
+    // Who writes it meanwhile is not of those that the lock holds: it is made and not replaced, unless it was ours.
+    let sql = match at(FINDING, has_item(tx, collection, &documents.item_id).await)? {
+        true => "SELECT pgstac.upsert_item($1)",
+        false => "SELECT pgstac.create_item($1)",
+    };
     let item = document("item", &stac::storable(&documents.item))?;
     at("writing the item", execute(tx, sql, &[&item]).await)?;
     at(EXTENT, stac::refresh_extent(tx, collection).await)?;
     Ok(Catalogue::Updated)
 }
 
-/// Removes an item, and its collection if that is empty then.
+/// That an item is there which no Release of this ledger is the origin of.
+pub(super) async fn occupant(
+    session: &impl Session,
+    documents: &StacDocuments,
+) -> Result<Option<Refusal>, LedgerError> {
+    let (item, collection) = (&documents.item_id, &documents.collection_id);
+    let sql = "SELECT EXISTS (
+                   SELECT FROM pgstac.items i WHERE collection = $1 AND id = $2 AND NOT EXISTS (
+                       SELECT FROM app.asset_releases r
+                       WHERE r.release_id = i.content -> 'properties' ->> 'ddh:release_id')) AS found";
+    let found = one(session, sql, &[&Text(collection), &Text(item)]).await?;
+    Ok(flag(&found, "found")?.then(|| Refusal::Occupied {
+        item_id: item.clone(),
+        collection_id: collection.clone(),
+    }))
+}
+
+async fn has_item(tx: &Transaction<'_>, collection: &str, item: &str) -> Result<bool, LedgerError> {
+    let sql = "SELECT EXISTS (SELECT FROM pgstac.items WHERE collection = $1 AND id = $2) AS found";
+    flag(&one(tx, sql, &[&collection, &item]).await?, "found")
+}
+
+/// Removes the item of a Release, and its collection if that is empty then.
 pub(super) async fn withdraw(
     tx: &Transaction<'_>,
+    release_id: &str,
     collection: &str,
     item: &str,
 ) -> Result<Catalogue, LedgerError> {
     if !open(tx).await? {
         return Ok(Catalogue::Absent);
     }
-    let sql = "SELECT EXISTS (SELECT FROM pgstac.items WHERE collection = $1 AND id = $2) AS found";
-    let found = one(tx, sql, &[&collection, &item]).await;
-    if !flag(&at("finding the item", found)?, "found")? {
+    let sql = "SELECT EXISTS (SELECT FROM pgstac.items WHERE collection = $1 AND id = $2
+                   AND content -> 'properties' ->> 'ddh:release_id' = $3) AS found";
+    let found = one(tx, sql, &[&collection, &item, &release_id]).await;
+    if !flag(&at(FINDING, found)?, "found")? {
         return Ok(Catalogue::Unchanged);
     }
     let sql = "SELECT pgstac.delete_item($1, $2)";

@@ -1,5 +1,7 @@
 //! Groups: rows, members, and what starts their next generation.
 
+use std::collections::BTreeMap;
+
 use deadpool_postgres::Transaction;
 use jiff::Timestamp;
 use tokio_postgres::Row;
@@ -118,6 +120,22 @@ pub(super) async fn of_file(
         .iter()
         .map(|row| text(row, "group_id").map(GroupId))
         .collect()
+}
+
+pub(super) async fn shared_members(
+    client: &impl Session,
+    group: &GroupId,
+) -> Result<BTreeMap<GroupId, Vec<FileId>>, LedgerError> {
+    let sql = "SELECT o.group_id, o.file_id
+               FROM landfall.group_member m JOIN landfall.group_member o ON o.file_id = m.file_id
+               WHERE m.group_id = $1 AND o.group_id <> $1 ORDER BY o.group_id, o.file_id";
+    let mut shared: BTreeMap<GroupId, Vec<FileId>> = BTreeMap::new();
+    for row in rows(client, sql, &[&Text(&group.0)]).await? {
+        let other = GroupId(text(&row, "group_id")?);
+        let files = shared.entry(other).or_default();
+        files.push(FileId(int(&row, "file_id")?));
+    }
+    Ok(shared)
 }
 
 pub(super) async fn overdue(

@@ -33,6 +33,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "approval",
         include_str!("../../../../infra/migrations/postgres/0003-approval.sql"),
     ),
+    (
+        4,
+        "overview",
+        include_str!("../../../../infra/migrations/postgres/0004-overview.sql"),
+    ),
 ];
 
 /// Version of the schema that this program needs.

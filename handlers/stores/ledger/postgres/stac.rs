@@ -8,8 +8,10 @@ use serde_json::{Value, json as object};
 use tokio_postgres::Row;
 
 use super::database::{Parameters, Session, execute, one, row, rows};
-use super::values::{Int, Text, document, flag, int, json, number, optional_text, text};
-use crate::stores::ledger::{Extent, LedgerError, MANAGED_BY, MANAGER, StacPage, StacWindow};
+use super::values::{At, Int, Text, document, flag, int, json, number, optional_text, text};
+use crate::stores::ledger::{
+    Extent, LedgerError, MANAGED_BY, MANAGER, StacFilter, StacPage, StacWindow,
+};
 
 /// What stands in pgSTAC for the geometry of an item of which nobody knows where it is: pgSTAC takes no `null`.
 fn nowhere() -> Value {
@@ -58,19 +60,43 @@ pub(super) async fn collection(session: &impl Session, id: &str) -> Result<StacP
     only(row(session, sql, &[&Text(id)]).await?)
 }
 
-/// Items of a collection by id.
+/// Items of a collection by id. The envelope of a box without width or height is a line or a point, which a geometry can
+/// meet as well; `PostGIS` is where pgSTAC looks for it.
 pub(super) async fn items(
     session: &impl Session,
     collection: &str,
+    filter: &StacFilter,
     window: &StacWindow,
 ) -> Result<StacPage, LedgerError> {
     let sql = "SELECT id, pgstac.get_item(id, collection) AS content FROM (
                    SELECT id, collection FROM pgstac.items
                    WHERE collection = $1 AND ($2::text IS NULL OR id COLLATE \"C\" > $2)
+                       AND ($4::timestamptz IS NULL OR end_datetime >= $4)
+                       AND ($5::timestamptz IS NULL OR datetime <= $5)
+                       AND (cardinality($6::float8[]) = 0 OR EXISTS (
+                           SELECT FROM unnest($6::float8[], $7::float8[], $8::float8[], $9::float8[])
+                               AS box(west, south, east, north)
+                           WHERE public.ST_Intersects(geometry, public.ST_SetSRID(public.ST_Envelope(
+                               public.ST_MakeLine(public.ST_Point(west, south), public.ST_Point(east, north))), 4326))))
                    ORDER BY id COLLATE \"C\" LIMIT $3) AS wanted
                ORDER BY id COLLATE \"C\"";
     let after = window.after.as_deref();
-    let parameters: Parameters<'_> = &[&Text(collection), &after, &Int(window.beyond())];
+    let boxes = filter.boxes();
+    let side = |index: usize| -> Vec<f64> {
+        let numbers = boxes.iter().filter_map(|bbox| bbox.get(index));
+        numbers.copied().collect()
+    };
+    let parameters: Parameters<'_> = &[
+        &Text(collection),
+        &after,
+        &Int(window.beyond()),
+        &filter.from.map(At),
+        &filter.until.map(At),
+        &side(0),
+        &side(1),
+        &side(2),
+        &side(3),
+    ];
     page(&rows(session, sql, parameters).await?, window)
 }
 
@@ -116,11 +142,12 @@ pub(super) enum Remaining {
         /// Whether approval has made it.
         is_ours: bool,
     },
-    /// It has items, and its extent is theirs now.
+    /// It has items; if it is one of ours, its extent is theirs now.
     Items,
 }
 
-/// Makes the extent of a collection that of its items, and tells what is left in it.
+/// Makes the extent of a collection of ours that of its items, and tells what is left in it. What somebody else says of
+/// theirs stays.
 ///
 /// To be called after the items were changed, in the same transaction. It locks the collection first, so that of two
 /// transactions that change its items the later one counts those of the earlier.
@@ -156,9 +183,12 @@ pub(super) async fn refresh_extent(
                     'YYYY-MM-DD"T"HH24:MI:SS"Z"') END AS ends
         FROM placed"#;
     let counted = one(tx, sql, &[&Text(collection)]).await?;
+    let is_ours = flag(&locked, "is_ours")?;
     if int(&counted, "items")? == 0 {
-        let is_ours = flag(&locked, "is_ours")?;
         return Ok(Remaining::Empty { is_ours });
+    }
+    if !is_ours {
+        return Ok(Remaining::Items);
     }
     let extent = document("extent", &extent_of(&counted)?.to_json())?;
     let sql =

@@ -65,6 +65,38 @@ impl InDatabase {
     }
 }
 
+/// A ledger beside pgSTAC, for tests of what stands on both.
+pub(crate) struct BesideCatalogue(InDatabase);
+
+impl BesideCatalogue {
+    pub(crate) async fn new() -> Self {
+        Self(publishing::catalogue().await)
+    }
+
+    pub(crate) fn ledger(&self) -> Arc<dyn Ledger> {
+        Arc::new(ledger_in(&self.0.name))
+    }
+
+    /// A ledger whose server does not answer.
+    pub(crate) fn unreachable() -> Arc<dyn Ledger> {
+        let nobody = "postgresql://landfall@127.0.0.1:9/landfall";
+        Arc::new(PostgresLedger::new(nobody, 1, None).unwrap())
+    }
+
+    pub(crate) fn sql(&self, sql: &str) -> String {
+        self.0.sql(sql)
+    }
+
+    /// Makes a function of pgSTAC fail, or work again.
+    pub(crate) fn break_function(&self, function: &str, arguments: &str) {
+        self.0.break_function(function, arguments);
+    }
+
+    pub(crate) fn mend_function(&self, function: &str, arguments: &str) {
+        self.0.mend_function(function, arguments);
+    }
+}
+
 #[async_trait]
 impl Subject for InDatabase {
     fn ledger(&self) -> &dyn Ledger {

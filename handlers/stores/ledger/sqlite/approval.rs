@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use super::SqliteLedger;
 use crate::stores::ledger::{
     Approval, ApprovalFilter, ApprovalLedger, Approvals, CachedItem, Catalogue, Decided, Decision,
-    FileId, LedgerError, PublishedRevision, Release, ReleaseSource, StacDocuments, Unpublication,
-    Which,
+    FileId, LedgerError, PublishedRevision, Refusal, Release, ReleaseSource, StacDocuments,
+    Unpublication, Which,
 };
 
 #[async_trait]
@@ -68,7 +68,7 @@ impl ApprovalLedger for SqliteLedger {
         release: &Release,
         version_id: &str,
         documents: &StacDocuments,
-    ) -> Result<Option<String>, LedgerError> {
+    ) -> Result<Option<Refusal>, LedgerError> {
         let (release, documents) = (release.clone(), documents.clone());
         let version_id = version_id.to_owned();
         self.database

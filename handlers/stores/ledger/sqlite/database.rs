@@ -25,6 +25,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "approval",
         include_str!("../../../../infra/migrations/sqlite/0002-approval.sql"),
     ),
+    (
+        3,
+        "overview",
+        include_str!("../../../../infra/migrations/sqlite/0003-overview.sql"),
+    ),
 ];
 
 /// Version of the schema that this program needs.

@@ -1,5 +1,7 @@
 //! Groups: rows, members, and when one is complete.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension as _, Params, Row, Transaction, named_params};
 
@@ -82,6 +84,23 @@ pub(super) fn of_file(tx: &Transaction<'_>, file: FileId) -> Result<Vec<GroupId>
     statement
         .query_and_then([file.0], |row| Ok(GroupId(row.get(0)?)))?
         .collect()
+}
+
+pub(super) fn shared_members(
+    tx: &Transaction<'_>,
+    group: &GroupId,
+) -> Result<BTreeMap<GroupId, Vec<FileId>>, LedgerError> {
+    let sql = "SELECT o.group_id, o.file_id
+               FROM landfall_group_member m JOIN landfall_group_member o ON o.file_id = m.file_id
+               WHERE m.group_id = ?1 AND o.group_id <> ?1 ORDER BY o.group_id, o.file_id";
+    let mut statement = tx.prepare_cached(sql)?;
+    let mut shared: BTreeMap<GroupId, Vec<FileId>> = BTreeMap::new();
+    let mut rows = statement.query([&group.0])?;
+    while let Some(row) = rows.next()? {
+        let other = GroupId(row.get(0)?);
+        shared.entry(other).or_default().push(FileId(row.get(1)?));
+    }
+    Ok(shared)
 }
 
 pub(super) fn overdue(

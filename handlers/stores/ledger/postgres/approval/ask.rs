@@ -4,10 +4,10 @@ use deadpool_postgres::Transaction;
 
 use crate::stores::ledger::postgres::database::{Parameters, Session, execute, row, rows};
 use crate::stores::ledger::postgres::values::{Int, Text, flag, int, signed, text, unsigned};
-use crate::stores::ledger::postgres::{files, platform};
+use crate::stores::ledger::postgres::{catalogue, files, platform, stac};
 use crate::stores::ledger::{
-    ApprovalFilter, Approvals, FileId, LedgerError, PublishedRevision, Release, ReleaseSource,
-    SourceFile, StacDocuments, Which,
+    ApprovalFilter, Approvals, FileId, LedgerError, PublishedRevision, Refusal, Release,
+    ReleaseSource, SourceFile, StacDocuments, Which,
 };
 
 pub(super) async fn version_conflict(
@@ -15,7 +15,7 @@ pub(super) async fn version_conflict(
     release: &Release,
     version_id: &str,
     documents: &StacDocuments,
-) -> Result<Option<String>, LedgerError> {
+) -> Result<Option<Refusal>, LedgerError> {
     let sql = "SELECT release_id FROM app.asset_releases
                WHERE approval_state = 'approved' AND release_id <> $1
                    AND ((asset_id = $2 AND version_id = $3) OR (stac_collection_id = $4 AND stac_item_id = $5))
@@ -27,8 +27,14 @@ pub(super) async fn version_conflict(
         &Text(&documents.collection_id),
         &Text(&documents.item_id),
     ];
-    let found = row(client, sql, key).await?;
-    found.map(|row| text(&row, "release_id")).transpose()
+    match row(client, sql, key).await? {
+        Some(other) => Ok(Some(Refusal::Version {
+            version_id: version_id.to_owned(),
+            conflicting_release_id: text(&other, "release_id")?,
+        })),
+        None if stac::is_present(client).await? => catalogue::occupant(client, documents).await,
+        None => Ok(None),
+    }
 }
 
 pub(super) async fn approvals(

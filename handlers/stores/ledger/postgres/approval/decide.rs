@@ -33,12 +33,8 @@ pub(super) async fn approve(
     approval.check(&release)?;
     let (version_id, documents) = (&approval.version_id, &approval.documents);
     // Of two that approve the same version at once, the second fails on the unique index, and finds this then.
-    if let Some(other) = version_conflict(tx, &release, version_id, documents).await? {
-        return Err(Refusal::Version {
-            version_id: version_id.clone(),
-            conflicting_release_id: other,
-        }
-        .into());
+    if let Some(refusal) = version_conflict(tx, &release, version_id, documents).await? {
+        return Err(refusal.into());
     }
     let event = Event::of("approved")
         .by(Some(&approval.reviewer))
@@ -107,7 +103,7 @@ pub(super) async fn revoke(
     take_back(tx, decision, "revoked", sql).await?;
     let ids = release.stac_collection_id.zip(release.stac_item_id);
     let catalogue = match ids {
-        Some((collection, item)) => catalogue::withdraw(tx, &collection, &item).await?,
+        Some((collection, item)) => catalogue::withdraw(tx, release_id, &collection, &item).await?,
         None => Catalogue::Unchanged,
     };
     let release = platform::load(tx, release_id).await?;

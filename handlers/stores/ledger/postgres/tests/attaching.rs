@@ -33,7 +33,7 @@ async fn a_database_without_our_schema_is_too_old() {
             refused,
             LedgerError::SchemaTooOld {
                 found: 0,
-                needed: 3
+                needed: 4
             }
         ),
         "{refused:?}"
@@ -51,13 +51,13 @@ async fn a_check_says_what_is_to_be_done_and_does_nothing() {
     assert_eq!(subject.sql(SCHEMAS), "0");
     let done = migrate(&subject).await.unwrap();
     assert_eq!(done, wanted);
-    assert_eq!((done.from, done.to), (0, 3));
+    assert_eq!((done.from, done.to), (0, 4));
     assert_has(&done.steps, "made the schema app");
     assert_has(&done.steps, "made the table app.asset_releases");
     assert_has(&done.steps, "applied 0002-ledger");
     let again = migrate(&subject).await.unwrap();
-    assert_eq!((again.steps, again.from, again.to), (Vec::new(), 3, 3));
-    assert_eq!(subject.ledger.check_schema().await.unwrap(), 3);
+    assert_eq!((again.steps, again.from, again.to), (Vec::new(), 4, 4));
+    assert_eq!(subject.ledger.check_schema().await.unwrap(), 4);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -84,7 +84,7 @@ async fn a_database_of_a_newer_program_is_left_alone() {
     );
     let refused = migrate(&subject).await.unwrap_err();
     assert!(
-        matches!(refused, MigrationError::Newer { found: 9, known: 3 }),
+        matches!(refused, MigrationError::Newer { found: 9, known: 4 }),
         "{refused:?}"
     );
 }

@@ -6,12 +6,12 @@ use tokio::task::JoinSet;
 
 use super::*;
 use crate::stores::ledger::contract::approval::{approval, decision, documents, published};
-use crate::stores::ledger::{ApprovalLedger as _, Catalogue, Decided};
+use crate::stores::ledger::{ApprovalLedger as _, Catalogue, Decided, Refusal};
 
 const COLLECTION: &str = "era5-temperature";
 
 /// A ledger beside a catalogue.
-async fn catalogue() -> InDatabase {
+pub(super) async fn catalogue() -> InDatabase {
     let name = pgstac::with_pgstac();
     let ledger = ledger_in(&name);
     ledger.migrate(&MigrationOptions::default()).await.unwrap();
@@ -20,7 +20,7 @@ async fn catalogue() -> InDatabase {
 
 impl InDatabase {
     /// Makes a function of pgSTAC fail, as it would if the catalogue were broken.
-    fn break_function(&self, function: &str, arguments: &str) {
+    pub(super) fn break_function(&self, function: &str, arguments: &str) {
         let returned = match function {
             "get_version" => "text",
             _ => "void",
@@ -32,7 +32,7 @@ impl InDatabase {
         ));
     }
 
-    fn mend_function(&self, function: &str, arguments: &str) {
+    pub(super) fn mend_function(&self, function: &str, arguments: &str) {
         self.sql(&format!(
             "DROP FUNCTION pgstac.{function}({arguments});
              ALTER FUNCTION pgstac.{function}_kept({arguments}) RENAME TO {function}"
@@ -88,7 +88,7 @@ async fn an_approval_writes_item_and_collection_and_a_revocation_takes_them_away
         .unwrap();
     assert_eq!(
         found.unwrap().documents,
-        [documents(COLLECTION, "one-v1").item],
+        [documents(&one, COLLECTION, "one-v1").item],
         "pgSTAC gives back what it was given"
     );
     let mut approval = approval(&subject.ledger, &two, "v1").await;
@@ -135,7 +135,7 @@ async fn an_empty_collection_of_ours_goes(#[case] manager: Option<&str>, #[case]
 #[rstest]
 #[case("get_version", "", "asking for its version")]
 #[case("create_collection", "data jsonb", "making the collection")]
-#[case("upsert_item", "data jsonb", "writing the item")]
+#[case("create_item", "data jsonb", "writing the item")]
 #[tokio::test]
 async fn an_approval_that_the_catalogue_does_not_take_leaves_everything_as_it_was(
     #[case] function: &str,
@@ -191,9 +191,7 @@ async fn a_revocation_that_the_catalogue_does_not_take_leaves_the_release_approv
 ) {
     let subject = catalogue().await;
     let release_id = published(&subject.ledger, "one").await;
-    let mut approval = approval(&subject.ledger, &release_id, "v1").await;
-    approval.documents.collection["ddh:managed_by"] = json!("landfall");
-    subject.ledger.approve(&approval).await.unwrap();
+    subject.approve(&release_id, "v1").await.unwrap();
     let before = subject.everything();
     subject.break_function(function, arguments);
     let failed = subject.ledger.revoke(&decision(&release_id, 60)).await;
@@ -208,12 +206,112 @@ async fn a_revocation_that_the_catalogue_does_not_take_leaves_the_release_approv
     assert_eq!(subject.items(), "");
 }
 
+/// Who wrote an item is told by its `ddh:release_id`; somebody else's stays as it is, and is named.
+#[rstest]
+#[case::without_a_mark(json!(null))]
+#[case::of_another_platform(json!("ffffffffffffffffffffffffffffffff"))]
+#[tokio::test]
+async fn an_item_that_somebody_else_has_written_is_neither_replaced_nor_removed(
+    #[case] mark: Value,
+) {
+    let subject = catalogue().await;
+    let release_id = published(&subject.ledger, "one").await;
+    let theirs = documents("", COLLECTION, "one-v1");
+    subject.call("create_collection", &theirs.collection);
+    let mut item = theirs.item;
+    item["properties"]["ddh:release_id"] = mark;
+    subject.call("create_item", &item);
+    let before = subject.everything();
+    let expected = Refusal::Occupied {
+        item_id: String::from("one-v1"),
+        collection_id: String::from(COLLECTION),
+    };
+    let approval = approval(&subject.ledger, &release_id, "v1").await;
+    let conflict = subject
+        .ledger
+        .version_conflict(&approval.seen, "v1", &approval.documents)
+        .await;
+    assert_eq!(conflict.unwrap(), Some(expected.clone()), "foreseen");
+    match subject.ledger.approve(&approval).await {
+        Err(LedgerError::Refusal(refusal)) => assert_eq!(refusal, expected),
+        other => panic!("it is not refused: {other:?}"),
+    }
+    assert_eq!(subject.everything(), before);
+    // Another version has another item, and goes without the one that is not ours.
+    subject.approve(&release_id, "v2").await.unwrap();
+    let revoked = subject.ledger.revoke(&decision(&release_id, 60)).await;
+    assert_eq!(revoked.unwrap().catalogue, Catalogue::Updated);
+    assert_eq!(subject.items(), "era5-temperature/one-v1");
+}
+
+/// Approved while there was no catalogue; then somebody else's item took the place.
+#[tokio::test]
+async fn a_revocation_removes_no_item_but_that_of_its_release() {
+    let subject = catalogue().await;
+    let release_id = published(&subject.ledger, "one").await;
+    let decided = subject.approve(&release_id, "v1").await.unwrap();
+    subject.sql(
+        "SET search_path TO pgstac, public;
+         UPDATE items SET content = content #- '{properties,ddh:release_id}'",
+    );
+    let before = subject.sql("SELECT content FROM pgstac.items");
+    let ours = documents(&release_id, COLLECTION, "one-v1");
+    let again = subject.ledger.materialize(&decided.release, &ours).await;
+    assert!(
+        matches!(again, Err(LedgerError::Refusal(Refusal::Occupied { .. }))),
+        "{again:?}"
+    );
+    let revoked = subject.ledger.revoke(&decision(&release_id, 60)).await;
+    assert_eq!(revoked.unwrap().catalogue, Catalogue::Unchanged);
+    assert_eq!(subject.sql("SELECT content FROM pgstac.items"), before);
+}
+
+/// What a Release that is not approved any more has left behind is ours to replace.
+#[tokio::test]
+async fn an_item_left_behind_by_a_release_of_ours_is_replaced() {
+    let subject = catalogue().await;
+    let (one, two) = (
+        published(&subject.ledger, "one").await,
+        published(&subject.ledger, "two").await,
+    );
+    subject.approve(&one, "v1").await.unwrap();
+    subject.sql("ALTER SCHEMA pgstac RENAME TO elsewhere");
+    subject.ledger.revoke(&decision(&one, 60)).await.unwrap();
+    subject.sql("ALTER SCHEMA elsewhere RENAME TO pgstac");
+    let mut approval = approval(&subject.ledger, &two, "v1").await;
+    approval.documents = documents(&two, COLLECTION, "one-v1");
+    subject.ledger.approve(&approval).await.unwrap();
+    let found = subject.ledger.stac_item(COLLECTION, "one-v1").await;
+    assert_eq!(found.unwrap().unwrap().documents, [approval.documents.item]);
+}
+
+/// Of somebody else's collection nothing is written: our items come and go in it.
+#[tokio::test]
+async fn a_collection_that_somebody_else_has_made_stays_as_it_is() {
+    let subject = catalogue().await;
+    let mut theirs = documents("", COLLECTION, "").collection;
+    theirs["ddh:managed_by"] = json!("somebody else");
+    theirs["description"] = json!("by hand");
+    subject.call("create_collection", &theirs);
+    let release_id = published(&subject.ledger, "one").await;
+    let collection = "SELECT content FROM pgstac.collections";
+    let before = subject.sql(collection);
+    subject.approve(&release_id, "v1").await.unwrap();
+    assert_eq!(subject.items(), "era5-temperature/one-v1");
+    assert_eq!(subject.sql(collection), before);
+    let revoked = subject.ledger.revoke(&decision(&release_id, 60)).await;
+    assert_eq!(revoked.unwrap().catalogue, Catalogue::Updated);
+    assert_eq!(subject.items(), "");
+    assert_eq!(subject.sql(collection), before);
+}
+
 #[tokio::test]
 async fn an_item_that_pgstac_refuses_is_not_approved() {
     let subject = catalogue().await;
     let release_id = published(&subject.ledger, "one").await;
     let mut approval = approval(&subject.ledger, &release_id, "v1").await;
-    approval.documents.item["properties"] = json!({"datetime": "30 February"});
+    approval.documents.item["properties"]["datetime"] = json!("30 February");
+    approval.documents.item["properties"]["start_datetime"] = json!("30 February");
     let before = subject.everything();
     let failed = subject.ledger.approve(&approval).await;
     assert_eq!(step(failed), "writing the item");
@@ -243,7 +341,7 @@ async fn what_was_approved_without_a_catalogue_is_written_when_there_is_one() {
     let decided = subject.approve(&release_id, "v1").await.unwrap();
     assert_eq!(decided.catalogue, Catalogue::Absent);
     subject.sql("ALTER SCHEMA elsewhere RENAME TO pgstac");
-    let documents = documents(COLLECTION, "one-v1");
+    let documents = documents(&release_id, COLLECTION, "one-v1");
     for _ in 0..2 {
         let done = subject
             .ledger
@@ -280,8 +378,7 @@ async fn the_role_of_the_app_may_write_to_the_catalogue() {
     let url = url.replace("landfall@", &format!("{role}@"));
     let app = PostgresLedger::new(&url, 2, None).unwrap();
     let release_id = published(&app, "one").await;
-    let mut approval = approval(&app, &release_id, "v1").await;
-    approval.documents.collection["ddh:managed_by"] = json!("landfall");
+    let approval = approval(&app, &release_id, "v1").await;
     app.approve(&approval).await.unwrap();
     assert_eq!(subject.items(), "era5-temperature/one-v1");
     app.revoke(&decision(&release_id, 60)).await.unwrap();
@@ -306,8 +403,7 @@ async fn approvals_and_revocations_at_once_leave_what_is_approved() {
     for (number, release_id) in releases.iter().cloned().enumerate() {
         let ledger = ledger_in(&subject.name);
         tasks.spawn(async move {
-            let mut approval = approval(&ledger, &release_id, "v1").await;
-            approval.documents.collection["ddh:managed_by"] = json!("landfall");
+            let approval = approval(&ledger, &release_id, "v1").await;
             ledger.approve(&approval).await.unwrap();
             if number % 2 == 1 {
                 ledger.revoke(&decision(&release_id, 60)).await.unwrap();

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::super::stac::{Remaining, refresh_extent, storable};
 use super::*;
-use crate::stores::ledger::StacWindow;
+use crate::stores::ledger::{StacFilter, StacWindow};
 
 /// A ledger beside a catalogue.
 fn catalogue() -> InDatabase {
@@ -18,7 +18,7 @@ fn catalogue() -> InDatabase {
 
 impl InDatabase {
     /// Calls a function of pgSTAC with a document.
-    fn call(&self, function: &str, document: &Value) {
+    pub(super) fn call(&self, function: &str, document: &Value) {
         self.sql(&format!(
             "SET search_path TO pgstac, public; SELECT {function}($json${document}$json$)"
         ));
@@ -84,7 +84,8 @@ async fn a_database_without_pgstac_has_no_catalogue() {
     assert!(!bare.has_catalogue().await.unwrap());
     assert_eq!(bare.stac_collections(&window(1, None)).await.unwrap(), None);
     assert_eq!(bare.stac_collection("a").await.unwrap(), None);
-    assert_eq!(bare.stac_items("a", &window(1, None)).await.unwrap(), None);
+    let (all, window) = (StacFilter::default(), window(1, None));
+    assert_eq!(bare.stac_items("a", &all, &window).await.unwrap(), None);
     assert_eq!(bare.stac_item("a", "b").await.unwrap(), None);
 }
 
@@ -115,7 +116,7 @@ async fn lists_are_read_page_by_page() {
         .unwrap();
     assert_eq!((ids(&last.documents), last.next), (vec!["c"], None));
     let first = ledger
-        .stac_items("b", &window(2, None))
+        .stac_items("b", &StacFilter::default(), &window(2, None))
         .await
         .unwrap()
         .unwrap();
@@ -124,13 +125,13 @@ async fn lists_are_read_page_by_page() {
         (vec!["10", "3"], Some("3"))
     );
     let last = ledger
-        .stac_items("b", &window(2, Some("3")))
+        .stac_items("b", &StacFilter::default(), &window(2, Some("3")))
         .await
         .unwrap()
         .unwrap();
     assert_eq!((ids(&last.documents), last.next), (vec!["é"], None));
     let whole = ledger
-        .stac_items("b", &window(3, None))
+        .stac_items("b", &StacFilter::default(), &window(3, None))
         .await
         .unwrap()
         .unwrap();
@@ -162,6 +163,115 @@ async fn lists_are_read_page_by_page() {
             .documents,
         Vec::<Value>::new()
     );
+}
+
+/// Items of the year 2000 in Europe, of 2001 across the antimeridian, of one instant in 2002 nowhere, and of 2003 on the
+/// equator.
+fn make_spread(catalogue: &InDatabase) {
+    catalogue.make_collection("c", None);
+    let year = |year: u32| {
+        let (start, end) = (
+            format!("{year}-01-01T00:00:00Z"),
+            format!("{year}-12-31T00:00:00Z"),
+        );
+        json!({"datetime": start, "start_datetime": start, "end_datetime": end})
+    };
+    let polygon = |west: i32, south: i32, east: i32, north: i32| {
+        json!([[
+            [west, south],
+            [east, south],
+            [east, north],
+            [west, north],
+            [west, south]
+        ]])
+    };
+    let europe = json!({"type": "Polygon", "coordinates": polygon(0, 40, 10, 50)});
+    let pacific = json!({"type": "MultiPolygon", "coordinates": [
+        polygon(170, -20, 180, 10), polygon(-180, -20, -170, 10)]});
+    let equator = json!({"type": "LineString", "coordinates": [[-30, 0], [-20, 0]]});
+    let made = [
+        (
+            "europe",
+            json!({"geometry": europe, "properties": year(2000)}),
+        ),
+        (
+            "pacific",
+            json!({"geometry": pacific, "properties": year(2001)}),
+        ),
+        (
+            "nowhere",
+            json!({"properties": {"datetime": "2002-06-01T00:00:00Z"}}),
+        ),
+        (
+            "equator",
+            json!({"geometry": equator, "properties": year(2003)}),
+        ),
+    ];
+    for (id, fields) in made {
+        catalogue.make_item("c", id, &fields);
+    }
+}
+
+fn instant(text: &str) -> Option<jiff::Timestamp> {
+    (!text.is_empty()).then(|| text.parse().unwrap())
+}
+
+#[rstest]
+#[case::all(None, "", "", &["equator", "europe", "nowhere", "pacific"])]
+#[case::inside(Some([2.0, 42.0, 3.0, 43.0]), "", "", &["europe"])]
+#[case::touching(Some([10.0, 50.0, 20.0, 60.0]), "", "", &["europe"])]
+#[case::beside(Some([10.5, 40.0, 20.0, 50.0]), "", "", &[])]
+#[case::a_point(Some([5.0, 45.0, 5.0, 45.0]), "", "", &["europe"])]
+#[case::a_line(Some([-25.0, -5.0, -25.0, 5.0]), "", "", &["equator"])]
+#[case::the_whole_earth(Some([-180.0, -90.0, 180.0, 90.0]), "", "", &["equator", "europe", "pacific"])]
+#[case::across_the_antimeridian(Some([175.0, -5.0, -175.0, 5.0]), "", "", &["pacific"])]
+#[case::east_of_it(Some([-179.0, -5.0, -175.0, 5.0]), "", "", &["pacific"])]
+#[case::around_the_antimeridian(Some([5.0, -90.0, -160.0, 90.0]), "", "", &["europe", "pacific"])]
+#[case::one_instant(None, "2000-06-01T00:00:00Z", "2000-06-01T00:00:00Z", &["europe"])]
+#[case::its_last_instant(None, "2000-12-31T00:00:00Z", "2000-12-31T00:00:00Z", &["europe"])]
+#[case::after_it(None, "2000-12-31T00:00:01Z", "2000-12-31T23:00:00Z", &[])]
+#[case::since(None, "2002-06-01T00:00:00Z", "", &["equator", "nowhere"])]
+#[case::until(None, "", "2001-01-01T00:00:00Z", &["europe", "pacific"])]
+#[case::both(Some([-180.0, -90.0, 180.0, 90.0]), "2001-01-01T00:00:00Z", "", &["equator", "pacific"])]
+#[tokio::test]
+async fn items_are_found_by_place_and_time(
+    #[case] bbox: Option<[f64; 4]>,
+    #[case] from: &str,
+    #[case] until: &str,
+    #[case] expected: &[&str],
+) {
+    let catalogue = catalogue();
+    make_spread(&catalogue);
+    let filter = StacFilter {
+        bbox,
+        from: instant(from),
+        until: instant(until),
+    };
+    let window = window(9, None);
+    let found = catalogue.ledger.stac_items("c", &filter, &window).await;
+    assert_eq!(ids(&found.unwrap().unwrap().documents), expected);
+}
+
+#[tokio::test]
+async fn what_is_found_is_read_page_by_page() {
+    let catalogue = catalogue();
+    make_spread(&catalogue);
+    let filter = StacFilter {
+        from: instant("2001-01-01T00:00:00Z"),
+        ..StacFilter::default()
+    };
+    let (mut found, mut after) = (Vec::new(), None::<String>);
+    loop {
+        let window = window(1, after.as_deref());
+        let page = catalogue.ledger.stac_items("c", &filter, &window).await;
+        let page = page.unwrap().unwrap();
+        found.extend(ids(&page.documents).into_iter().map(str::to_owned));
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(found, ["equator", "nowhere", "pacific"]);
 }
 
 fn placed(west: f64, east: f64, start: &str, end: &str) -> Value {
@@ -214,7 +324,7 @@ async fn an_extent_is_that_of_the_items(
     #[case] interval: Value,
 ) {
     let catalogue = catalogue();
-    catalogue.make_collection("c", None);
+    catalogue.make_collection("c", Some("landfall"));
     for (number, fields) in items.iter().enumerate() {
         catalogue.make_item("c", &number.to_string(), fields);
     }

@@ -7,7 +7,7 @@ use rusqlite::{OptionalExtension as _, Transaction};
 use crate::stores::ledger::sqlite::values::{signed, unsigned};
 use crate::stores::ledger::sqlite::{files, platform};
 use crate::stores::ledger::{
-    ApprovalFilter, Approvals, FileId, FileState, LedgerError, PublishedRevision, Release,
+    ApprovalFilter, Approvals, FileId, FileState, LedgerError, PublishedRevision, Refusal, Release,
     ReleaseSource, SourceFile, StacDocuments, Which,
 };
 
@@ -16,7 +16,7 @@ pub(super) fn version_conflict(
     release: &Release,
     version_id: &str,
     documents: &StacDocuments,
-) -> Result<Option<String>, LedgerError> {
+) -> Result<Option<Refusal>, LedgerError> {
     let sql = "SELECT release_id FROM app_asset_releases
                WHERE approval_state = 'approved' AND release_id <> ?1
                    AND ((asset_id = ?2 AND version_id = ?3) OR (stac_collection_id = ?4 AND stac_item_id = ?5))
@@ -28,7 +28,11 @@ pub(super) fn version_conflict(
         &documents.collection_id,
         &documents.item_id,
     );
-    Ok(tx.query_row(sql, key, |row| row.get(0)).optional()?)
+    let other = tx.query_row(sql, key, |row| row.get(0)).optional()?;
+    Ok(other.map(|conflicting_release_id| Refusal::Version {
+        version_id: version_id.to_owned(),
+        conflicting_release_id,
+    }))
 }
 
 pub(super) fn approvals(

@@ -30,12 +30,8 @@ pub(super) fn approve(tx: &Transaction<'_>, approval: &Approval) -> Result<Decid
     let release = load(tx, release_id)?;
     approval.check(&release)?;
     let (version_id, documents) = (&approval.version_id, &approval.documents);
-    if let Some(other) = version_conflict(tx, &release, version_id, documents)? {
-        return Err(Refusal::Version {
-            version_id: version_id.clone(),
-            conflicting_release_id: other,
-        }
-        .into());
+    if let Some(refusal) = version_conflict(tx, &release, version_id, documents)? {
+        return Err(refusal.into());
     }
     let event = Event::of("approved")
         .by(Some(&approval.reviewer))
