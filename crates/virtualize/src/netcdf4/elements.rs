@@ -30,6 +30,10 @@ pub(super) async fn raw(
         element_size,
     };
     let mut array = as_array(stored(dataset, extent, buffer).await?, extent);
+    // netCDF's own chunks are large where several dimensions can grow, and nothing may have been written yet.
+    if array.is_empty() {
+        return Ok(Vec::new());
+    }
     if !in_proportion(&array) {
         return Err(String::from("its chunks are far larger than it is"));
     }
@@ -88,6 +92,18 @@ mod tests {
     fn what_is_not_stored_has_the_fill_value(#[case] fill: FillValue, #[case] byte: u8) {
         let expected = [vec![byte; 8], vec![7; 8], vec![byte; 8]].concat();
         assert_eq!(read(&holey(2, fill)).unwrap(), expected);
+    }
+
+    /// Text that nothing was written of yet was refused for netCDF's own chunks, of megabytes.
+    #[test]
+    fn of_nothing_nothing_is_read_whatever_the_chunks() {
+        let dataset = Dataset {
+            storage: sample::chunked(&[1 << 20], &[]),
+            ..sample::dataset(1, &[0])
+        };
+        let buffer = SourceBuffer::new(8, 8);
+        let elements = raw(&dataset, &[0], &buffer).now_or_never();
+        assert!(elements.expect("there are none").unwrap().is_empty());
     }
 
     #[rstest]
