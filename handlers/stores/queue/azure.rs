@@ -18,6 +18,7 @@ use azure_storage_queue::models::{
 };
 use azure_storage_queue::{QueueClient, QueueClientOptions};
 use jiff::Timestamp;
+use tokio::sync::Semaphore;
 
 use super::{Message, Queue, QueueError, QueuedMessage, Receive, ReceivedAgain};
 use crate::stores::azure::{AzureConnection, Clients, ConnectionError, Missing, Problem, Refusal};
@@ -34,12 +35,16 @@ const FOR_EVER: i32 = -1;
 /// Most messages of one answer.
 const MOST_MESSAGES: usize = 32;
 
+/// Messages sent at the same time: each takes a connection with its buffers, and a crowd of events is handed over at once.
+const SENT_AT_ONCE: usize = 16;
+
 /// Queues of one storage account.
 #[derive(Debug)]
 pub struct AzureQueue {
     connection: AzureConnection,
     account: String,
     clients: Clients<QueueClient>,
+    sending: Semaphore,
 }
 
 /// Why a queue of Azure does not work.
@@ -71,6 +76,7 @@ impl AzureQueue {
             connection,
             account,
             clients: Clients::default(),
+            sending: Semaphore::new(SENT_AT_ONCE),
         })
     }
 
@@ -110,6 +116,7 @@ impl AzureQueue {
         let client = self
             .client(queue)
             .map_err(|error| Refusal::from(Problem::Unreachable(crate::pipeline::chain(&error))))?;
+        let _turn = self.sending.acquire().await;
         let sent = self.connection.send(|| async {
             let message = QueueMessage {
                 message_text: Some(text.to_owned()),
