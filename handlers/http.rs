@@ -89,24 +89,24 @@ pub fn routes(
     all(app).with(warp::trace(span_of))
 }
 
-/// Every route, in no span yet.
+/// Every route, in no span yet. Each module's are boxed: as one type they are deeper than an optimizing compiler follows.
 fn all(
     app: Arc<App>,
 ) -> impl Filter<Extract = (impl Reply,), Error = std::convert::Infallible> + Clone {
     let every = root()
-        .or(zarr::routes(Arc::clone(&app)))
-        .or(zarr::grant::routes(Arc::clone(&app)))
-        .or(platform::routes(Arc::clone(&app)))
-        .or(approval::routes(Arc::clone(&app)))
-        .or(job::routes(Arc::clone(&app)))
-        .or(inventory::routes(Arc::clone(&app)))
-        .or(file::routes(Arc::clone(&app)))
-        .or(openapi::routes())
-        .or(status::routes(Arc::clone(&app)))
-        .or(stac::routes(Arc::clone(&app)))
-        .or(probes::routes(Arc::clone(&app)))
-        .or(probes::details())
-        .or(triggers::routes(app))
+        .or(zarr::routes(Arc::clone(&app)).boxed())
+        .or(zarr::grant::routes(Arc::clone(&app)).boxed())
+        .or(platform::routes(Arc::clone(&app)).boxed())
+        .or(approval::routes(Arc::clone(&app)).boxed())
+        .or(job::routes(Arc::clone(&app)).boxed())
+        .or(inventory::routes(Arc::clone(&app)).boxed())
+        .or(file::routes(Arc::clone(&app)).boxed())
+        .or(openapi::routes().boxed())
+        .or(status::routes(Arc::clone(&app)).boxed())
+        .or(stac::routes(Arc::clone(&app)).boxed())
+        .or(probes::routes(Arc::clone(&app)).boxed())
+        .or(probes::details().boxed())
+        .or(triggers::routes(app).boxed())
         .recover(error::recover);
     telling_methods(every)
 }
@@ -169,7 +169,7 @@ pub fn standalone_routes(
     let every = root()
         .or(zarr::routes(Arc::clone(&app)))
         .or(probes::routes(Arc::clone(&app)))
-        .or(key::needed(&app).and(all(app)))
+        .or(key::needed(&app).and(all(app).boxed()))
         .recover(key::recover);
     telling_methods(every).with(warp::trace(span_of))
 }
