@@ -24,8 +24,9 @@ demo FOLDER="":
     cargo build --release --bin landfall
     @{{ python }} tests/support/demo.py {{ target }}/release/landfall {{ if FOLDER == "" { "" } else { quote(FOLDER) } }}
 
-# Everything: checks, the corpus, the readers, all tests; the HDF5 C library is compiled once for it.
+# Everything: checks, the corpus, the readers, the demo once, all tests; the HDF5 C library is compiled once for it.
 test: setup check infra-check readers corpus
+    LANDFALL_DEMO_ONCE=1 "{{ just_executable() }}" --justfile "{{ justfile() }}" demo
     cargo test --workspace --features landfall/libhdf5
 
 # Format, lints, documentation, dependencies, spelling.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
@@ -89,7 +90,8 @@ impl Pipeline {
         let Ok(_permit) = self.reading.try_acquire() else {
             return self.hand_over(path, Duration::ZERO).await;
         };
-        match tokio::time::timeout_at(until, self.process(&file)).await {
+        // On the heap, so that the many events that wait do not each keep room for it.
+        match tokio::time::timeout_at(until, self.process(&file).boxed()).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => {
                 warn!(blob.url = %path, error = %chain(&error), "Handed a file over to the queue");
