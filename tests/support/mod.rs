@@ -94,6 +94,21 @@ pub(crate) fn read_with_xarray(reader: &str, target: &str, files: &[PathBuf]) {
     );
 }
 
+/// What a script that draws random files, the same ones each time, says of the program's work on so many of them.
+pub(crate) fn verdict_on_random(script: &str, count: u32) -> Value {
+    let output = Command::new(python())
+        .arg(repository().join("tests/support").join(script))
+        .arg(env!("CARGO_BIN_EXE_landfall"))
+        .args(["--count", &count.to_string(), "--seed", "7"])
+        .output()
+        .unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let verdict: Value = serde_json::from_str(&printed).unwrap_or_default();
+    assert!(output.status.success(), "{verdict:#}\n{errors}");
+    verdict
+}
+
 /// `landfall dev` at work on a folder of its own.
 pub(crate) struct Dev {
     pub(crate) root: TempDir,
