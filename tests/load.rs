@@ -236,7 +236,9 @@ fn an_instance_takes_no_more_connections_than_its_pool_has() {
         let posts = handlers.iter().zip(batches);
         let posts = posts.map(|(handler, events)| scope.spawn(move || handler.post(events, 48)));
         let posts: Vec<_> = posts.collect();
-        while !posts.iter().all(|post| post.is_finished()) {
+        let mut at_work = true;
+        while at_work {
+            at_work = !posts.iter().all(|post| post.is_finished());
             let now: usize = place.site.sql(place.cluster, open).parse().unwrap();
             most = most.max(now);
         }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::postgres::{Cluster, cluster};
-use crate::support::{Dev, PATIENCE, demo_series, landfall, name_of, read_with_xarray};
+use crate::support::{Dev, PATIENCE, demo_series, free_port, landfall, name_of, read_with_xarray};
 
 fn migrate(url: &str, further: &[&str]) -> Output {
     landfall()
@@ -137,11 +137,7 @@ struct Handler {
 
 impl Handler {
     fn start(folder: &std::path::Path, database_url: &str) -> Self {
-        let port = std::net::TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let port = free_port();
         let mut command: Command = landfall();
         command
             .arg("serve")

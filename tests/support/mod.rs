@@ -1,6 +1,7 @@
 //! `landfall dev` in a temporary folder, and what tests ask of it.
 
 pub(crate) mod azurite;
+pub(crate) mod output;
 pub(crate) mod pgstac;
 pub(crate) mod postgres;
 pub(crate) mod proxy;
@@ -11,13 +12,14 @@ pub(crate) mod web;
 pub(crate) mod wire;
 
 pub(crate) use azurite::node_folder;
+use output::Output;
 use postgres::cluster;
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -114,7 +116,7 @@ pub(crate) struct Dev {
     pub(crate) root: TempDir,
     pub(crate) port: u16,
     child: Child,
-    lines: Arc<Mutex<Vec<Value>>>,
+    output: Output,
 }
 
 impl Dev {
@@ -147,25 +149,14 @@ impl Dev {
             .arg(root.path())
             .args(["--port", &port.to_string()]);
         command.args(["--quiet-period", "PT3S", "--json"]);
-        command
-            .args(arguments)
-            .envs(settings.iter().copied())
-            .stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let lines = Arc::new(Mutex::new(Vec::new()));
-        let (output, sink) = (child.stdout.take().unwrap(), Arc::clone(&lines));
-        std::thread::spawn(move || {
-            for line in BufReader::new(output).lines().map_while(Result::ok) {
-                if let Ok(line) = serde_json::from_str(&line) {
-                    sink.lock().unwrap().push(line);
-                }
-            }
-        });
+        command.args(arguments).envs(settings.iter().copied());
+        let output = Output::of(&mut command);
+        let child = command.spawn().unwrap();
         let dev = Self {
             root,
             port,
             child,
-            lines,
+            output,
         };
         dev.wait_for("the first answer", || {
             (dev.get("/api/livez").0 == 200).then_some(())
@@ -293,23 +284,26 @@ impl Dev {
 
     /// The log lines so far whose `step` is this.
     pub(crate) fn steps(&self, step: &str) -> Vec<Value> {
-        let lines = self.lines.lock().unwrap();
+        let mut lines = self.log();
+        lines.retain(|line| line["step"] == step);
         lines
-            .iter()
-            .filter(|line| line["step"] == step)
-            .cloned()
-            .collect()
     }
 
     /// The log lines so far whose message starts so.
     pub(crate) fn messages(&self, start: &str) -> Vec<Value> {
-        let lines = self.lines.lock().unwrap();
-        let starts = |line: &&Value| {
-            line["message"]
-                .as_str()
-                .is_some_and(|text| text.starts_with(start))
-        };
-        lines.iter().filter(starts).cloned().collect()
+        let mut lines = self.log();
+        lines.retain(|line| {
+            let message = line["message"].as_str();
+            message.is_some_and(|text| text.starts_with(start))
+        });
+        lines
+    }
+
+    /// The log so far.
+    fn log(&self) -> Vec<Value> {
+        let lines = self.output.lines();
+        let parsed = lines.iter().map(|line| serde_json::from_str(line));
+        parsed.filter_map(Result::ok).collect()
     }
 
     /// Waits until `check` gives something; fails with the log when it takes too long.
@@ -319,18 +313,10 @@ impl Dev {
             if let Some(value) = check() {
                 return value;
             }
-            let lines = || {
-                self.lines
-                    .lock()
-                    .unwrap()
-                    .iter()
-                    .map(|l| format!("{l}\n"))
-                    .collect::<String>()
-            };
             assert!(
                 start.elapsed() < PATIENCE,
                 "waited too long for {what}; the log:\n{}",
-                lines()
+                self.output.lines().join("\n")
             );
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -445,11 +431,16 @@ pub(crate) fn name_of(path: &Path) -> String {
     path.file_name().unwrap().to_string_lossy().into_owned()
 }
 
-/// A port that nobody listens on.
+/// A port that nobody listens on, another one each time, and below those that the system gives to connections: until
+/// the program that is told of it listens, no other one takes it.
 pub(crate) fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(97);
+    loop {
+        let next = first.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed)) % 20_000;
+        let port = 10_000 + u16::try_from(next).unwrap();
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }

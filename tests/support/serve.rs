@@ -1,15 +1,14 @@
 //! `landfall serve` as the Functions host starts it, with settings of its own.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::Value;
 
 use super::azurite::{Azurite, BRONZE, SILVER};
+use super::output::Output;
 use super::postgres::cluster;
 use super::{PATIENCE, free_port, landfall};
 
@@ -89,7 +88,7 @@ pub(crate) fn folders(root: &tempfile::TempDir) -> Settings {
 pub(crate) struct Handler {
     child: Child,
     port: u16,
-    lines: Arc<Mutex<Vec<String>>>,
+    output: Output,
 }
 
 impl Handler {
@@ -113,17 +112,13 @@ impl Handler {
     }
 
     fn spawn(mut command: Command, port: u16) -> Self {
-        command.stdout(Stdio::piped()).stderr(Stdio::inherit());
-        let mut child = command.spawn().unwrap();
-        let output = BufReader::new(child.stdout.take().unwrap());
-        let lines = Arc::new(Mutex::new(Vec::new()));
-        let sink = Arc::clone(&lines);
-        std::thread::spawn(move || {
-            for line in output.lines().map_while(Result::ok) {
-                sink.lock().unwrap().push(line);
-            }
-        });
-        Self { child, port, lines }
+        let output = Output::of(&mut command);
+        let child = command.spawn().unwrap();
+        Self {
+            child,
+            port,
+            output,
+        }
     }
 
     /// The status and the document at a path, once there is an answer.
@@ -175,20 +170,17 @@ impl Handler {
 
     /// The log so far.
     pub(crate) fn log(&self) -> Vec<String> {
-        self.lines.lock().unwrap().clone()
+        self.output.lines()
     }
 
     /// Waits for a line with this in it.
     pub(crate) fn wait_for_line(&self, part: &str) {
         let start = Instant::now();
-        while !self
-            .lines
-            .lock()
-            .unwrap()
-            .iter()
-            .any(|line| line.contains(part))
-        {
-            let lines = self.lines.lock().unwrap().clone();
+        loop {
+            let lines = self.log();
+            if lines.iter().any(|line| line.contains(part)) {
+                return;
+            }
             assert!(start.elapsed() < PATIENCE, "no {part} in {lines:#?}");
             std::thread::sleep(Duration::from_millis(50));
         }
