@@ -84,7 +84,7 @@ fuzz MINUTES="1" TARGET="hdf5 classic kerchunk parquet chunk times inspect names
       mkdir -p fuzz/target/found/"$target"
       corpus=(fuzz/corpus/"$target")
       [ "$target" != inspect ] || corpus=(fuzz/corpus/hdf5 fuzz/corpus/classic)
-      cargo +nightly fuzz run --sanitizer none "$target" fuzz/target/found/"$target" "${corpus[@]}" -- \
+      RUSTC_WRAPPER="$PWD/fuzz/own-coverage.sh" cargo +nightly fuzz run --sanitizer none "$target" fuzz/target/found/"$target" "${corpus[@]}" -- \
           -max_total_time=$(( {{ MINUTES }} * 60 )) -rss_limit_mb=256 -malloc_limit_mb=64 -timeout=5 -max_len=20000
     done
     LANDFALL_DAMAGED=$(( {{ MINUTES }} * 20000 )) LANDFALL_SEED=$(date +%s) cargo test --test tests hostile::damaged
