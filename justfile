@@ -89,6 +89,11 @@ fuzz MINUTES="1" TARGET="hdf5 classic kerchunk parquet chunk times inspect names
     done
     LANDFALL_DAMAGED=$(( {{ MINUTES }} * 20000 )) LANDFALL_SEED=$(date +%s) cargo test --test tests hostile::damaged
 
+# Fuzzes a target until so many minutes of processor time bring no new coverage; what it found lies in fuzz/target/found.
+fuzz-until-quiet TARGET MINUTES="30":
+    tests/support/setup.sh fuzz-tools
+    python3 fuzz/until_quiet.py {{ TARGET }} --minutes {{ MINUTES }}
+
 # The whole product of contents, format bounds and kinds of files (the tests run every two of them), against h5py and netCDF4.
 matrix JOBS="2":
     #!/usr/bin/env bash
