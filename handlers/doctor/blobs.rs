@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use super::identity::{self, Scope, Who};
 use super::{Check, State};
 use crate::config::{AzureBlobsConfig, ContainerConfig, DeadLettersConfig};
-use crate::stores::azure::AzureConnection;
+use crate::stores::azure::{AccessRefused, AzureConnection, Barrier};
 use crate::stores::blobs::{AzureBlobs, BlobError, BlobPath, Blobs, LocalBlobs, PutCondition};
 
 const READER: &str = "Storage Blob Data Reader";
@@ -118,11 +118,11 @@ fn refused(
         BlobError::NoContainer(_) => check("there is no such container").cured_by(format!(
             "az storage container create --account-name {account} --name {container} --auth-mode login"
         )),
-        BlobError::Denied { .. } if chain.contains("401") => check(&chain).cured_by(format!(
+        BlobError::Denied { .. } if barrier(error) == Some(Barrier::Token) => check(&chain).cured_by(format!(
             "the token has to be of the tenant of the account: az account show --query tenantId; az storage account \
              show --name {account} --query id"
         )),
-        BlobError::Denied { .. } if chain.contains("network rules") => {
+        BlobError::Denied { .. } if barrier(error) == Some(Barrier::Network) => {
             let assign = who.assign(role, Scope::Container(account, container));
             check(&chain).cured_by(format!(
                 "{assign}; if it has that role, let the app's network in: az storage account network-rule add \
@@ -138,6 +138,15 @@ fn refused(
         )),
         _ => check(&chain),
     }
+}
+
+/// What the service says keeps us out.
+fn barrier(error: &BlobError) -> Option<Barrier> {
+    let BlobError::Denied { source, .. } = error else {
+        return None;
+    };
+    let refused = source.get_ref()?.downcast_ref::<AccessRefused>()?;
+    Some(refused.barrier)
 }
 
 /// Looks at one page of a container and tastes a blob of it.

@@ -6,6 +6,7 @@ mod error;
 pub(crate) mod fake;
 
 pub(super) use clients::Clients;
+pub(crate) use error::{AccessRefused, Barrier};
 pub(super) use error::{Missing, Problem, Refusal};
 
 use std::sync::Arc;

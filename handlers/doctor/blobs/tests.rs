@@ -145,6 +145,21 @@ async fn every_refusal_has_its_remedy(
 }
 
 #[tokio::test]
+async fn a_status_is_not_looked_for_in_a_name() {
+    let (fake, azure) = (
+        Fake::start(vec![Answer::refusal(403, MISMATCH)]).await,
+        azure(),
+    );
+    let named = container("other", "silver-401-network-rules");
+    let check = container_check(&fake.connection(), &azure, "silver", &named, true, &who()).await;
+    let remedy = check.remedy.as_ref().unwrap();
+    assert!(
+        remedy.starts_with("az role assignment create") && !remedy.contains("network-rule add"),
+        "{check:?}"
+    );
+}
+
+#[tokio::test]
 async fn folders_are_tried_and_left_as_they_were() {
     let root = tempfile::tempdir().unwrap();
     let (bronze, silver) = (root.path().join("bronze"), root.path().join("silver"));

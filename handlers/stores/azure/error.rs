@@ -19,7 +19,7 @@ pub(in crate::stores) enum Problem {
     Exists,
     #[error("there are no such bytes")]
     OutOfRange,
-    #[error("{status} {code}: {}", cure(*status, code))]
+    #[error("{status} {code}: {}", Barrier::of(*status, code))]
     Denied { status: u16, code: String },
     #[error("the service answers {status} {code}")]
     Refused { status: u16, code: String },
@@ -175,18 +175,65 @@ fn answered(status: StatusCode, code: &str) -> Problem {
     }
 }
 
-/// What somebody who is refused can do about it.
-fn cure(status: u16, code: &str) -> &'static str {
-    match (status, code) {
-        (_, "AuthorizationPermissionMismatch") => "the identity lacks a role assignment",
-        (_, "AuthorizationFailure") => {
-            "the account's network rules keep us out, or the identity lacks a role assignment"
+/// What keeps somebody out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Barrier {
+    /// A role assignment is missing.
+    Role,
+    /// The account's network rules, or the same.
+    Network,
+    /// It is asked for without an identity.
+    Anonymous,
+    /// The token is not taken.
+    Token,
+}
+
+impl Barrier {
+    fn of(status: u16, code: &str) -> Self {
+        match (status, code) {
+            (_, "AuthorizationPermissionMismatch") => Self::Role,
+            (_, "AuthorizationFailure") => Self::Network,
+            (
+                _,
+                "PublicAccessNotPermitted" | "NoAuthenticationInformation" | "ResourceNotFound",
+            ) => Self::Anonymous,
+            (401, _) => Self::Token,
+            _ => Self::Role,
         }
-        (_, "PublicAccessNotPermitted" | "NoAuthenticationInformation" | "ResourceNotFound") => {
-            "it is not open to everybody: set LANDFALL_CREDENTIAL"
+    }
+}
+
+impl std::fmt::Display for Barrier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Role => "the identity lacks a role assignment",
+            Self::Network => {
+                "the account's network rules keep us out, or the identity lacks a role assignment"
+            }
+            Self::Anonymous => "it is not open to everybody: set LANDFALL_CREDENTIAL",
+            Self::Token => "the token is not taken: it is of another tenant, or has ended",
+        })
+    }
+}
+
+/// Access that a service refuses, and to whom it would be given.
+#[derive(Debug, thiserror::Error)]
+#[error("{problem} ({wanted})")]
+pub(crate) struct AccessRefused {
+    /// What keeps us out.
+    pub(crate) barrier: Barrier,
+    problem: String,
+    wanted: String,
+}
+
+impl AccessRefused {
+    /// A refusal with this status and code to somebody without what is wanted.
+    pub(in crate::stores) fn new(status: u16, code: String, wanted: String) -> Self {
+        Self {
+            barrier: Barrier::of(status, &code),
+            problem: Problem::Denied { status, code }.to_string(),
+            wanted,
         }
-        (401, _) => "the token is not taken: it is of another tenant, or has ended",
-        _ => "the identity lacks a role assignment",
     }
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use azure_core::time::OffsetDateTime;
 use jiff::Timestamp;
 
-use crate::stores::azure::{Missing, Problem, Refusal};
+use crate::stores::azure::{AccessRefused, Missing, Problem, Refusal};
 use crate::stores::blobs::{BlobError, BlobPath};
 
 /// What was tried, which decides the role that it needs.
@@ -35,16 +35,16 @@ impl Doing {
                 start: 0,
                 len: 0,
             },
-            problem @ Problem::Denied { .. } => {
+            Problem::Denied { status, code } => {
                 let BlobPath {
                     account, container, ..
                 } = path;
                 let role = self.role();
-                let message =
-                    format!("{problem} (`{role}` on {account}, or on its container {container})");
+                let wanted = format!("`{role}` on {account}, or on its container {container}");
+                let refused = AccessRefused::new(status, code, wanted);
                 BlobError::Denied {
                     path: at,
-                    source: io::Error::new(io::ErrorKind::PermissionDenied, message),
+                    source: io::Error::new(io::ErrorKind::PermissionDenied, refused),
                 }
             }
             problem if problem.is_transient() => BlobError::Unavailable {
