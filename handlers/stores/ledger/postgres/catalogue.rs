@@ -23,7 +23,7 @@ const FINDING: &str = "finding the item";
 const EXTENT: &str = "working out the extent of the collection";
 
 /// Names the advisory lock of those who write to the catalogue.
-const LOCK: i64 = 0x6c61_6e64_7374_6163;
+pub(super) const LOCK: i64 = 0x6c61_6e64_7374_6163;
 
 /// Writes an item, with its collection where there is none.
 pub(super) async fn publish(
@@ -117,11 +117,22 @@ async fn remove_collection(tx: &Transaction<'_>, collection: &str) -> Result<(),
 }
 
 /// Whether there is a catalogue; if so nobody else writes to it until the transaction ends.
-async fn open(tx: &Transaction<'_>) -> Result<bool, LedgerError> {
+///
+/// Comes before anything that reads its items: who has read them holds a lock that another's new partition waits for.
+/// pgSTAC takes the end of such a deadlock for no failure, and then misses the partition.
+pub(super) async fn await_turn(tx: &Transaction<'_>) -> Result<bool, LedgerError> {
     if !stac::is_present(tx).await? {
         return Ok(false);
     }
     execute(tx, "SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await?;
+    Ok(true)
+}
+
+/// Whether there is a catalogue; if so its functions are called as it wants.
+async fn open(tx: &Transaction<'_>) -> Result<bool, LedgerError> {
+    if !await_turn(tx).await? {
+        return Ok(false);
+    }
     // Some of pgSTAC's functions look for its tables, and for PostGIS, where the caller looks.
     tx.batch_execute("SET LOCAL search_path TO pgstac, public")
         .await?;

@@ -32,6 +32,7 @@ pub(super) async fn approve(
     let release = lock(tx, release_id).await?;
     approval.check(&release)?;
     let (version_id, documents) = (&approval.version_id, &approval.documents);
+    catalogue::await_turn(tx).await?;
     // Of two that approve the same version at once, the second fails on the unique index, and finds this then.
     if let Some(refusal) = version_conflict(tx, &release, version_id, documents).await? {
         return Err(refusal.into());

@@ -1,5 +1,7 @@
 //! What decisions write to a pgSTAC catalogue in the same database, and what they leave undone when it fails.
 
+use std::time::Duration;
+
 use rstest::rstest;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -389,6 +391,41 @@ async fn the_role_of_the_app_may_write_to_the_catalogue() {
     };
     let collections = subject.sql("SELECT count(*) FROM pgstac.collections");
     assert_eq!(collections, left, "0.9 does not let it drop partitions");
+}
+
+/// A new partition waits for everybody who has read the items: in a deadlock, if they wait for who makes it.
+#[tokio::test]
+async fn who_waits_for_its_turn_has_read_no_items() {
+    let subject = catalogue().await;
+    let release_id = published(&subject.ledger, "one").await;
+    let approval = approval(&subject.ledger, &release_id, "v1").await;
+    let url = cluster().url(&subject.name);
+    let (other, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls)
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    let turn = format!(
+        "BEGIN; SELECT pg_advisory_xact_lock({})",
+        super::super::catalogue::LOCK
+    );
+    other.batch_execute(&turn).await.unwrap();
+    let ledger = ledger_in(&subject.name);
+    let approved = tokio::spawn(async move { ledger.approve(&approval).await });
+    let waiting = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+                   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    while other.query_opt(waiting, &[]).await.unwrap().is_none() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let held = format!(
+        "SELECT DISTINCT relation::regclass::text FROM pg_locks JOIN pg_class c ON c.oid = relation
+         WHERE pid = ({waiting}) AND c.relnamespace = 'pgstac'::regnamespace"
+    );
+    let held = other.query(&held, &[]).await.unwrap();
+    let held: Vec<String> = held.iter().map(|row| row.get(0)).collect();
+    assert_eq!(held, Vec::<String>::new());
+    other.batch_execute("ROLLBACK").await.unwrap();
+    approved.await.unwrap().unwrap();
+    assert_eq!(subject.items(), "era5-temperature/one-v1");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
