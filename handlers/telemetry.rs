@@ -20,8 +20,11 @@ tokio::task_local! {
 }
 
 /// Runs work as part of a trace, as the host's `traceparent` names it; requests to other services carry it on.
-pub async fn within_trace<T>(traceparent: Option<String>, work: impl Future<Output = T>) -> T {
-    TRACE.scope(traceparent, work).await
+pub fn within_trace<T>(
+    traceparent: Option<String>,
+    work: impl Future<Output = T>,
+) -> impl Future<Output = T> {
+    TRACE.scope(traceparent, work)
 }
 
 /// The `traceparent` of the work at hand.

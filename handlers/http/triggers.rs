@@ -116,8 +116,8 @@ impl Function {
         match self {
             Self::BlobEvent => blob_event(pipeline, body).await,
             Self::ReferenceDue | Self::CombineDue => message(pipeline, body).await,
-            Self::ReferencePoison | Self::CombinePoison => poison(pipeline, body).await,
-            Self::Sweep => Ok(pipeline.sweep().await.map(drop)?),
+            Self::ReferencePoison | Self::CombinePoison => poison(pipeline, body).boxed().await,
+            Self::Sweep => Ok(pipeline.sweep().boxed().await.map(drop)?),
         }
     }
 }

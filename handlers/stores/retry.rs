@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
+use futures_util::{FutureExt as _, future};
 use tokio::time::Instant;
 
 tokio::task_local! {
@@ -11,21 +12,24 @@ tokio::task_local! {
 }
 
 /// Runs work that has to be done within a time: what it calls gives up early rather than wait past that.
-pub async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> T {
+pub fn within<T>(limit: Duration, work: impl Future<Output = T>) -> impl Future<Output = T> {
     let now = Instant::now();
-    DEADLINE
-        .scope(now.checked_add(limit).unwrap_or(now), work)
-        .await
+    DEADLINE.scope(now.checked_add(limit).unwrap_or(now), work)
 }
 
 /// The outcome of work that is waited for so long, and never past the deadline of the work at hand.
-pub(super) async fn soon<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
-    let now = Instant::now();
-    let limit = now.checked_add(limit).unwrap_or(now);
-    let until = DEADLINE.try_with(|deadline| limit.min(*deadline));
-    tokio::time::timeout_at(until.unwrap_or(limit), work)
-        .await
-        .ok()
+pub(super) fn soon<T>(
+    limit: Duration,
+    work: impl Future<Output = T>,
+) -> impl Future<Output = Option<T>> {
+    future::lazy(move |_| {
+        let now = Instant::now();
+        let limit = now.checked_add(limit).unwrap_or(now);
+        let until = DEADLINE.try_with(|deadline| limit.min(*deadline));
+        until.unwrap_or(limit)
+    })
+    .then(|until| tokio::time::timeout_at(until, work))
+    .map(Result::ok)
 }
 
 /// How often and how slowly something is tried again.

@@ -177,7 +177,8 @@ impl Manager for Connections {
     type Error = ConnectError;
 
     async fn create(&self) -> Result<Connection, ConnectError> {
-        self.open().await.map(Connection::new)
+        // On the heap, because everyone who waits for a connection could be the one to open it.
+        Box::pin(self.open()).await.map(Connection::new)
     }
 
     /// A lost connection is noticed as it is lost, so that no round trip is needed to find out.

@@ -5,10 +5,12 @@
 //! connect. A connection that is lost ends the call: whether its commit was carried out is then unknown, and the work is
 //! delivered again, which changes nothing where it was.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use deadpool::managed::{Object, Pool, PoolError, Timeouts};
 use deadpool_postgres::Transaction;
+use futures_util::FutureExt as _;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, GenericClient, Row, Statement};
@@ -104,7 +106,8 @@ fn is_full(code: &SqlState) -> bool {
 }
 
 /// Runs `$body`, a future over the transaction `$tx`, and commits it; again, where PostgreSQL ended it to resolve a
-/// conflict. A macro, because a closure cannot say that its future, which borrows the transaction, may be sent.
+/// conflict. A macro, because a closure cannot say that its future, which borrows the transaction, may be sent. The
+/// future is made when there is a connection: hundreds may wait for one, and should hold little meanwhile.
 macro_rules! transact {
     ($database:expr, $tx:ident => $body:expr) => {{
         let mut tries = $crate::stores::ledger::postgres::database::Tries::default();
@@ -112,14 +115,14 @@ macro_rules! transact {
             let done: Result<_, $crate::stores::ledger::LedgerError> = async {
                 let mut client = $database.client().await?;
                 client.ask();
-                let done = $crate::stores::ledger::postgres::database::in_time(async {
+                let asked = Box::pin(async {
                     let transaction = client.transaction().await?;
                     let $tx = &transaction;
                     let value = $body.await?;
                     transaction.commit().await?;
                     Ok(value)
-                })
-                .await;
+                });
+                let done = $crate::stores::ledger::postgres::database::in_time(asked).await;
                 $crate::stores::ledger::postgres::database::conclude(&client, &done);
                 done
             }
@@ -134,11 +137,11 @@ macro_rules! transact {
 pub(super) use transact;
 
 /// The outcome of something that is asked of the database, if it comes soon enough.
-pub(super) async fn in_time<T>(
+pub(super) fn in_time<T>(
     work: impl Future<Output = Result<T, LedgerError>>,
-) -> Result<T, LedgerError> {
-    let done = soon(ANSWER, work).await;
-    done.unwrap_or_else(|| Err(LedgerError::Unavailable(Box::new(Silent))))
+) -> impl Future<Output = Result<T, LedgerError>> {
+    soon(ANSWER, work)
+        .map(|done| done.unwrap_or_else(|| Err(LedgerError::Unavailable(Box::new(Silent)))))
 }
 
 /// The database did not answer in time; what becomes of what it was asked is not known.
@@ -305,10 +308,10 @@ pub(super) async fn rows(
     sql: &str,
     parameters: Parameters<'_>,
 ) -> Result<Vec<Row>, LedgerError> {
-    let asked = async {
+    let asked = pin!(async {
         let statement = session.prepared(sql).await?;
         Ok(session.raw().query(&statement, parameters).await?)
-    };
+    });
     session.answer(asked).await
 }
 
@@ -318,10 +321,10 @@ pub(super) async fn row(
     sql: &str,
     parameters: Parameters<'_>,
 ) -> Result<Option<Row>, LedgerError> {
-    let asked = async {
+    let asked = pin!(async {
         let statement = session.prepared(sql).await?;
         Ok(session.raw().query_opt(&statement, parameters).await?)
-    };
+    });
     session.answer(asked).await
 }
 
@@ -344,9 +347,9 @@ pub(super) async fn execute(
     sql: &str,
     parameters: Parameters<'_>,
 ) -> Result<u64, LedgerError> {
-    let asked = async {
+    let asked = pin!(async {
         let statement = session.prepared(sql).await?;
         Ok(session.raw().execute(&statement, parameters).await?)
-    };
+    });
     session.answer(asked).await
 }
