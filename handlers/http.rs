@@ -13,9 +13,10 @@
 //! | `status` | `/api/status`, the status page, and what it asks for |
 //! | [`probes`] | `/api/livez`, `/api/readyz`, `/api/health` |
 //! | [`error`] | errors as answers |
-//! | [`tls`] | the same under https |
+//! | [`connections`], [`tls`] | what all of it comes over: HTTP, https |
 
 pub mod approval;
+pub mod connections;
 pub mod error;
 pub mod file;
 pub mod inventory;

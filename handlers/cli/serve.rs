@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use super::failure::Failure;
 use super::{ledger, stores};
 use crate::config::{Config, HttpConfig};
+use crate::http::connections::{self, Protocol};
 use crate::http::tls::{self, TlsError};
 use crate::http::{self, App};
 use crate::pipeline::Pipeline;
@@ -112,27 +113,13 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let seen = Arc::clone(&app);
     tokio::spawn(async move { http::probes::report(&seen).await });
     match (arguments.standalone, acceptor) {
-        (false, _) => plain(listener, http::routes(app), stop).await,
-        (true, None) => plain(listener, http::standalone_routes(app), stop).await,
-        (true, Some(tls)) => tls::serve(listener, tls, http::standalone_routes(app), stop).await,
+        (false, _) => connections::serve(listener, Protocol::Host, http::routes(app), stop).await,
+        (true, acceptor) => {
+            let protocol = acceptor.map_or(Protocol::Plain, Protocol::Tls);
+            connections::serve(listener, protocol, http::standalone_routes(app), stop).await;
+        }
     }
     Ok(())
-}
-
-/// Answers without TLS until `stop`.
-pub(super) async fn plain<F>(
-    listener: TcpListener,
-    routes: F,
-    stop: impl Future<Output = ()> + Send + 'static,
-) where
-    F: warp::Filter<Error = std::convert::Infallible> + Clone + Send + Sync + 'static,
-    F::Extract: warp::Reply,
-{
-    warp::serve(routes)
-        .incoming(listener)
-        .graceful(stop)
-        .run()
-        .await;
 }
 
 fn app(config: Config) -> anyhow::Result<App> {

@@ -1,29 +1,20 @@
-//! Connections under TLS, which warp has not: its routes as a service of hyper over tokio-rustls. SPEC §9.
+//! TLS, which warp has not: certificates and handshakes by tokio-rustls. SPEC §9.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
-use warp::{Filter, Reply};
+
+use super::connections::BREATHER;
 
 /// Who has not said hello by then is let go of.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-
-/// What answers may still take once the server is told to stop.
-const LAST_ANSWERS: Duration = Duration::from_secs(20);
-
-/// The wait after a connection could not be taken, as when there are too many.
-const BREATHER: Duration = Duration::from_millis(100);
 
 /// Why a certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -100,58 +91,8 @@ pub fn acceptor(cert: &Path, key: &Path, protocols: &[&[u8]]) -> Result<TlsAccep
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-/// Answers until `stop` completes; answers that have begun are finished.
-pub async fn serve<F>(
-    listener: TcpListener,
-    acceptor: TlsAcceptor,
-    routes: F,
-    stop: impl Future<Output = ()>,
-) where
-    F: Filter<Error = std::convert::Infallible> + Clone + Send + Sync + 'static,
-    F::Extract: Reply,
-{
-    let connections = GracefulShutdown::new();
-    let mut stop = std::pin::pin!(stop);
-    loop {
-        let accepted = tokio::select! {
-            () = &mut stop => break,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                let (acceptor, routes) = (acceptor.clone(), routes.clone());
-                tokio::spawn(connection(stream, acceptor, routes, connections.watcher()));
-            }
-            Err(error) => {
-                tracing::warn!(%error, "A connection could not be taken");
-                tokio::time::sleep(BREATHER).await;
-            }
-        }
-    }
-    drop(listener);
-    let ended = tokio::time::timeout(LAST_ANSWERS, connections.shutdown()).await;
-    if ended.is_err() {
-        tracing::warn!("Answers that took too long were cut off");
-    }
-}
-
-async fn connection<F>(stream: TcpStream, acceptor: TlsAcceptor, routes: F, watcher: Watcher)
-where
-    F: Filter<Error = std::convert::Infallible> + Clone + Send + Sync + 'static,
-    F::Extract: Reply,
-{
-    let Some(stream) = handshake(stream, &acceptor).await else {
-        return;
-    };
-    let service = TowerToHyperService::new(warp::service(routes));
-    let server = auto::Builder::new(TokioExecutor::new());
-    let connection = server.serve_connection(TokioIo::new(stream), service);
-    if let Err(error) = watcher.watch(connection.into_owned()).await {
-        tracing::debug!(%error, "A connection ended early");
-    }
-}
-
-async fn handshake(
+/// The stream of a client that has said hello.
+pub(super) async fn handshake(
     stream: TcpStream,
     acceptor: &TlsAcceptor,
 ) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
@@ -185,6 +126,9 @@ mod tests {
     use rstest::rstest;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+    use warp::Filter as _;
+
+    use super::super::connections::{Protocol, serve};
     use super::*;
 
     struct Files {
@@ -256,7 +200,7 @@ mod tests {
             let mut has_begun = has_begun;
             has_begun.recv().await;
         };
-        let server = tokio::spawn(serve(listener, acceptor, routes, stop));
+        let server = tokio::spawn(serve(listener, Protocol::Tls(acceptor), routes, stop));
         let answer = ask(&files, address, "/").await;
         assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
         assert!(answer.ends_with("finished"), "{answer}");

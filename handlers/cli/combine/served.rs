@@ -6,7 +6,8 @@ use tokio::net::TcpListener;
 use virtualize::VirtualDataset;
 
 use super::super::failure::Failure;
-use super::super::serve::{plain, told_to_stop};
+use super::super::serve::told_to_stop;
+use crate::http::connections::{self, Protocol};
 use crate::http::zarr::{NAME, lone_routes};
 use crate::stores::blobs::NamedSources;
 
@@ -52,6 +53,7 @@ impl ServeArguments {
 impl Server {
     /// Serves until it is told to stop.
     pub(super) async fn run(self, dataset: VirtualDataset, sources: NamedSources) {
-        plain(self.listener, lone_routes(dataset, sources), told_to_stop()).await;
+        let routes = lone_routes(dataset, sources);
+        connections::serve(self.listener, Protocol::Plain, routes, told_to_stop()).await;
     }
 }

@@ -6,16 +6,14 @@ use std::net::{Ipv4Addr, SocketAddr};
 use tokio::net::TcpListener;
 
 use crate::http;
+use crate::http::connections::{self, Protocol};
 
 /// Answers the host that the app is not ready, until it is told to stop.
 pub(super) async fn answer(error: &anyhow::Error, port: u16) -> std::io::Result<()> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let listener = TcpListener::bind(address).await?;
-    warp::serve(http::broken_routes(part(error)))
-        .incoming(listener)
-        .graceful(super::told_to_stop())
-        .run()
-        .await;
+    let routes = http::broken_routes(part(error));
+    connections::serve(listener, Protocol::Host, routes, super::told_to_stop()).await;
     Ok(())
 }
 
