@@ -123,10 +123,16 @@ impl<'a> Tree<'a> {
             dimensions: self.dimensions.of_group(group.address),
             ..VirtualGroup::default()
         };
+        let doubled = doubled(&group.links);
         for link in &group.links {
             let path = format!("{path}/{}", link.name);
             match &link.target {
-                target if !is_key(&link.name) => self.unnameable(path, target),
+                target if !is_key(&link.name) => {
+                    self.leave_out(path, target, "its name cannot stand in a Zarr key");
+                }
+                target if doubled.contains(link.name.as_str()) => {
+                    self.leave_out(path, target, "its group has another object of that name");
+                }
                 Node::Group(child) => {
                     self.group.push(link.name.clone());
                     let child = self.group(&path, child);
@@ -202,14 +208,14 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// Names an object, and every dataset below it, that no Zarr key can lead to.
-    fn unnameable(&mut self, path: String, node: &Node) {
+    /// Names an object, and everything below it, that no Zarr key can lead to.
+    fn leave_out(&mut self, path: String, node: &Node, reason: &str) {
         if let Node::Group(group) = node {
             for link in &group.links {
-                self.unnameable(format!("{path}/{}", link.name), &link.target);
+                self.leave_out(format!("{path}/{}", link.name), &link.target, reason);
             }
         }
-        self.skip(path, "its name cannot stand in a Zarr key");
+        self.skip(path, reason);
     }
 
     fn skip(&mut self, variable: String, reason: &str) {
@@ -219,6 +225,13 @@ impl<'a> Tree<'a> {
             is_data: false,
         });
     }
+}
+
+/// Names that several links of a group have: the file is damaged, or they differ in bytes that are not UTF-8.
+fn doubled(links: &[Link]) -> BTreeSet<&str> {
+    let mut seen = BTreeSet::new();
+    let names = links.iter().map(|link| link.name.as_str());
+    names.filter(|name| !seen.insert(*name)).collect()
 }
 
 /// Whether a name can be a part of a Zarr key; zarr-python takes a backslash for a slash.
@@ -326,6 +339,19 @@ mod tests {
         let names = skipped(&dataset);
         assert_eq!(names, [("/..", false), ("/../v", false), ("/a\\b", false)]);
         assert!(dataset.root.arrays.is_empty());
+    }
+
+    #[test]
+    fn what_shares_its_name_with_another_object_is_told_with_all_below_it() {
+        let dataset = run(vec![
+            link("a", stored(8, &[2])),
+            group_link("a", group(9, vec![link("v", stored(16, &[2]))])),
+            link("b", stored(24, &[2])),
+        ]);
+        let names = skipped(&dataset);
+        assert_eq!(names, [("/a", false), ("/a", false), ("/a/v", false)]);
+        assert_eq!(dataset.root.arrays.keys().collect::<Vec<_>>(), ["b"]);
+        assert!(dataset.root.groups.is_empty());
     }
 
     #[test]
