@@ -89,6 +89,11 @@ fuzz MINUTES="1" TARGET="hdf5 classic kerchunk parquet chunk times inspect names
     done
     LANDFALL_DAMAGED=$(( {{ MINUTES }} * 20000 )) LANDFALL_SEED=$(date +%s) cargo test --test tests hostile::damaged
 
+# Draws so many random small files for the fuzzer to begin from.
+fuzz-seeds COUNT="1000" SEED="1":
+    tests/support/setup.sh readers
+    {{ python }} fuzz/seeds.py --count {{ COUNT }} --seed {{ SEED }}
+
 # Fuzzes a target until so many minutes of processor time bring no new coverage; what it found lies in fuzz/target/found.
 fuzz-until-quiet TARGET MINUTES="30":
     tests/support/setup.sh fuzz-tools
