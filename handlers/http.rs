@@ -16,6 +16,7 @@
 //! | [`connections`], [`tls`] | what all of it comes over: HTTP, https |
 
 pub mod approval;
+mod body;
 pub mod connections;
 pub mod error;
 pub mod file;

@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
@@ -12,6 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use warp::{Filter, Reply};
 
+use super::body::WholeBody;
 use super::tls;
 
 /// The wait after a connection could not be taken, as when there are too many.
@@ -113,6 +117,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = TowerToHyperService::new(warp::service(routes));
+    let service =
+        service_fn(move |request: Request<Incoming>| service.call(request));
     let connection = server.serve_connection(TokioIo::new(stream), service);
     watcher.watch(connection.into_owned()).map(|ended| {
         if let Err(error) = ended {
@@ -123,10 +129,32 @@ where
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncWriteExt as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::sync::{mpsc, oneshot};
 
     use super::*;
+
+    /// The body comes after the answer is made, as it may where the host sends it by itself.
+    #[tokio::test]
+    async fn an_answer_that_needs_no_body_leaves_the_connection_open() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let routes = warp::any().map(|| "no");
+        let never = std::future::pending::<()>();
+        let server = tokio::spawn(serve(listener, Protocol::Host, routes, never));
+        let mut host = TcpStream::connect(address).await.unwrap();
+        for _ in 0..3 {
+            host.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 4\r\n\r\n")
+                .await
+                .unwrap();
+            let mut answer = Vec::new();
+            while !answer.ends_with(b"no") {
+                assert_ne!(host.read_buf(&mut answer).await.unwrap(), 0, "it is closed");
+            }
+            host.write_all(b"body").await.unwrap();
+        }
+        server.abort();
+    }
 
     #[tokio::test]
     async fn what_the_host_has_begun_is_finished_though_it_hangs_up() {
