@@ -118,7 +118,7 @@ where
 {
     let service = TowerToHyperService::new(warp::service(routes));
     let service =
-        service_fn(move |request: Request<Incoming>| service.call(request));
+        service_fn(move |request: Request<Incoming>| service.call(request.map(WholeBody::of)));
     let connection = server.serve_connection(TokioIo::new(stream), service);
     watcher.watch(connection.into_owned()).map(|ended| {
         if let Err(error) = ended {
