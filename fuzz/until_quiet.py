@@ -4,7 +4,8 @@
     until_quiet.py TARGET [--minutes 30]
 
 What it found is kept in fuzz/target/found/TARGET, and what it has spent in a file beside it, so that it goes on where
-it stopped. At the end that folder holds the least inputs that cover the same: copy what is new into fuzz/corpus.
+it stopped. At the end the least inputs that cover the same lie in fuzz/target/found/TARGET-least: copy what is new
+into fuzz/corpus.
 A crash, a hang or too much memory ends it with libFuzzer's report.
 """
 
